@@ -1,9 +1,9 @@
-//! The floors of the house: an import may go down, never up and never sideways into another service.
+//! The layers of the source: an import may go down, never up and never sideways into another service.
 
 use std::path::{Path, PathBuf};
 
-/// Floors from the top. Modules on one floor may know each other only where `MAY_MEET` says so.
-const FLOORS: [&[&str]; 7] = [
+/// Layers from the top. Modules on one layer may import each other only if `MAY_MEET` lists them.
+const LAYERS: [&[&str]; 7] = [
     &["main", "cli", "fuzz"],
     &["commands"],
     &["services"],
@@ -13,7 +13,8 @@ const FLOORS: [&[&str]; 7] = [
     &["address", "charset", "classify", "config", "error", "links", "nul", "progress", "recurrence", "seal", "trusted", "zone"],
 ];
 
-/// Neighbours on one floor that may know each other: the command line is one thing in two files, the ground is the ground.
+/// Modules on one layer that may import each other: the command line is one unit in two files, and the base modules are independent of the
+/// rest.
 const MAY_MEET: [(&str, &str); 7] = [
     ("main", "cli"),
     ("address", "error"),
@@ -24,13 +25,13 @@ const MAY_MEET: [(&str, &str); 7] = [
     ("seal", "trusted"),
 ];
 
-fn floor(module: &str) -> Option<usize> {
-    FLOORS.iter().position(|floor| floor.contains(&module))
+fn layer(module: &str) -> Option<usize> {
+    LAYERS.iter().position(|layer| layer.contains(&module))
 }
 
-/// Every `crate::` path in the code of a file, tests within the file included.
+/// Every `crate::` path in the code of a file, including its tests.
 fn imports(text: &str) -> Vec<String> {
-    let mut found = Vec::new();
+    let mut problems = Vec::new();
     for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
         let mut rest = line;
         while let Some(at) = rest.find("crate::") {
@@ -38,17 +39,17 @@ fn imports(text: &str) -> Vec<String> {
             let braced = rest.strip_prefix('{');
             match braced {
                 // `use crate::{google, seal};`: the first word of each part.
-                Some(list) => found.extend(
+                Some(list) => problems.extend(
                     list.split(['{', '}', ','])
                         .filter_map(|part| part.trim().split("::").next())
                         .filter(|name| !name.is_empty())
                         .map(str::to_owned),
                 ),
-                None => found.extend(rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().map(str::to_owned)),
+                None => problems.extend(rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().map(str::to_owned)),
             }
         }
     }
-    found
+    problems
 }
 
 fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
@@ -62,8 +63,8 @@ fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
     }
 }
 
-/// `src/services/calendar/list.rs` is of `services`, and of the service `calendar`.
-fn place(src: &Path, path: &Path) -> (String, Option<String>) {
+/// `src/services/calendar/list.rs` belongs to `services`, and to the service `calendar`.
+fn location(src: &Path, path: &Path) -> (String, Option<String>) {
     let inside = path.strip_prefix(src).expect("a path under src").with_extension("");
     let mut parts = inside.iter().map(|part| part.to_string_lossy().into_owned());
     let module = parts.next().expect("a file has a name");
@@ -75,15 +76,15 @@ fn faults(src: &Path) -> Vec<String> {
     sources(src, &mut paths);
     let mut faults = Vec::new();
     for path in paths {
-        let (module, _) = place(src, &path);
+        let (module, _) = location(src, &path);
         if module == "lib" {
             continue;
         }
         let shown = path.strip_prefix(src).expect("a path under src").display().to_string();
-        let from = floor(&module).unwrap_or_else(|| panic!("{shown}: the module {module} stands on no floor: add it to FLOORS"));
+        let from = layer(&module).unwrap_or_else(|| panic!("{shown}: the module {module} is on no layer: add it to LAYERS"));
         let text = std::fs::read_to_string(&path).expect("a source file");
         for import in imports(&text) {
-            let Some(to) = floor(&import) else { continue };
+            let Some(to) = layer(&import) else { continue };
             let allowed = import == module || to > from || MAY_MEET.contains(&(module.as_str(), import.as_str()));
             if !allowed {
                 faults.push(format!("{shown} ({module}) imports crate::{import}"));
@@ -105,7 +106,7 @@ fn strangers(src: &Path) -> Vec<String> {
         .collect();
     let mut faults = Vec::new();
     for path in paths {
-        let (_, own) = place(src, &path);
+        let (_, own) = location(src, &path);
         let text = std::fs::read_to_string(&path).expect("a source file");
         for other in services.iter().filter(|other| Some(*other) != own.as_ref() && own.as_deref() != Some("mod")) {
             if text.contains(&format!("services::{other}")) || text.contains(&format!("super::super::{other}")) {
@@ -128,7 +129,7 @@ fn no_service_knows_another() {
     assert_eq!(strangers(&src), Vec::<String>::new());
 }
 
-/// Every transaction of a run is begun with bounds: one without them can outlive its host for hours, with all that it holds.
+/// Every transaction of a run sets timeouts: one without them can outlive its host for hours, with all its locks.
 #[test]
 fn transactions_are_begun_with_bounds() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -140,7 +141,7 @@ fn transactions_are_begun_with_bounds() {
     };
     paths.retain(begun);
     paths.sort();
-    // Where they get their bounds, and the schema's own, which sets its bound itself.
+    // Where they get their timeouts, and the schema migration, which sets its own.
     assert_eq!(paths, [src.join("db/connection.rs"), src.join("db/migrate.rs")]);
 }
 
@@ -152,7 +153,7 @@ fn an_import_that_runs_up_or_sideways_is_seen() {
     std::fs::write(src.join("db/up.rs"), "use crate::{engine::pace, error};\n").expect("writing");
     std::fs::write(src.join("db/sideways.rs"), "fn f() { crate::google::get() }\n").expect("writing");
     std::fs::write(src.join("db/down.rs"), "use crate::error::Fault;\n// crate::engine in a comment\n").expect("writing");
-    let mut found = faults(src);
-    found.sort();
-    assert_eq!(found, ["db/sideways.rs (db) imports crate::google", "db/up.rs (db) imports crate::engine"]);
+    let mut problems = faults(src);
+    problems.sort();
+    assert_eq!(problems, ["db/sideways.rs (db) imports crate::google", "db/up.rs (db) imports crate::engine"]);
 }

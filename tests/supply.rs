@@ -1,4 +1,4 @@
-//! What is said of the crates that the binary is made of: its bill of materials, and the audit against advisories.
+//! The supply chain of the binary: its bill of materials, and the audit against advisories.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -21,7 +21,7 @@ fn the_bill_of_materials_has_every_crate_of_the_binary_with_licence_and_checksum
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let bill: Value = serde_json::from_slice(&made.stdout).expect("JSON");
     assert_eq!((&bill["bomFormat"], &bill["specVersion"]), (&"CycloneDX".into(), &"1.5".into()));
-    // SHA-256 of nothing, which the file holds.
+    // SHA-256 of the empty file.
     let sum = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     assert_eq!(bill["metadata"]["component"]["hashes"][0]["content"], sum);
     let components = bill["components"].as_array().expect("a list");
@@ -46,14 +46,14 @@ fn the_bill_of_materials_has_every_crate_of_the_binary_with_licence_and_checksum
     assert!(!String::from_utf8_lossy(&made.stdout).contains(ROOT), "it names the folder in which it was built");
 }
 
-/// The audit with only these tools, among them a cargo that plays cargo-deny by this script.
+/// The audit with only these tools, including a script in place of cargo-deny.
 fn audit(deny: Option<&str>, advisories: Option<&Path>) -> Output {
     let tools = tempfile::tempdir().expect("a folder");
     for tool in ["bash", "cp", "cut", "dirname", "git", "grep", "mkdir", "mktemp", "rm", "sed", "sort", "tail"] {
-        let found = std::env::split_paths(&std::env::var_os("PATH").expect("PATH"))
+        let program = std::env::split_paths(&std::env::var_os("PATH").expect("PATH"))
             .map(|folder| folder.join(tool))
             .find(|path| path.exists());
-        std::os::unix::fs::symlink(found.unwrap_or_else(|| panic!("{tool} is not on PATH")), tools.path().join(tool))
+        std::os::unix::fs::symlink(program.unwrap_or_else(|| panic!("{tool} is not on PATH")), tools.path().join(tool))
             .expect("a link");
     }
     if let Some(deny) = deny {
@@ -64,7 +64,7 @@ fn audit(deny: Option<&str>, advisories: Option<&Path>) -> Output {
         }
     }
     let mut command = script("audit");
-    // Whatever goes wrong, no test asks the network.
+    // No test accesses the network, whatever fails.
     command.env_clear().env("PATH", tools.path()).env("HOME", tools.path()).env("GIT_ALLOW_PROTOCOL", "file");
     if let Some(folder) = advisories {
         command.env("ADVISORY_DB", folder);
@@ -84,7 +84,7 @@ fn an_audit_that_cannot_be_made_says_so_and_is_no_success() {
     let empty = tempfile::tempdir().expect("a folder");
     assert_ends(&audit(None, Some(empty.path())), 3, "NOT AUDITED: cargo-deny is not installed");
     assert_ends(&audit(Some("exit 0"), Some(empty.path())), 3, "has no folder crates");
-    assert_ends(&audit(Some("exit 0"), None), 3, "NOT AUDITED: ADVISORY_DB names no copy");
+    assert_ends(&audit(Some("exit 0"), None), 3, "NOT AUDITED: set ADVISORY_DB to a copy");
 }
 
 #[test]
@@ -92,13 +92,13 @@ fn an_audit_reads_the_copy_that_is_named_and_tells_of_what_is_found() {
     let copy = tempfile::tempdir().expect("a folder");
     fs::create_dir_all(copy.path().join("crates/x")).expect("a folder");
     fs::write(copy.path().join("crates/x/RUSTSEC-2026-0001.md"), "```toml\ndate = \"2026-11-01\"\n```\n").expect("an advisory");
-    // What cargo-deny does: git fetches the advisories from their address, into the folder that the settings name.
+    // Like cargo-deny: git fetches the advisories from their URL into the configured folder.
     let fetch = r#"for word; do case $word in *.toml) settings=$word ;; esac; done
 case " $* " in *" fetch "*)
     folder=$(sed -n 's/^db-path = "\(.*\)"/\1/p' "$settings")
     git clone --quiet https://github.com/RustSec/advisory-db "$folder/copy" && [ -f "$folder/copy/crates/x/RUSTSEC-2026-0001.md" ] ;;
 "#;
-    let found = |code: u8| format!("{fetch}*) exit {code} ;; esac");
-    assert_ends(&audit(Some(&found(0)), Some(copy.path())), 0, "against the advisories up to 2026-11-01");
-    assert_ends(&audit(Some(&found(1)), Some(copy.path())), 1, "");
+    let exits_with = |code: u8| format!("{fetch}*) exit {code} ;; esac");
+    assert_ends(&audit(Some(&exits_with(0)), Some(copy.path())), 0, "against the advisories up to 2026-11-01");
+    assert_ends(&audit(Some(&exits_with(1)), Some(copy.path())), 1, "");
 }

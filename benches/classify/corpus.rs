@@ -1,4 +1,4 @@
-//! Texts that people sorted, as `scripts/corpora` left them.
+//! Texts sorted by people, prepared by `scripts/corpora`.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
@@ -11,7 +11,7 @@ use uuid::Uuid;
 /// A line of a corpus.
 #[derive(Deserialize)]
 pub struct Document {
-    /// What people said; `None`: none of them.
+    /// The assigned project; `None`: none of them.
     pub label: Option<String>,
     pub thread: Option<String>,
     pub sender: String,
@@ -20,7 +20,7 @@ pub struct Document {
 }
 
 impl Document {
-    /// A project of the same name has the same id always.
+    /// Projects with the same name always have the same ID.
     pub fn label(&self) -> Label {
         let mut id = [0_u8; 16];
         let Some(name) = &self.label else { return Label::NoneOfThem };
@@ -33,7 +33,7 @@ impl Document {
     }
 }
 
-/// One document after the other.
+/// Iterates over the documents.
 pub fn lines(name: &str) -> impl Iterator<Item = Document> {
     let path = figures_path(&format!("corpora/{name}.jsonl"));
     let file = File::open(&path).unwrap_or_else(|error| panic!("{path}: {error} (scripts/corpora fetches it)"));

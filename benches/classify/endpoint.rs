@@ -1,5 +1,5 @@
-//! The model endpoint, asked by the real binary over a real PostgreSQL: how much it is asked, what its budgets hold, what injections reach, and what a day
-//! without it costs. The model is the simulator's.
+//! The model endpoint, called by the real binary with a real PostgreSQL: how often it is called, whether its budgets hold, the effect of
+//! injections, and the cost of a day without it. The model is the simulator's.
 
 mod away;
 mod budgets;
@@ -10,9 +10,9 @@ mod share;
 use crate::corpus::Document;
 use crate::table::Table;
 
-pub fn tell(mail: &[Document], table: &mut Table) {
-    share::tell(mail, table);
-    budgets::tell(mail, table);
-    injections::tell(table);
-    away::tell(mail, table);
+pub fn measure(mail: &[Document], table: &mut Table) {
+    share::measure(mail, table);
+    budgets::measure(mail, table);
+    injections::measure(table);
+    away::measure(mail, table);
 }

@@ -1,5 +1,5 @@
-//! What PostgreSQL's full-text search says of the same mails: the seven nearest of those before, by `ts_rank`. A mail gets their label where nearly all of
-//! their weight agrees.
+//! A baseline with PostgreSQL's full-text search on the same mails: the seven nearest earlier ones, by `ts_rank`. A mail gets their label
+//! if nearly all of their weight agrees.
 
 use std::collections::HashMap;
 
@@ -11,18 +11,18 @@ use crate::corpus::Document;
 use crate::support::postgres as server;
 
 const NEAREST: i64 = 7;
-/// The share of the neighbours' weight that must be of one label.
+/// The share of the neighbours' weight that must have one label.
 const AGREED: f64 = 0.9;
-/// Characters of a text. All words of a mail take part in its question, so that long ones would cost most of the time.
-const MOST_TEXT: usize = 1_000;
+/// Characters of a text. All words of a mail are part of its query; long mails would dominate the time.
+const MAX_TEXT: usize = 1_000;
 
-/// Any word of the text that is asked about.
+/// Matches any word of the queried text.
 const ASK: &str = "SELECT past.label, ts_rank(past.words, question.words)::float8
   FROM (SELECT string_agg(quote_literal(lexeme), ' | ')::tsquery AS words FROM unnest(to_tsvector('english', $1))) question
   JOIN past ON past.words @@ question.words ORDER BY 2 DESC, past.id DESC LIMIT $2";
 const LEARN: &str = "INSERT INTO past (label, words) VALUES ($1, to_tsvector('english', $2))";
 
-/// Each mail is asked about, then its own label is learnt.
+/// Each mail is queried, then its own label is learnt.
 pub fn run(mail: &[Document]) -> Score {
     let database = server::shared().database();
     let mut client = database.connect();
@@ -31,20 +31,20 @@ pub fn run(mail: &[Document]) -> Score {
     client.batch_execute(past).expect("a table");
     let (mut score, mut labels): (Score, Vec<Label>) = (Score::default(), Vec::new());
     for document in mail {
-        let text: String = format!("{} {}", document.title, document.body).chars().take(MOST_TEXT).collect();
+        let text: String = format!("{} {}", document.title, document.body).chars().take(MAX_TEXT).collect();
         let text = text.replace('\0', " ");
-        let said = nearest(&mut client, &text).map(|place| (labels[place], "nearest"));
+        let said = nearest(&mut client, &text).map(|index| (labels[index], "nearest"));
         score.add(document.label(), said);
-        let place = labels.iter().position(|label| *label == document.label()).unwrap_or_else(|| {
+        let index = labels.iter().position(|label| *label == document.label()).unwrap_or_else(|| {
             labels.push(document.label());
             labels.len() - 1
         });
-        client.execute(LEARN, &[&(place as i32), &text]).expect("a mail is learnt");
+        client.execute(LEARN, &[&(index as i32), &text]).expect("a mail is learnt");
     }
     score
 }
 
-/// The label of the neighbours, by its place, where they agree.
+/// The label of the neighbours, by index, if they agree.
 fn nearest(client: &mut Client, text: &str) -> Option<usize> {
     let rows = client.query(ASK, &[&text, &NEAREST]).expect("the nearest");
     let mut weights: HashMap<i32, f64> = HashMap::new();

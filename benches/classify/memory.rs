@@ -1,4 +1,4 @@
-//! Memory of a process that learns, saves, loads and judges, and holds one document at a time.
+//! Memory of a process that learns, saves, loads and classifies, and holds one document at a time.
 
 use std::process::Command;
 
@@ -7,12 +7,12 @@ use syncctl::classify::learner::Learner;
 
 use crate::corpus;
 
-/// The word by which this program is told to be that process.
+/// The argument that selects that process.
 pub const COMMAND: &str = "learn-all";
 
 const DOCUMENTS: usize = 5_000;
 
-/// In that process.
+/// Runs in that process.
 pub fn learn_all() {
     let documents = || corpus::lines("mail").chain(corpus::lines("bbc")).take(DOCUMENTS);
     let mut learner = Learner::default();

@@ -1,4 +1,4 @@
-//! What scikit-learn's counts of words and neural net say of the same mails: `scripts/classify-net`, which writes a label a line.
+//! A baseline with scikit-learn's counts of words and neural net on the same mails: `scripts/classify-net`, which writes a label per line.
 
 use std::process::{Command, Stdio};
 

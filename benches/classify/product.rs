@@ -1,5 +1,5 @@
-//! The real binary over documents in a real PostgreSQL: how many are judged in a second, the memory of that run, and what a run says that finds nothing
-//! to do.
+//! The real binary with documents in a real PostgreSQL: documents classified per second, the memory of that run, and the statements of a
+//! run with nothing to do.
 
 use std::collections::BTreeSet;
 
@@ -12,11 +12,11 @@ use crate::speed;
 use crate::support::World;
 use crate::table::Table;
 
-/// Documents to judge, and assigned ones before them.
+/// Documents to classify, and assigned ones before them.
 const DOCUMENTS: usize = 10_000;
 const ASSIGNED: usize = 500;
 
-pub fn tell(mail: &[Document], table: &mut Table) {
+pub fn measure(mail: &[Document], table: &mut Table) {
     let world = World::empty();
     fill(&world, mail);
     let report = world.syncctl(&["classify", "cron", "--json"]).expect(0).json();
@@ -34,7 +34,7 @@ pub fn tell(mail: &[Document], table: &mut Table) {
     table.add("product_idle_statements", median(idle.collect()), Some("<= 3"), "a run with nothing to do");
 }
 
-/// Stores documents of all labels, queued as they are when a service stores them, and assigns some.
+/// Stores documents of all labels, queued as services do, and assigns some.
 fn fill(world: &World, mail: &[Document]) {
     let user = world.user("ann@example.com");
     let pieces = speed::pieces(mail, ASSIGNED + DOCUMENTS);
@@ -49,14 +49,14 @@ fn fill(world: &World, mail: &[Document]) {
     let mut client = world.database.connect();
     let mut tx = client.transaction().expect("a transaction");
     let (every, mut assigned) = (pieces.len() / ASSIGNED, String::new());
-    for (place, (label, text)) in pieces.iter().enumerate() {
+    for (index, (label, text)) in pieces.iter().enumerate() {
         let id = Uuid::now_v7();
         tx.execute(
             "INSERT INTO documents (id, user_id, source, source_id, kind, body, content_hash) VALUES ($1, $2, 'gmail', $4, 'email', $3, '')",
-            &[&id, &user, text, &place.to_string()],
+            &[&id, &user, text, &index.to_string()],
         )
         .expect("a document");
-        if place % every == 0 {
+        if index % every == 0 {
             assigned += &format!("{id} {}\n", name(*label));
         }
     }

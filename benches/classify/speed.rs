@@ -1,4 +1,4 @@
-//! Documents of 2 KB, without a database, by one thread: by the clock, and by the processor's time, which other work on the machine moves less.
+//! Documents of 2 KB, without a database, in one thread: wall-clock time and CPU time, which other load on the machine affects less.
 
 use std::hint::black_box;
 
@@ -15,7 +15,7 @@ const SIZE: usize = 2048;
 const DOCUMENTS: usize = 5_000;
 const ROUNDS: usize = 3;
 
-pub fn tell(mail: &[Document], table: &mut Table) {
+pub fn measure(mail: &[Document], table: &mut Table) {
     let documents = pieces(mail, DOCUMENTS);
     let none = Neighbours::default();
     let mut learnt = Learner::default();
@@ -36,7 +36,7 @@ pub fn tell(mail: &[Document], table: &mut Table) {
     table.add("judge_per_cpu_s", DOCUMENTS as f64 / cpu, None, "");
 }
 
-/// Seconds by the clock, and of the processor: medians of three rounds.
+/// Wall-clock and CPU seconds: medians of three rounds.
 fn measured(mut work: impl FnMut()) -> (f64, f64) {
     let (seconds, cpu) = (0..ROUNDS)
         .map(|_| {
@@ -48,7 +48,7 @@ fn measured(mut work: impl FnMut()) -> (f64, f64) {
     (median(seconds), median(cpu))
 }
 
-/// What the main thread has had, by Linux.
+/// CPU time of the main thread, from Linux.
 fn cpu_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/schedstat").expect("the process's own times");
     let nanoseconds: f64 = stat.split_whitespace().next().and_then(|first| first.parse().ok()).expect("a number");
@@ -59,12 +59,12 @@ fn text_of(body: &str) -> Text<'_> {
     Text { title: "", sender: "ada@example.com", body }
 }
 
-/// The mails of each list, one after the other, in so many pieces.
+/// The concatenated mails of each list, in this many pieces.
 pub fn pieces(mail: &[Document], count: usize) -> Vec<(Label, String)> {
-    let mut left: std::collections::BTreeMap<Label, String> = std::collections::BTreeMap::new();
+    let mut texts: std::collections::BTreeMap<Label, String> = std::collections::BTreeMap::new();
     let mut pieces = Vec::new();
     for document in mail.iter().cycle() {
-        let text = left.entry(document.label()).or_default();
+        let text = texts.entry(document.label()).or_default();
         text.push_str(&document.body);
         while text.len() >= SIZE {
             let rest = text.split_off(text.floor_char_boundary(SIZE));

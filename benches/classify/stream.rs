@@ -1,4 +1,4 @@
-//! Documents in their order: each is decided on by what is known of those before it, then its own label becomes known.
+//! Documents in order: each is decided based on earlier ones, then its own label becomes known.
 
 use std::collections::HashMap;
 
@@ -11,11 +11,11 @@ use syncctl::classify::score::Score;
 
 use crate::corpus::Document;
 
-/// How a document is decided on; the second part says by what.
-pub type Way = fn(&Learner, &Features, &Neighbours) -> Option<(Label, &'static str)>;
+/// A decision rule; the second part names the deciding step.
+pub type Rule = fn(&Learner, &Features, &Neighbours) -> Option<(Label, &'static str)>;
 
-/// As the product decides.
-pub fn whole(learner: &Learner, features: &Features, neighbours: &Neighbours) -> Option<(Label, &'static str)> {
+/// The product's rule.
+pub fn product_rule(learner: &Learner, features: &Features, neighbours: &Neighbours) -> Option<(Label, &'static str)> {
     match learner.decide(features, neighbours, |_| May::Given).outcome {
         Outcome::Decided { label, by: By::Kin, .. } => Some((label, "kin")),
         Outcome::Decided { label, by: By::Sender, .. } => Some((label, "sender")),
@@ -33,7 +33,7 @@ pub fn kin_alone(_: &Learner, _: &Features, neighbours: &Neighbours) -> Option<(
 }
 
 pub fn model_alone(learner: &Learner, features: &Features, _: &Neighbours) -> Option<(Label, &'static str)> {
-    whole(learner, features, &Neighbours::default())
+    product_rule(learner, features, &Neighbours::default())
 }
 
 pub fn without_threshold(learner: &Learner, features: &Features, neighbours: &Neighbours) -> Option<(Label, &'static str)> {
@@ -41,15 +41,15 @@ pub fn without_threshold(learner: &Learner, features: &Features, neighbours: &Ne
     kin_alone(learner, features, neighbours).or_else(|| sender_alone(learner, features, neighbours)).or_else(best)
 }
 
-pub fn replay(documents: &[Document], way: Way) -> Score {
-    replay_from(documents, 0, way)
+pub fn replay(documents: &[Document], rule: Rule) -> Score {
+    replay_from(documents, 0, rule)
 }
 
 /// All documents are learnt; those before `from` are not counted.
-pub fn replay_from(documents: &[Document], from: usize, way: Way) -> Score {
+pub fn replay_from(documents: &[Document], from: usize, rule: Rule) -> Score {
     let mut learner = Learner::default();
     let mut threads: HashMap<&str, Vec<(Kinship, Label)>> = HashMap::new();
-    // The newest first.
+    // Newest first.
     let mut senders: HashMap<&str, Vec<Label>> = HashMap::new();
     let mut score = Score::default();
     for (number, document) in documents.iter().enumerate() {
@@ -61,7 +61,7 @@ pub fn replay_from(documents: &[Document], from: usize, way: Way) -> Score {
             kin: thread.as_deref().map_or(&[], Vec::as_slice),
             sender: sender.as_deref().map_or(&[], Vec::as_slice),
         };
-        let decided = way(&learner, &features, &neighbours);
+        let decided = rule(&learner, &features, &neighbours);
         if number >= from {
             score.add(label, decided);
         }
@@ -77,7 +77,7 @@ pub fn replay_from(documents: &[Document], from: usize, way: Way) -> Score {
     score
 }
 
-/// The share of all others that the model ranks rightly once it has learnt the first ones.
+/// The share of all others that the model ranks correctly after learning the first ones.
 pub fn cold(documents: &[Document], learnt: usize) -> f64 {
     let mut model = Model::default();
     for document in &documents[..learnt] {

@@ -1,4 +1,4 @@
-//! Figures in the order in which they are measured: printed at once, and kept for the file.
+//! Figures in order of measurement: printed immediately, and kept for the file.
 
 use serde_json::{Map, Value};
 

@@ -1,4 +1,4 @@
-//! The peer of every pull: a loop that sends the same requests over open connections, and does nothing with the answers.
+//! The baseline of every fetch: a loop that sends the same requests over open connections, and discards the answers.
 
 use std::collections::HashMap;
 
@@ -7,13 +7,13 @@ use serde_json::Value;
 
 use crate::support::World;
 
-/// Requests at once, as many as a run has under way.
-const AT_ONCE: usize = 32;
+/// Concurrent requests, as many as a run has in flight.
+const CONCURRENT: usize = 32;
 
-/// A GET and the token that it is made with.
+/// A GET and its token.
 pub type Request = (reqwest::Url, String);
 
-/// A client and its runtime; connections stay open from round to round.
+/// A client and its runtime; connections stay open across rounds.
 pub struct Loop {
     runtime: tokio::runtime::Runtime,
     client: reqwest::Client,
@@ -37,7 +37,7 @@ impl Loop {
     }
 
     fn send(&self, requests: impl Iterator<Item = reqwest::RequestBuilder>) {
-        self.runtime.block_on(futures_util::stream::iter(requests).for_each_concurrent(AT_ONCE, |request| async {
+        self.runtime.block_on(futures_util::stream::iter(requests).for_each_concurrent(CONCURRENT, |request| async {
             let answer = request.send().await.expect("an answer");
             assert!(answer.status().is_success(), "{}", answer.status());
             answer.bytes().await.expect("a body");
@@ -69,7 +69,7 @@ pub fn tokens(world: &World) -> HashMap<String, String> {
         .collect()
 }
 
-/// An address at the simulator.
+/// A URL at the simulator.
 pub fn url(world: &World, path: &[&str], query: &[(&str, &str)]) -> reqwest::Url {
     let mut url = reqwest::Url::parse(&world.sim.url).expect("an origin");
     url.path_segments_mut().expect("a path").extend(path);

@@ -1,4 +1,4 @@
-//! Delivery of events to a receiver that answers at once.
+//! Delivery of events to a receiver that answers immediately.
 
 use serde_json::json;
 
@@ -14,7 +14,7 @@ pub struct Delivery {
     pub bare_per_second: f64,
 }
 
-/// 20,000 signed events, each of a document of its own, against a loop that POSTs the same bodies.
+/// 20,000 signed events, each of a different document, against a loop that POSTs the same bodies.
 pub fn deliveries() -> Delivery {
     eprintln!("delivery: {EVENTS} events …");
     let mut world = World::empty();

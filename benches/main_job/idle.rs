@@ -12,7 +12,7 @@ const ROUNDS: usize = 5;
 
 pub struct Idle {
     pub share: f64,
-    /// With no calls that share a request, as in the bare loop.
+    /// Without batching, like the bare loop.
     pub share_alone: f64,
     pub per_second: f64,
     pub bare_per_second: f64,
@@ -63,7 +63,7 @@ fn pass(service: &'static Service, kind: &str, request: impl Fn(&World, &str, &s
         }
         _ => world.populate(FEEDS, 2),
     }
-    // Google's limits are not what is measured here.
+    // Google's limits are not under test here.
     for limits in ["CALENDAR", "DRIVE"] {
         let [minute, day] = ["PROJECT_PER_MINUTE", "PER_DAY"].map(|limit| &*format!("SYNCCTL_QUOTA_{limits}_{limit}").leak());
         world.set(minute, "1000000000");
@@ -78,7 +78,7 @@ fn pass(service: &'static Service, kind: &str, request: impl Fn(&World, &str, &s
         .collect();
     assert_eq!(requests.len(), FEEDS as usize);
     let bare_loop = Loop::new();
-    let (mut ours, mut alone, mut bare, mut startup) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut ours, mut unbatched, mut bare, mut startup) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut calls, mut statements) = (0.0, 0.0);
     for _ in 0..ROUNDS {
         bare.push(timed(|| bare_loop.get(&requests)).0);
@@ -86,7 +86,7 @@ fn pass(service: &'static Service, kind: &str, request: impl Fn(&World, &str, &s
         calls = world.sim.ledger()["total"].as_f64().expect("a number") / f64::from(FEEDS);
         statements = world.statements() as f64 / f64::from(FEEDS);
         world.set("SYNCCTL_GOOGLE_BATCH_SIZE", "1");
-        alone.push(run(&world, kind));
+        unbatched.push(run(&world, kind));
         world.settings.pop();
     }
     for _ in 0..4 * ROUNDS {
@@ -95,7 +95,7 @@ fn pass(service: &'static Service, kind: &str, request: impl Fn(&World, &str, &s
     let share = |ours: &[f64]| median(bare.iter().zip(ours).map(|(bare, ours)| bare / ours).collect());
     Idle {
         share: share(&ours),
-        share_alone: share(&alone),
+        share_alone: share(&unbatched),
         per_second: f64::from(FEEDS) / median(ours),
         bare_per_second: f64::from(FEEDS) / median(bare),
         calls_per_stream: calls,
@@ -104,10 +104,10 @@ fn pass(service: &'static Service, kind: &str, request: impl Fn(&World, &str, &s
     }
 }
 
-/// One idle pass over everything; answers the seconds of the whole process.
+/// One idle pass over everything; returns the seconds of the whole process.
 fn run(world: &World, kind: &str) -> f64 {
     world.execute(&format!("UPDATE streams SET due_at = now() WHERE kind = '{kind}'"));
-    // What autovacuum does in the minutes between two runs; here only moments pass.
+    // Autovacuum's work in the minutes between two runs; here only moments pass.
     world.execute("VACUUM streams");
     world.sim.reset_ledger();
     world.reset_statements();

@@ -1,4 +1,4 @@
-//! Mail: the pull of a first sync, and a mailbox of a million messages.
+//! Mail: fetching in a first sync, and a mailbox of a million messages.
 
 use serde_json::json;
 
@@ -16,7 +16,7 @@ pub struct Mail {
     pub bare_per_second: f64,
 }
 
-/// A first sync of 20 mailboxes of 500 messages, against a loop that gets the same messages.
+/// A first sync of 20 mailboxes of 500 messages, against a loop that fetches the same messages.
 pub fn pull() -> Mail {
     eprintln!("mail: {USERS} mailboxes of {MESSAGES} messages …");
     let world = World::of(&GMAIL, USERS, MESSAGES);

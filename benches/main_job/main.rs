@@ -1,11 +1,12 @@
-//! The main job against what the machine allows: prints a table and writes `target/bench.json`.
+//! The main job relative to the machine's limits: prints a table and writes `target/bench.json`.
 //!
-//! - an idle pass over 2,000 calendars, as a share of what a bare HTTP loop gets from the same simulator
-//! - a first sync of 100,000 events in one calendar, as a share of a bare UNNEST upsert of the same rows: the events, and the meetings among them
+//! - an idle pass over 2,000 calendars, as a share of a bare HTTP loop's throughput with the same simulator
+//! - a first sync of 100,000 events in one calendar, as a share of a bare UNNEST upsert of the same rows: the events, and the meetings
+//! among them
 //! - start-up with nothing due, calls and statements of an idle stream, peak memory
-//! - an idle pass over 2,000 My Drives, and a first sync of 10,000 messages, as shares of what a bare HTTP loop gets
-//! - the price of a poll made anew over 1,000,000 streams
-//! - 20,000 signed events delivered, as a share of what a bare loop POSTs
+//! - an idle pass over 2,000 My Drives, and a first sync of 10,000 messages, as shares of a bare HTTP loop's throughput
+//! - recomputing the price of a poll over 1,000,000 streams
+//! - 20,000 signed events delivered, as a share of a bare loop of POSTs
 //!
 //! Every ratio is measured in this one run; each figure is the median of its rounds.
 
@@ -26,7 +27,7 @@ mod upsert;
 use serde_json::json;
 
 fn main() {
-    // A second installation cannot happen: this process has just begun.
+    // It cannot be installed already: this process has just begun.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let idle = idle::calendars();
     let first = first::first_sync();

@@ -1,4 +1,4 @@
-//! A million streams, and the price of their polls made anew.
+//! A million streams, and recomputing the price of their polls.
 
 use crate::shared::figures::timed;
 use crate::support::World;
@@ -6,12 +6,12 @@ use crate::support::World;
 const STREAMS: u32 = 1_000_000;
 
 pub struct Repriced {
-    /// What a run with nothing due takes longer when it makes the price.
+    /// Additional time of a run with nothing due when it recomputes the price.
     pub seconds: f64,
     pub rss_mib: f64,
 }
 
-/// A tenth of the streams has a week of its own.
+/// A tenth of the streams has a weekly pattern.
 pub fn a_million() -> Repriced {
     eprintln!("price of a poll over {STREAMS} streams …");
     let world = World::with_users(1, 0);
@@ -27,12 +27,12 @@ pub fn a_million() -> Repriced {
     ));
     world.syncctl(&["calendar", "cron"]).expect(0);
     let run = |every| {
-        let (seconds, ran) = timed(|| world.syncctl(&["calendar", "cron", "--json", "--set", every]));
-        (seconds, ran.expect(0).json())
+        let (seconds, output) = timed(|| world.syncctl(&["calendar", "cron", "--json", "--set", every]));
+        (seconds, output.expect(0).json())
     };
     let (with, report) = run("pace.reprice_every=1ms");
     let (without, _) = run("pace.reprice_every=1h");
-    // The user's own list and calendar too.
+    // Includes the user's own list and calendar.
     assert_eq!(world.count("SELECT streams FROM pace_prices WHERE service = 'calendar'"), i64::from(STREAMS) + 2);
     Repriced { seconds: with - without, rss_mib: report["peak_rss_kib"].as_f64().unwrap_or(0.0) / 1024.0 }
 }

@@ -1,11 +1,11 @@
-//! The peer of a first sync: the same rows upserted from memory.
+//! The baseline of a first sync: the same rows upserted from memory.
 
 use std::time::{Duration, Instant};
 
 use crate::support::World;
 
 /// The same rows into tables of the same form, from memory, 2,000 a statement, each in a transaction: no HTTP, no JSON, no foreign keys.
-/// Answers what the events took, and what the meetings took.
+/// Returns the times for the events and for the meetings.
 pub fn bare_upsert(world: &World) -> (Duration, Duration) {
     let mut client = world.database.connect();
     let text = [
@@ -66,7 +66,7 @@ impl Bare<'_> {
         let pages: Vec<Vec<Array>> = rows.chunks(2_000).map(|page| self.arrays(page)).collect();
         drop(rows);
         let casts = text.iter().map(|_| "text").chain(times.iter().map(|_| "timestamptz")).chain(dates.iter().map(|_| "date"));
-        let arrays: Vec<String> = casts.enumerate().map(|(place, kind)| format!("${}::{kind}[]", place + 1)).collect();
+        let arrays: Vec<String> = casts.enumerate().map(|(index, kind)| format!("${}::{kind}[]", index + 1)).collect();
         let values: Vec<String> = columns
             .iter()
             .map(|name| if Some(*name) == *json { format!("t.{name}::jsonb") } else { format!("t.{name}") })
@@ -94,13 +94,13 @@ impl Bare<'_> {
     fn arrays(&self, page: &[postgres::Row]) -> Vec<Array> {
         let (texts, times) = (self.text.len(), self.times.len());
         (0..texts + times + self.dates.len())
-            .map(|place| -> Array {
-                if place < texts {
-                    Box::new(page.iter().map(|row| row.get(place)).collect::<Vec<Option<String>>>())
-                } else if place < texts + times {
-                    Box::new(page.iter().map(|row| row.get(place)).collect::<Vec<Option<chrono::DateTime<chrono::Utc>>>>())
+            .map(|index| -> Array {
+                if index < texts {
+                    Box::new(page.iter().map(|row| row.get(index)).collect::<Vec<Option<String>>>())
+                } else if index < texts + times {
+                    Box::new(page.iter().map(|row| row.get(index)).collect::<Vec<Option<chrono::DateTime<chrono::Utc>>>>())
                 } else {
-                    Box::new(page.iter().map(|row| row.get(place)).collect::<Vec<Option<chrono::NaiveDate>>>())
+                    Box::new(page.iter().map(|row| row.get(index)).collect::<Vec<Option<chrono::NaiveDate>>>())
                 }
             })
             .collect()

@@ -1,4 +1,4 @@
-//! What tokens of service accounts cost beside those of people, straight and behind a proxy.
+//! Cost of service account tokens relative to user tokens, with and without a proxy.
 
 use std::time::Instant;
 
@@ -9,38 +9,38 @@ use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 
 use crate::ground::Ground;
+use crate::results::Results;
 use crate::run::{Seen, run};
 use crate::scale::scaled;
 use crate::shared::figures::median;
 use crate::support::proxy::{HOST, Proxy};
 use crate::support::service::CALENDAR;
-use crate::told::Told;
 
 const ROUNDS: usize = 3;
-/// Account lines of people, and of a service account that acts for them.
+/// Account lines of users, and of a service account that acts for them.
 const PEOPLE: &str = "accounts";
 const SERVICE: &str = "accounts?kind=service_account";
 
-pub fn cpu() -> Told {
+pub fn cpu() -> Results {
     let users = scaled(1_000);
-    let mut told = Told::default();
+    let mut results = Results::default();
     let straight = [
         ("tokens_of_people", PEOPLE, "tokens of people, straight"),
         ("tokens_of_service_account", SERVICE, "tokens of a service account, straight"),
     ]
     .map(|(name, kind, words)| {
         eprintln!("accounts: {users} users, {words} …");
-        of(&mut told, name, kind, None)
+        of(&mut results, name, kind, None)
     });
     let behind =
         [("tokens_of_people_behind_proxy", PEOPLE), ("tokens_of_service_account_behind_proxy", SERVICE)].map(|(name, kind)| {
             eprintln!("accounts: {users} users, {name} …");
             let ground = Ground::of(&CALENDAR);
             let proxy = Proxy::before(&ground.sim.url, ground.folder.path());
-            let cpu = of(&mut told, name, kind, Some((ground, &proxy)));
+            let cpu = of(&mut results, name, kind, Some((ground, &proxy)));
             let tunnels = proxy.targets();
             if tunnels.is_empty() || tunnels.iter().any(|target| *target != format!("{HOST}:443")) {
-                told.wrong.push(format!("{name}: not all went through tunnels to {HOST}: {tunnels:?}"));
+                results.wrong.push(format!("{name}: not all went through tunnels to {HOST}: {tunnels:?}"));
             }
             eprintln!("{} tunnels", tunnels.len());
             cpu
@@ -48,17 +48,17 @@ pub fn cpu() -> Told {
     let how = |[people, service]: [f64; 2]| {
         format!("{service:.2} s of CPU over {people:.2} s, {users} tokens each, median of {ROUNDS}")
     };
-    told.add("service_account_cpu_over_refresh", straight[1] / straight[0], "<= 1.3", how(straight));
-    told.add("service_account_cpu_over_refresh_behind_proxy", behind[1] / behind[0], "<= 1.3", how(behind));
-    // RS256 is what Google asks for, once for each person: no client can do without that.
+    results.add("service_account_cpu_over_refresh", straight[1] / straight[0], "<= 1.3", how(straight));
+    results.add("service_account_cpu_over_refresh_behind_proxy", behind[1] / behind[0], "<= 1.3", how(behind));
+    // Google requires RS256, once for each user: no client can avoid it.
     let signed = f64::from(users) * seconds_to_sign();
     let [people, service] = straight;
     let how = format!("{service:.2} s of CPU over {people:.2} s and {signed:.2} s for {users} signatures by ring");
-    told.add("service_account_cpu_over_bound", service / (people + signed), "<= 1.15", how);
-    told
+    results.add("service_account_cpu_over_bound", service / (people + signed), "<= 1.15", how);
+    results
 }
 
-/// What a signature of a service account takes.
+/// Time for a signature of a service account.
 fn seconds_to_sign() -> f64 {
     const SIGNATURES: u32 = 300;
     let ground = Ground::of(&CALENDAR);
@@ -81,7 +81,7 @@ fn find<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
 }
 
 /// Median CPU time of an idle pass in which every token has expired.
-fn of(told: &mut Told, name: &'static str, kind: &str, proxied: Option<(Ground, &Proxy)>) -> f64 {
+fn of(results: &mut Results, name: &'static str, kind: &str, proxied: Option<(Ground, &Proxy)>) -> f64 {
     let users = scaled(1_000);
     let (mut ground, proxy) = match proxied {
         Some((ground, proxy)) => (ground, Some(proxy)),
@@ -103,10 +103,10 @@ fn of(told: &mut Told, name: &'static str, kind: &str, proxied: Option<(Ground, 
     for seen in &rounds {
         let tokens = &seen.ledger["oauth"]["granted"];
         if *tokens != json!(users) || seen.sum("idle_streams") != u64::from(users) {
-            told.wrong.push(format!("{name}: {tokens} tokens and {} idle streams of {users}", seen.sum("idle_streams")));
+            results.wrong.push(format!("{name}: {tokens} tokens and {} idle streams of {users}", seen.sum("idle_streams")));
         }
     }
-    told.ran(name, &rounds[0]);
+    results.add_run(name, &rounds[0]);
     median(rounds.drain(..).map(|seen| seen.cpu).collect())
 }
 

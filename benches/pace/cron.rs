@@ -1,4 +1,4 @@
-//! Hosts on which a timer starts `gmail cron` each minute.
+//! Hosts on which a timer starts `gmail cron` every minute.
 
 use std::time::{Duration, Instant};
 
@@ -15,15 +15,15 @@ pub struct Cron<'a> {
     hosts: Vec<Host>,
     next: Instant,
     reports: Vec<Value>,
-    /// Runs that found another one at work (exit code 75), or were not started because the last one of their host still ran.
-    pub left: u32,
+    /// Runs that found another one active (exit code 75), or were not started because their host's last one was still running.
+    pub skipped: u32,
     pub killed: u32,
 }
 
 #[derive(Default)]
 struct Host {
     running: Vec<(Instant, Started)>,
-    /// SIGKILL strikes its next run that is at work.
+    /// SIGKILL strikes its next active run.
     doomed: bool,
 }
 
@@ -31,10 +31,10 @@ impl<'a> Cron<'a> {
     /// One host with plain runs, or several with `--parallel`.
     pub fn on(ground: &'a Ground, hosts: usize) -> Self {
         let hosts = (0..hosts).map(|_| Host::default()).collect();
-        Self { ground, hosts, next: Instant::now(), reports: Vec::new(), left: 0, killed: 0 }
+        Self { ground, hosts, next: Instant::now(), reports: Vec::new(), skipped: 0, killed: 0 }
     }
 
-    /// Starts what is to start, collects what has ended, kills who is doomed.
+    /// Starts due runs, collects ended ones, kills doomed ones.
     pub fn look(&mut self) {
         let now = Instant::now();
         for at in 0..self.hosts.len() {
@@ -46,7 +46,7 @@ impl<'a> Cron<'a> {
         }
     }
 
-    /// Where there are several hosts, lets SIGKILL strike the run of the last one that is at work, or its next one.
+    /// If there are several hosts, SIGKILLs the active run of the last one, or its next one.
     pub fn doom_last_of_many(&mut self) {
         if let [_, .., last] = self.hosts.as_mut_slice() {
             last.doomed = true;
@@ -55,9 +55,9 @@ impl<'a> Cron<'a> {
 
     fn start(&mut self, at: usize) {
         let parallel = self.hosts.len() > 1;
-        // A timer does not start again what still runs; cron does, and the run leaves by itself.
+        // A timer does not start again while its run is active; cron does, and the run exits by itself.
         if parallel && !self.hosts[at].running.is_empty() {
-            self.left += 1;
+            self.skipped += 1;
             return;
         }
         let arguments: &[&str] = if parallel { &["gmail", "cron", "--json", "--parallel"] } else { &["gmail", "cron", "--json"] };
@@ -75,19 +75,19 @@ impl<'a> Cron<'a> {
             host.doomed = false;
             self.killed += 1;
         }
-        let (over, running): (Vec<_>, Vec<_>) =
-            host.running.drain(..).map(|(since, mut run)| (run.is_over(), since, run)).partition(|(over, ..)| *over);
+        let (ended, running): (Vec<_>, Vec<_>) =
+            host.running.drain(..).map(|(since, mut run)| (run.is_over(), since, run)).partition(|(ended, ..)| *ended);
         host.running = running.into_iter().map(|(_, since, run)| (since, run)).collect();
-        for (_, _, mut run) in over {
+        for (_, _, mut run) in ended {
             if run.code() == Some(75) {
-                self.left += 1;
+                self.skipped += 1;
             } else {
                 self.reports.extend(run.ended(now));
             }
         }
     }
 
-    /// Asks all to end; answers their reports.
+    /// Stops all runs; returns their reports.
     pub fn end(mut self) -> Vec<Value> {
         let now = Instant::now();
         for host in self.hosts.drain(..) {

@@ -1,4 +1,4 @@
-//! From a change at Google to its row, with `gmail cron` each minute: beside a large mailbox in its first sync, and without one.
+//! From a change at Google to its row, with `gmail cron` each minute: during the first sync of a large mailbox, and without one.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -11,73 +11,73 @@ use serde_json::json;
 
 use crate::cron::{Cron, MINUTE};
 use crate::ground::Ground;
+use crate::results::Results;
 use crate::run::{Look, Seen};
 use crate::scale::{minutes, scaled};
 use crate::shared::changes::change;
 use crate::shared::delays::Delays;
 use crate::support::service::GMAIL;
-use crate::told::Told;
 
 const BIG: &str = "big@example.com";
 const BIG_MESSAGES: u32 = 100_000;
-/// Changes a minute of each user, in the mean.
+/// Mean number of changes per minute and user.
 const CHANGES: f64 = 3.0;
-/// How long rows are waited for once the last change was made.
+/// How long to wait for rows after the last change.
 const GRACE: Duration = Duration::from_secs(90);
 
-/// What was measured in some minutes.
+/// The measurements of some minutes.
 struct Minutes {
     delays: Delays,
-    /// Changes without a row at the end: they count as if it had come then.
+    /// Changes without a row at the end: they count as if it had arrived then.
     open: usize,
     /// Those without a row after everything was polled once more.
     lost: usize,
-    /// Messages of the large mailbox that were stored.
+    /// Stored messages of the large mailbox.
     of_big: i64,
     killed: u32,
     seen: Seen,
 }
 
 /// One host, with and without the large mailbox.
-pub fn beside_big() -> Told {
-    let mut told = Told::default();
-    told.ran("delay_alone", &alone().seen);
+pub fn beside_big() -> Results {
+    let mut results = Results::default();
+    results.add_run("delay_alone", &alone().seen);
     let beside = measure(1, true);
     let names = ["delay_beside_big_first_sync", "delay_beside_big_first_sync_p95"];
-    compare(&mut told, names, &beside);
-    told.ran("delay_beside_big", &beside.seen);
-    told
+    compare(&mut results, names, &beside);
+    results.add_run("delay_beside_big", &beside.seen);
+    results
 }
 
-/// Two hosts side by side, of which one loses its run to SIGKILL.
-pub fn two_hosts() -> Told {
-    let mut told = Told::default();
-    told.ran("delay_alone", &alone().seen);
+/// Two hosts, one of which loses its run to SIGKILL.
+pub fn two_hosts() -> Results {
+    let mut results = Results::default();
+    results.add_run("delay_alone", &alone().seen);
     let hosts = measure(2, true);
-    compare(&mut told, ["delay_two_hosts_one_killed", "delay_two_hosts_one_killed_p95"], &hosts);
-    told.add(
+    compare(&mut results, ["delay_two_hosts_one_killed", "delay_two_hosts_one_killed_p95"], &hosts);
+    results.add(
         "lost_after_kill",
         hosts.lost as f64,
         "0",
         format!("of {} changes; {} runs killed", hosts.delays.count(), hosts.killed),
     );
     if hosts.lost > 0 || hosts.killed != 1 {
-        told.wrong.push(format!("{} changes lost, {} runs killed", hosts.lost, hosts.killed));
+        results.wrong.push(format!("{} changes lost, {} runs killed", hosts.lost, hosts.killed));
     }
-    told.ran("delay_two_hosts", &hosts.seen);
-    told
+    results.add_run("delay_two_hosts", &hosts.seen);
+    results
 }
 
-/// Without the large mailbox: measured once, however often it is asked for.
+/// Without the large mailbox: measured once and cached.
 fn alone() -> &'static Minutes {
     static ALONE: OnceLock<Minutes> = OnceLock::new();
     ALONE.get_or_init(|| measure(1, false))
 }
 
-fn compare(told: &mut Told, [mean, p95]: [&'static str; 2], with: &Minutes) {
+fn compare(results: &mut Results, [mean, p95]: [&'static str; 2], with: &Minutes) {
     let without = alone();
     if with.open > 0 {
-        told.wrong.push(format!("{mean}: {} changes had no row at the end, so it is more than measured", with.open));
+        results.wrong.push(format!("{mean}: {} changes had no row at the end, so it is more than measured", with.open));
     }
     let of = |minutes: &Minutes| [minutes.delays.mean(), minutes.delays.at(0.95)];
     for ((name, with_big), alone) in [mean, p95].into_iter().zip(of(with)).zip(of(without)) {
@@ -87,16 +87,16 @@ fn compare(told: &mut Told, [mean, p95]: [&'static str; 2], with: &Minutes) {
             with.delays.count(),
             with.of_big
         );
-        told.add(name, with_big / alone, "<= 1.1", how);
+        results.add(name, with_big / alone, "<= 1.1", how);
     }
 }
 
-/// Users in step; the large mailbox, if there is one, is new.
+/// Users in sync; the large mailbox, if there is one, is new.
 fn ground(big: bool) -> Ground {
     let users = scaled(200);
     let mut ground = Ground::of(&GMAIL);
     ground.set("SYNCCTL_GMAIL_WINDOW", "all");
-    // Due at each minute's run, whatever the pace would make of these changes.
+    // Due at each minute's run, whatever the pace of these changes.
     ground.set("SYNCCTL_GMAIL_MIN_INTERVAL", "30s");
     ground.set("SYNCCTL_GMAIL_MAX_INTERVAL", "50s");
     ground.sim.generate(users, 0);
@@ -105,7 +105,7 @@ fn ground(big: bool) -> Ground {
     ground.bring_in_step();
     if big {
         let account = ground.sim.admin("users", json!({ "email": BIG }));
-        // Alone: an import of all would end everybody's tokens.
+        // Separately: importing all accounts would invalidate all tokens.
         ground.syncctl_with_input(&["accounts", "import", "-"], &account.to_string()).expect(0);
         let order = json!({ "messages": BIG_MESSAGES, "seed": 7, "days": 1_000, "users": [BIG] });
         ground.sim.admin("mail/generate", order);
@@ -136,7 +136,7 @@ fn measure(hosts: usize, big: bool) -> Minutes {
     Minutes { delays: Delays::of(delays), open, lost, of_big, killed, seen }
 }
 
-/// Lets mail come at random, and time pass; answers when each message was sent.
+/// Lets mail arrive at random while time passes; returns when each message was sent.
 fn make_changes(ground: &Ground, cron: &mut Cron, length: Duration) -> HashMap<String, f64> {
     let users: Vec<String> = ground.sim.users().into_iter().filter(|user| user != BIG).collect();
     let gap = MINUTE.div_f64(CHANGES * users.len() as f64);
@@ -149,17 +149,17 @@ fn make_changes(ground: &Ground, cron: &mut Cron, length: Duration) -> HashMap<S
             cron.doom_last_of_many();
             doomed = true;
         }
-        let over = now.saturating_duration_since(began + length);
-        if over.is_zero() && now >= next {
+        let overtime = now.saturating_duration_since(began + length);
+        if overtime.is_zero() && now >= next {
             let user = users.choose(&mut chance).expect("a user");
             let at = epoch(SystemTime::now());
             made.insert(change(ground, user, made.len() as u32), at);
-            // Exponential: without memory.
+            // Exponential: memoryless.
             next += gap.mul_f64(-(1.0 - chance.random::<f64>()).ln());
         }
-        if !over.is_zero() && now > looked + Duration::from_secs(1) {
+        if !overtime.is_zero() && now > looked + Duration::from_secs(1) {
             looked = now;
-            if over > GRACE || came(ground).len() >= made.len() {
+            if overtime > GRACE || came(ground).len() >= made.len() {
                 return made;
             }
         }
@@ -169,7 +169,7 @@ fn make_changes(ground: &Ground, cron: &mut Cron, length: Duration) -> HashMap<S
     }
 }
 
-/// When each row of a change came, by user and id.
+/// When the row of each change arrived, by user and id.
 fn came(ground: &Ground) -> HashMap<String, f64> {
     let rows = ground.query(
         "SELECT u.email || ' ' || m.message_id, extract(epoch FROM m.came_at)::float8 FROM gmail_messages m JOIN users u ON u.id = m.user_id
@@ -190,7 +190,7 @@ fn lost(ground: &Ground, made: &HashMap<String, f64>) -> usize {
             break;
         }
         ground.execute("UPDATE streams SET due_at = now() WHERE cursor IS NOT NULL");
-        // What it leaves with is judged by the rows.
+        // The rows count, not its exit code.
         drop(ground.command(&["gmail", "cron", "--max-duration", "30s"]).output().expect("the binary starts"));
     }
     missing()

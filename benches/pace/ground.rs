@@ -1,4 +1,4 @@
-//! A database, a simulator as slow and as strict as Google, and what is set up before the clock starts.
+//! A database, a simulator as slow and as strict as Google, and the set-up before the clock starts.
 
 use std::ops::{Deref, DerefMut};
 use std::process::{Command, Stdio};
@@ -10,16 +10,16 @@ use crate::simulator::Process;
 use crate::support::service::{GMAIL, Service};
 use crate::support::{Sim, World, postgres};
 
-/// Median of the time of an answer.
+/// Median latency of an answer.
 pub const MEDIAN_MS: f64 = 150.0;
 const SIGMA: f64 = 0.4;
-/// What each call adds to its batch.
+/// Addition of each call to its batch.
 const PER_CALL_MS: f64 = 1.0;
 
-/// Settings of the tests' worlds that nobody has in earnest: the defaults hold here.
+/// Settings of the tests' worlds that are unrealistic: the defaults apply here.
 const OF_TESTS: [&str; 3] = ["SYNCCTL_ENGINE_BACKOFF_BASE", "SYNCCTL_ENGINE_BACKOFF_CAP", "SYNCCTL_ENGINE_TRIES"];
 
-/// A world whose simulator has a process of its own.
+/// A world with its simulator in a separate process.
 pub struct Ground {
     world: World,
     _simulator: Process,
@@ -40,7 +40,7 @@ impl DerefMut for Ground {
 }
 
 impl Ground {
-    /// An empty database and an empty Google that answers at once.
+    /// An empty database and an empty Google that answers immediately.
     pub fn of(service: &'static Service) -> Self {
         let simulator = Process::start();
         let sim = Sim { url: simulator.url.clone(), runtime: None };
@@ -49,14 +49,15 @@ impl Ground {
         let world = World { sim, database, folder, url, settings: Vec::new(), service };
         world.syncctl(&["accounts", "rekey", "--new-key", "--set", "db.auto_migrate=on"]).expect(0);
         let ground = Self { world, _simulator: simulator };
-        // When a row came, whatever happens to it later.
+        // When a row was inserted, whatever happens to it later.
         for table in ["gmail_messages", "calendar_events"] {
             ground.execute(&format!("ALTER TABLE {table} ADD COLUMN came_at timestamptz DEFAULT clock_timestamp()"));
         }
         ground
     }
 
-    /// So many new users with mailboxes of so many messages, all of which are wanted, at a Google that is as slow and as strict as the real one.
+    /// This many new users with mailboxes of this many messages, all within the window, at a Google that is as slow and as strict as the
+    /// real one.
     pub fn of_mailboxes(users: u32, messages: u32) -> Self {
         let mut ground = Self::of(&GMAIL);
         ground.set("SYNCCTL_GMAIL_WINDOW", "all");
@@ -87,19 +88,19 @@ impl Ground {
         command
     }
 
-    /// Brings everything in step before anything is measured: nothing limits, nothing waits.
+    /// Syncs everything before anything is measured: without limits and latency.
     pub fn bring_in_step(&self) {
         let mut command = self.command_without_quota(&[self.service.name, "cron"]);
         let status = command.stdout(Stdio::null()).status().expect("the binary starts");
         assert!(status.success(), "{} cron: {status}", self.service.name);
     }
 
-    /// From now on answers take their time.
+    /// From now on answers have latency.
     pub fn slow(&self) {
         self.sim.admin("latency", json!({ "median_ms": MEDIAN_MS, "sigma": SIGMA, "per_call_ms": PER_CALL_MS }));
     }
 
-    /// From now on Google's limits hold, in any sixty seconds; nothing of them is spent.
+    /// From now on Google's limits hold, in any sixty seconds; nothing is spent yet.
     pub fn limit(&self) {
         let limits = self.limits();
         let limits = json!({ "project_per_minute": limits.project_per_minute, "user_per_minute": limits.user_per_minute,
@@ -108,7 +109,7 @@ impl Ground {
         self.execute("TRUNCATE quota_usage, quota_minutes");
     }
 
-    /// Nothing limits any more.
+    /// Removes all limits.
     pub fn unlimit(&self) {
         self.sim.admin("quota", json!({}));
     }
@@ -118,10 +119,10 @@ impl Ground {
         Quota::default().limits(self.service.name)
     }
 
-    /// Lets every stream of this kind be due; answers how many.
+    /// Makes every stream of this kind due; returns their number.
     pub fn make_due(&self, kind: &str) -> i64 {
         self.execute(&format!("UPDATE streams SET due_at = now() WHERE kind = '{kind}'"));
-        // What autovacuum does in the minutes between two runs.
+        // Autovacuum's work in the minutes between two runs.
         self.execute("VACUUM ANALYZE streams");
         self.count(&format!("SELECT count(*) FROM streams WHERE kind = '{kind}'"))
     }

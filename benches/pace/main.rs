@@ -1,19 +1,19 @@
-//! syncctl at Google's own pace: answers that take 150 ms in the median, and Google's quotas in any sixty seconds. Prints tables and writes
-//! `target/bench-pace.json`. Each time is held against the bound that quotas alone set, which the table states.
+//! syncctl under Google's conditions: a median latency of 150 ms, and Google's quotas in any sixty seconds. Prints tables and writes
+//! `target/bench-pace.json`. Each time is compared with the bound set by quotas alone, which the table states.
 //!
 //!     cargo bench --bench pace [-- SCENARIO …]
 //!
 //! - `onboard_mail`, `onboard_calendars`: first syncs of 200 mailboxes of 480 messages, of 10,000 calendars of 50 events
 //! - `idle`: passes over 10,000 calendars and 10,000 mailboxes in which nothing has changed, also without quotas
-//! - `delay`: from a change to its row, `cron` each minute, beside a first sync of 100,000 messages and without it
+//! - `delay`: from a change to its row, `cron` each minute, with and without a concurrent first sync of 100,000 messages
 //! - `hosts`: the same with two hosts, of which one is killed
-//! - `first_page`: 1,000 new users, until the last of them has his newest page
-//! - `accounts`: CPU of 1,000 tokens of a service account beside those of people, straight and through an HTTPS proxy
+//! - `first_page`: 1,000 new users, until the last of them has their newest page
+//! - `accounts`: CPU time of 1,000 tokens of a service account relative to those of users, directly and through an HTTPS proxy
 //!
-//! A word chooses all scenarios that begin with it; none: all, which takes about an hour. `PACE_SCALE`, `PACE_CAP` and `PACE_MINUTES`
-//! make them smaller and shorter (see `scale.rs`). Figures of scenarios that were not chosen stay in the file as they were.
+//! An argument selects all scenarios with this prefix; none: all, which takes about an hour. `PACE_SCALE`, `PACE_CAP` and `PACE_MINUTES`
+//! make them smaller and shorter (see `scale.rs`). Figures of other scenarios stay unchanged in the file.
 //!
-//! Everything is the real binary over real HTTP; the simulator is a process of its own, and both share this machine with PostgreSQL.
+//! Everything is the real binary over real HTTP; the simulator is a separate process, and both share this machine with PostgreSQL.
 
 mod accounts;
 mod cron;
@@ -22,6 +22,7 @@ mod first_page;
 mod ground;
 mod idle;
 mod onboard;
+mod results;
 mod run;
 mod scale;
 #[path = "../shared/mod.rs"]
@@ -31,15 +32,14 @@ mod simulator;
 #[path = "../../tests/it/support/mod.rs"]
 #[allow(dead_code)]
 mod support;
-mod told;
 
 use serde_json::{Map, Value};
 
-use told::Told;
+use results::Results;
 
 const FILE: &str = "bench-pace.json";
 
-type Scenario = (&'static str, fn() -> Told);
+type Scenario = (&'static str, fn() -> Results);
 
 const SCENARIOS: [Scenario; 7] = [
     ("onboard_mail", onboard::mailboxes),
@@ -56,17 +56,17 @@ fn main() {
     if words == [simulator::COMMAND] {
         return simulator::serve();
     }
-    // A second installation cannot happen: this process has just begun.
+    // It cannot be installed already: this process has just begun.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut wrong = Vec::new();
     for (name, scenario) in chosen(&words) {
-        let told = scenario();
-        told.print();
+        let results = scenario();
+        results.print();
         let before = std::fs::read_to_string(shared::figures::path(FILE)).ok();
         let mut all: Map<String, Value> = before.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-        told.merge_into(&mut all, name);
+        results.merge_into(&mut all, name);
         shared::figures::write(FILE, &Value::Object(all));
-        wrong.extend(told.wrong.into_iter().map(|what| format!("{name}: {what}")));
+        wrong.extend(results.wrong.into_iter().map(|what| format!("{name}: {what}")));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

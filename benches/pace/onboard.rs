@@ -1,28 +1,28 @@
-//! First syncs of many at once, at Google's quotas and Google's times.
+//! Concurrent first syncs with Google's quotas and latency.
 
 use serde_json::json;
 use syncctl::config::Gmail;
 
 use crate::ground::Ground;
+use crate::results::{Bound, Results};
 use crate::run::run_until;
 use crate::scale::scaled;
 use crate::support::service::CALENDAR;
-use crate::told::{Bound, Told};
 
 const MESSAGES: u32 = 480;
 const CALENDARS: u32 = 4;
 const EVENTS: u32 = 50;
 
-/// Units of a call for a message.
+/// Units for fetching a message.
 const GET: u32 = 20;
 
-/// Units of the first sync of a mailbox: where it begins, its pages, and each message by itself.
+/// Units of the first sync of a mailbox: its profile, its pages, and each message.
 pub fn units_of_mailbox(messages: u32) -> u64 {
     u64::from(1 + messages.div_ceil(Gmail::default().page_size) * 5 + messages * GET)
 }
 
 /// 200 mailboxes of 480 messages.
-pub fn mailboxes() -> Told {
+pub fn mailboxes() -> Results {
     let users = scaled(200);
     eprintln!("onboard: {users} mailboxes of {MESSAGES} messages …");
     let ground = Ground::of_mailboxes(users, MESSAGES);
@@ -30,18 +30,18 @@ pub fn mailboxes() -> Told {
     let total = i64::from(users * MESSAGES);
     let stored = || ground.count("SELECT count(*) FROM gmail_messages");
     let seen = run_until(&ground, || stored() == total);
-    // Mail to virtual addresses is read whole besides.
-    let whole = ground.count("SELECT count(*) FROM documents WHERE source = 'gmail'").unsigned_abs() * u64::from(GET);
-    let units = units_of_mailbox(MESSAGES) + whole / u64::from(users);
+    // Mail to virtual addresses is additionally fetched in full.
+    let fetched_in_full = ground.count("SELECT count(*) FROM documents WHERE source = 'gmail'").unsigned_abs() * u64::from(GET);
+    let units = units_of_mailbox(MESSAGES) + fetched_in_full / u64::from(users);
     let bound = Bound::of(users, units, limits.project_per_minute, limits.user_per_minute);
-    let mut told = Told::default();
-    told.over("onboard_over_bound", "<= 1.15", (seen.seconds, &bound, stored() as f64 / total as f64));
-    told.ran("onboard", &seen);
-    told
+    let mut results = Results::default();
+    results.add_relative("onboard_over_bound", "<= 1.15", (seen.seconds, &bound, stored() as f64 / total as f64));
+    results.add_run("onboard", &seen);
+    results
 }
 
 /// 10,000 calendars of 50 events, four of each user.
-pub fn calendars() -> Told {
+pub fn calendars() -> Results {
     let users = scaled(2_500);
     eprintln!("onboard_calendars: {} calendars of {EVENTS} events …", users * CALENDARS);
     let ground = Ground::of(&CALENDAR);
@@ -56,8 +56,8 @@ pub fn calendars() -> Told {
     let total = i64::from(users * CALENDARS * EVENTS);
     let stored = || ground.count("SELECT count(*) FROM calendar_events WHERE deleted_at IS NULL");
     let seen = run_until(&ground, || stored() == total);
-    let mut told = Told::default();
-    told.over("onboard_calendars_over_bound", "<= 1.15", (seen.seconds, &bound, stored() as f64 / total as f64));
-    told.ran("onboard_calendars", &seen);
-    told
+    let mut results = Results::default();
+    results.add_relative("onboard_calendars_over_bound", "<= 1.15", (seen.seconds, &bound, stored() as f64 / total as f64));
+    results.add_run("onboard_calendars", &seen);
+    results
 }

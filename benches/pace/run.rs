@@ -1,4 +1,4 @@
-//! A run of the binary, and what is seen of it: by itself, by the simulator, by the system.
+//! A run of the binary, and its measurements: from the run itself, the simulator, and the system.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::ground::Ground;
 use crate::scale;
 
-/// A process of the binary; what it writes goes to files, so that no pipe fills.
+/// A process of the binary; its output goes to files, so that no pipe fills.
 pub struct Started {
     pub child: Child,
     output: PathBuf,
@@ -31,7 +31,7 @@ impl Started {
         self.child.try_wait().expect("a child").is_some()
     }
 
-    /// The exit code of a process that is over; `None`: a signal ended it.
+    /// The exit code of an ended process; `None`: ended by a signal.
     pub fn code(&mut self) -> Option<i32> {
         self.child.try_wait().expect("a child")?.code()
     }
@@ -42,17 +42,17 @@ impl Started {
         let _ = kill_process(pid, signal);
     }
 
-    /// Waits until this moment, then asks it to end. Answers its report; `None`: it left none.
+    /// Waits until this moment, then stops it. Returns its report; `None`: no report.
     pub fn ended(mut self, until: Instant) -> Option<Value> {
         let patience = Duration::from_secs(60);
-        let mut asked = false;
+        let mut was_stopped = false;
         while !self.is_over() {
-            let over = Instant::now().saturating_duration_since(until);
-            if !over.is_zero() && !asked {
+            let overtime = Instant::now().saturating_duration_since(until);
+            if !overtime.is_zero() && !was_stopped {
                 self.signal(Signal::TERM);
-                asked = true;
+                was_stopped = true;
             }
-            if over > patience {
+            if overtime > patience {
                 eprintln!("it does not end by SIGTERM within {} s", patience.as_secs());
                 self.signal(Signal::KILL);
             }
@@ -61,7 +61,7 @@ impl Started {
         let code = self.code();
         let read = |end: &str| std::fs::read_to_string(self.output.with_extension(end)).unwrap_or_default();
         let report = serde_json::from_str(&read("out")).ok();
-        // Whom SIGKILL struck has no words.
+        // A process killed by SIGKILL prints nothing.
         if report.is_none() && code.is_some() {
             eprintln!("no report; its last words: {}", read("err").lines().last().unwrap_or_default());
         }
@@ -69,19 +69,19 @@ impl Started {
     }
 }
 
-/// What was seen of a run, or of several one after the other.
+/// The measurements of one or more consecutive runs.
 #[derive(Default)]
 pub struct Seen {
     pub seconds: f64,
     pub reports: Vec<Value>,
     pub ledger: Value,
     pub statements: i64,
-    /// Seconds of CPU.
+    /// CPU seconds.
     pub cpu: f64,
 }
 
 impl Seen {
-    /// Most memory of a process of the binary.
+    /// Peak memory of a process of the binary.
     pub fn peak_rss_kib(&self) -> u64 {
         self.reports.iter().filter_map(|report| report["peak_rss_kib"].as_u64()).max().unwrap_or(0)
     }
@@ -98,7 +98,7 @@ impl Seen {
         self.beyond() as f64 / self.calls().max(1) as f64
     }
 
-    /// The sum of a number of all reports.
+    /// The sum of a number over all reports.
     pub fn sum(&self, key: &str) -> u64 {
         self.reports.iter().filter_map(|report| report[key].as_u64()).sum()
     }
@@ -113,7 +113,7 @@ impl Seen {
     }
 }
 
-/// Begins to look: the ledger, the statements and the clock start at zero.
+/// Starts measuring: the ledger, the statements and the clock start at zero.
 pub struct Look<'a> {
     ground: &'a Ground,
     began: Instant,
@@ -134,7 +134,7 @@ impl<'a> Look<'a> {
     }
 }
 
-/// Runs this command, at most as long as a scenario may take.
+/// Runs this command, at most for the time limit of a scenario.
 pub fn run(ground: &Ground, command: Command) -> Seen {
     let look = Look::at(ground);
     let until = Instant::now() + scale::cap();
@@ -142,7 +142,7 @@ pub fn run(ground: &Ground, command: Command) -> Seen {
     look.end(report.into_iter().collect())
 }
 
-/// Runs `cron` again and again until it is done, or as long as a scenario may take.
+/// Runs `cron` repeatedly until it is done, or for the time limit of a scenario.
 pub fn run_until(ground: &Ground, done: impl Fn() -> bool) -> Seen {
     let look = Look::at(ground);
     let (until, mut reports) = (Instant::now() + scale::cap(), Vec::new());
@@ -153,12 +153,12 @@ pub fn run_until(ground: &Ground, done: impl Fn() -> bool) -> Seen {
     look.end(reports)
 }
 
-/// CPU time, in seconds, of all children that have ended.
+/// CPU time, in seconds, of all ended children.
 fn cpu_of_children() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").expect("/proc/self/stat");
-    // The name stands in brackets and may hold blanks. Behind it, cutime and cstime are the 14th and 15th field.
+    // The name is in parentheses and may contain blanks. After it, cutime and cstime are the 14th and 15th field.
     let fields = stat.rsplit_once(')').expect("a name").1;
     let ticks: f64 = fields.split_whitespace().skip(13).take(2).map(|field| field.parse::<f64>().expect("ticks")).sum();
-    // Linux tells programs of a hundred ticks a second, whatever it counts itself.
+    // Linux reports a hundred ticks per second to programs, whatever it uses internally.
     ticks / 100.0
 }

@@ -1,4 +1,4 @@
-//! How large the scenarios are and how long they may take: variables of the environment for quick looks.
+//! Size and time limit of the scenarios: environment variables for quick runs.
 
 use std::time::Duration;
 
@@ -11,17 +11,17 @@ pub fn scale() -> f64 {
     number("PACE_SCALE", 1.0)
 }
 
-/// So many, at this scale.
+/// The count at this scale.
 pub fn scaled(count: u32) -> u32 {
     ((f64::from(count) * scale()).round() as u32).max(1)
 }
 
-/// `PACE_CAP` (600): seconds that one scenario may take before it is ended and judged by what it reached.
+/// `PACE_CAP` (600): seconds after which a scenario is stopped and evaluated.
 pub fn cap() -> Duration {
     Duration::from_secs_f64(number("PACE_CAP", 600.0))
 }
 
-/// `PACE_MINUTES` (5): how long changes come where their delay is measured.
+/// `PACE_MINUTES` (5): how long changes are made when their delay is measured.
 pub fn minutes() -> u32 {
     number("PACE_MINUTES", 5.0) as u32
 }

@@ -1,9 +1,9 @@
-//! The simulator as a process of its own: this very benchmark, called with one word.
+//! The simulator in a separate process: this benchmark, called with one argument.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
 
-/// The word.
+/// The argument.
 pub const COMMAND: &str = "simulator";
 
 /// Serves until standard input ends, which it does with the benchmark, however that ends.
@@ -15,7 +15,7 @@ pub fn serve() {
     std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).expect("standard input");
 }
 
-/// A process that serves. It ends with this value.
+/// A serving process. It ends with this value.
 pub struct Process {
     pub url: String,
     child: Child,

@@ -1,4 +1,4 @@
-//! From a change at Google to its row in PostgreSQL, while push works. A trigger tells of each row as it is committed.
+//! From a change at Google to its row in PostgreSQL, with push. A trigger reports each row when it is committed.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,21 +16,21 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
 const USERS: u32 = 50;
-/// Changes of one measurement.
+/// Changes per measurement.
 pub const CHANGES: u32 = 200;
-/// Between two changes, in the mean: they come as they like, not in step with anything.
+/// Mean time between two changes, which are random.
 const MEAN_GAP: Duration = Duration::from_millis(200);
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Changes that come by themselves, one here and one there; `webhook serve --drain` polls what is announced.
+/// Random changes; `webhook serve --drain` polls announced streams.
 pub fn at_once(service: &'static Service) -> Delays {
-    eprintln!("{}: {CHANGES} changes, announced and polled at once …", service.name);
+    eprintln!("{}: {CHANGES} changes, announced and polled immediately …", service.name);
     let Watched { server, world } = watched(service, USERS, &[], &["--drain"]);
     let (rows, mut chance) = (Rows::listen(&world), StdRng::seed_from_u64(1));
     let users: Vec<String> = world.sim.users().into_iter().collect();
     let mut made = HashMap::new();
     for nth in 0..CHANGES {
-        // Exponential: without memory.
+        // Exponential: memoryless.
         std::thread::sleep(MEAN_GAP.mul_f64(-(1.0 - chance.random::<f64>()).ln()));
         let user = &users[chance.random_range(0..users.len())];
         let now = Instant::now();
@@ -41,7 +41,7 @@ pub fn at_once(service: &'static Service) -> Delays {
     rows.since(&made)
 }
 
-/// The same, with `webhook drain` once a minute, as cron starts it.
+/// The same, with `webhook drain` once a minute, as from cron.
 pub fn each_minute() -> Delays {
     eprintln!("calendar: {CHANGES} changes in three minutes, announced and polled by a drain each minute …");
     let Watched { server, world } = watched(&CALENDAR, USERS, &[], &[]);
@@ -94,9 +94,9 @@ impl Rows {
         let (seen_there, stop_there) = (Arc::clone(&seen), Arc::clone(&stop));
         let thread = std::thread::spawn(move || {
             while !stop_there.load(Ordering::Relaxed) {
-                let mut told = client.notifications();
-                let mut told = told.timeout_iter(Duration::from_millis(100));
-                while let Some(row) = told.next().expect("the database tells") {
+                let mut notifications = client.notifications();
+                let mut notifications = notifications.timeout_iter(Duration::from_millis(100));
+                while let Some(row) = notifications.next().expect("a notification") {
                     seen_there.lock().expect("a lock").entry(row.payload().to_owned()).or_insert_with(Instant::now);
                 }
             }

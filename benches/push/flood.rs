@@ -1,4 +1,4 @@
-//! More notifications than any Google sends: none is lost, and memory stays flat.
+//! More notifications than Google ever sends: none is lost, and memory stays flat.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -24,14 +24,14 @@ pub struct Flood {
     p50_ms: f64,
     p99_ms: f64,
     max_ms: f64,
-    /// Of `webhook serve`, in MiB: before, a third through, two thirds through, at the end, and the most it ever was.
+    /// Memory of `webhook serve`, in MiB: before, after a third, after two thirds, at the end, and its peak.
     rss_mib: [f64; 5],
-    /// Streams that one drain polled afterwards.
+    /// Streams polled by one drain afterwards.
     polled: u64,
 }
 
 impl Flood {
-    /// Whether every one that was sent is stored.
+    /// Whether every sent notification is stored.
     pub fn is_whole(&self) -> bool {
         self.answered_200 == self.sent && self.stored == self.sent as i64 && self.counted_by_channels == self.stored
     }

@@ -1,10 +1,10 @@
-//! Push against a simulated Google: prints tables and writes `target/bench-push.json`. Takes about six minutes, most of it waiting for minutes to pass.
+//! Push with a simulated Google: prints tables and writes `target/bench-push.json`. Takes about six minutes, most of which is waiting.
 //!
 //! - from a change at Google to its row: with push and `webhook serve --drain`, with push and `webhook drain` each minute, and without push
-//! - 5,000 notifications a second for half a minute: how many are stored, how soon they are answered, how much memory it takes
-//! - what each bad request gets while good ones come
+//! - 5,000 notifications a second for half a minute: how many are stored, how fast they are answered, and the memory
+//! - the answers to bad requests amid valid ones
 //!
-//! Everything is the real binary over real HTTP with a PostgreSQL of its own; all of it shares this machine with the simulator.
+//! Everything is the real binary over real HTTP with a separate PostgreSQL; all of it shares this machine with the simulator.
 
 mod delay;
 mod flood;
@@ -27,7 +27,7 @@ use shared::delays::Delays;
 use support::service::{CALENDAR, DRIVE, GMAIL};
 
 fn main() {
-    // A second installation cannot happen: this process has just begun.
+    // It cannot be installed already: this process has just begun.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let delays: [(&str, Delays); 5] = [
         ("Calendar, push, serve --drain", delay::at_once(&CALENDAR)),

@@ -1,5 +1,5 @@
-//! From a change to its row without push, as the default pace and the crontab's line have it. Time passes faster: the clocks of the
-//! simulator and of the database are moved on, and every five minutes of theirs `calendar cron` runs.
+//! From a change to its row without push, with the default pace and the crontab's schedule. Time is accelerated: the clocks of the
+//! simulator and of the database are moved on, and every five minutes of simulated time `calendar cron` runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -17,7 +17,7 @@ use crate::support::service::CALENDAR;
 const USERS: u32 = 50;
 /// Seconds between two runs.
 const TICK: u32 = 300;
-/// A day; before it, half a day in which the pace settles.
+/// A day, preceded by half a day in which the pace settles.
 const DAY: u32 = 24 * 3600;
 
 /// 200 changes of 50 users in a day.

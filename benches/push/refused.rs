@@ -1,4 +1,4 @@
-//! What bad requests get, while good ones come and are answered.
+//! The answers to bad requests, while valid ones are sent and answered.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -16,18 +16,18 @@ use crate::watched::{Watched, watched};
 const CONNECTIONS: usize = 200;
 const GOOD_PER_SECOND: u32 = 500;
 const GOOD: u32 = 30 * GOOD_PER_SECOND;
-/// Of each kind that is answered at once.
+/// Number of requests of each kind that is answered immediately.
 const TIMES: usize = 200;
 
 #[derive(Serialize)]
 struct Row {
     what: &'static str,
     sent: usize,
-    /// What all of them got.
+    /// The answer that all of them got.
     got: String,
-    /// Until the last one had it.
+    /// Time until the last one had it.
     seconds: f64,
-    /// Whether it is what they should get.
+    /// Whether it is the expected answer.
     right: bool,
 }
 
@@ -36,17 +36,17 @@ pub struct Refused {
     rows: Vec<Row>,
     good_sent: u64,
     good_answered_200: u64,
-    /// Not at the first try: they needed a connection while there were too many.
+    /// Not at the first attempt: they needed a connection while there were too many.
     good_sent_again: u64,
     good_p50_ms: f64,
     good_p99_ms: f64,
     good_max_ms: f64,
-    /// Notifications beyond the good ones.
+    /// Notifications in addition to the valid ones.
     stored_of_bad: i64,
 }
 
 impl Refused {
-    /// Whether each got what it should, nothing of them was stored, and every good request was answered.
+    /// Whether each got the expected answer, none of them was stored, and every valid request was answered.
     pub fn is_harmless(&self) -> bool {
         self.rows.iter().all(|row| row.right) && self.stored_of_bad == 0 && self.good_answered_200 == self.good_sent
     }
@@ -71,7 +71,7 @@ impl Refused {
     }
 }
 
-/// All kinds, one after the other; good requests come for half a minute from the beginning on.
+/// All kinds in sequence; valid requests are sent during the first half minute.
 pub fn refused() -> Refused {
     eprintln!("bad requests among good ones …");
     let settings = [
@@ -92,7 +92,7 @@ pub fn refused() -> Refused {
         (rows(&server, &world, &channel(1), &channel(2)), good.join().expect("the good ones"))
     });
     let figure = |name: &str| good[name].as_f64().unwrap_or_else(|| panic!("{name} in {good}"));
-    // One notification more is good: the one that is replayed.
+    // One more notification is valid: the replayed one.
     let stored_of_bad = world.count("SELECT count(*) FROM notifications") - figure("delivered") as i64 - 1;
     assert!(server.stop().success());
     Refused {
@@ -109,7 +109,7 @@ pub fn refused() -> Refused {
 
 fn rows(server: &Server, world: &World, expired: &str, channel: &str) -> Vec<Row> {
     let forged = google(channel, "a token that somebody made up", "1000001", "exists");
-    // Its hash is what the database has from here on, so that the bench knows the token of one channel.
+    // From here on the database has this token's hash, so that the benchmark knows the token of one channel.
     world.execute(&format!("UPDATE channels SET token_hash = sha256('known') WHERE id IN ('{channel}', '{expired}')"));
     let right = google(channel, "known", "1000002", "exists");
     assert_eq!(server.post("/calendar", &right, b""), 200);
@@ -151,18 +151,18 @@ fn rows(server: &Server, world: &World, expired: &str, channel: &str) -> Vec<Row
     rows
 }
 
-/// Sends it many times, one after the other.
-fn answered(what: &'static str, wanted: u16, send: impl Fn() -> u16) -> Row {
+/// Sends it repeatedly, one at a time.
+fn answered(what: &'static str, expected: u16, send: impl Fn() -> u16) -> Row {
     let started = Instant::now();
     let mut statuses: Vec<u16> = (0..TIMES).map(|_| send()).collect();
     statuses.sort_unstable();
     statuses.dedup();
     let got: Vec<String> = statuses.iter().map(u16::to_string).collect();
-    Row { what, sent: TIMES, got: got.join(", "), seconds: started.elapsed().as_secs_f64(), right: statuses == [wanted] }
+    Row { what, sent: TIMES, got: got.join(", "), seconds: started.elapsed().as_secs_f64(), right: statuses == [expected] }
 }
 
-/// Fifty connections at once that send this and no more.
-fn cut_off(what: &'static str, server: &Server, text: &str, wanted: &str) -> Row {
+/// Fifty concurrent connections that send this and no more.
+fn cut_off(what: &'static str, server: &Server, text: &str, expected: &str) -> Row {
     let started = Instant::now();
     let mut held: Vec<TcpStream> = (0..50).map(|_| server.connect()).collect();
     held.iter_mut().for_each(|stream| stream.write_all(text.as_bytes()).expect("sent"));
@@ -170,11 +170,11 @@ fn cut_off(what: &'static str, server: &Server, text: &str, wanted: &str) -> Row
     let (sent, seconds) = (got.len(), started.elapsed().as_secs_f64());
     got.sort();
     got.dedup();
-    let right = got == [wanted] && seconds < 15.0;
+    let right = got == [expected] && seconds < 15.0;
     Row { what, sent, got: got.join(", "), seconds, right }
 }
 
-/// Half as many again as are allowed: those beyond are closed as they come.
+/// Half as many again as allowed: those beyond the limit are closed immediately.
 fn too_many(server: &Server) -> Row {
     let held: Vec<TcpStream> = (0..CONNECTIONS).map(|_| server.connect()).collect();
     let started = Instant::now();
@@ -188,7 +188,7 @@ fn too_many(server: &Server) -> Row {
     Row { what: "connections beyond webhook.max_connections", sent: beyond.len(), got: got.join(", "), seconds, right }
 }
 
-/// The status that came, or how else it ended.
+/// The status, or how else it ended.
 fn end(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();
     stream.set_read_timeout(Some(Duration::from_secs(15))).expect("a timeout");

@@ -1,4 +1,4 @@
-//! Users whose streams are followed and announced, and the server that is told.
+//! Users whose streams are followed and announced, and the notified server.
 
 use std::time::{Duration, Instant};
 
@@ -12,13 +12,13 @@ const TOPIC: &str = "projects/bench/topics/mail";
 const ACCOUNT: &str = "push@bench.iam.example.com";
 const AUDIENCE: &str = "bench";
 
-/// In the order in which they end.
+/// Dropped in this order.
 pub struct Watched {
     pub server: Server,
     pub world: World,
 }
 
-/// So many users, each stream with a live channel to a server with these arguments; nothing is due.
+/// This many users, each stream with a live channel to a server with these arguments; nothing is due.
 pub fn watched(service: &'static Service, users: u32, settings: &[(&'static str, &str)], arguments: &[&str]) -> Watched {
     let mut world = World::of(service, users, 10);
     let keys = format!("{}/oauth2/v3/certs", world.sim.url);
@@ -45,7 +45,7 @@ pub fn watched(service: &'static Service, users: u32, settings: &[(&'static str,
     Watched { server, world }
 }
 
-/// Looks until it is so, and at most a minute and a half.
+/// Polls until the condition holds, for at most a minute and a half.
 pub fn wait(world: &World, what: &str, so: impl Fn() -> bool) {
     let until = Instant::now() + Duration::from_secs(90);
     while !so() {

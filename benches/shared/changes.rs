@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::support::World;
 use crate::support::sim::field;
 
-/// Makes something new of the world's service; answers whose, and its id: those of mailboxes count alike.
+/// Creates a new item of the world's service; returns its user and ID, since IDs of mailboxes overlap.
 pub fn change(world: &World, user: &str, nth: u32) -> String {
     let made = match world.service.name {
         "calendar" => {

@@ -1,6 +1,6 @@
-//! From a change to its row.
+//! Delays from a change to its row.
 
-/// Seconds, the shortest first.
+/// Seconds, in ascending order.
 pub struct Delays(Vec<f64>);
 
 impl Delays {

@@ -1,4 +1,4 @@
-//! Times, medians, and the file that figures are written to.
+//! Times, medians, and the file for figures.
 
 use std::time::Instant;
 
@@ -16,13 +16,13 @@ pub fn timed<T>(work: impl FnOnce() -> T) -> (f64, T) {
     (started.elapsed().as_secs_f64(), result)
 }
 
-/// Where a benchmark's figures go: `bench.json` and the like in cargo's target folder.
+/// The path for a benchmark's figures: `bench.json` and similar in cargo's target folder.
 pub fn path(file: &str) -> String {
     let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".into());
     format!("{target}/{file}")
 }
 
-/// Writes the figures and says where.
+/// Writes the figures and prints the path.
 pub fn write(file: &str, figures: &Value) {
     let path = path(file);
     std::fs::write(&path, serde_json::to_string_pretty(figures).expect("JSON")).unwrap_or_else(|error| panic!("{path}: {error}"));

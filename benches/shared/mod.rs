@@ -1,4 +1,4 @@
-//! What the benchmarks have in common. Each includes it by its path.
+//! Shared by the benchmarks. Each includes it by its path.
 
 pub mod changes;
 pub mod delays;

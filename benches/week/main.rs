@@ -1,10 +1,10 @@
-//! A week of simulated time: calendars of 1,000 users that change at rates over four decades, polled by the real binary as cron does,
-//! over real HTTP, against a real PostgreSQL that lives by the same clock. Prints how the budget was kept, and calls and delays beside
-//! those of `sync simulate` for the very same changes.
+//! A week of simulated time: calendars of 1,000 users that change at rates over four decades, polled by the real binary as from cron, over
+//! real HTTP, with a real PostgreSQL on the same clock. Prints how the budget was kept, and calls and delays compared with those of `sync
+//! simulate` for exactly the same changes.
 //!
 //!     scripts/week [USERS] [DAYS] [MINUTES]
 //!
-//! MINUTES: from one run to the next, a line of cron.
+//! MINUTES: the interval between two runs.
 
 mod clock;
 #[path = "../../tests/it/support/mod.rs"]
@@ -22,11 +22,11 @@ use syncctl::engine::pace::simulation::{self, Kind, Terms};
 use clock::Clock;
 use support::World;
 
-/// Polls a day of each calendar that the budget has room for; the lists of calendars cost 4 more.
+/// Polls per day and calendar in the budget; the lists of calendars cost 4 more.
 const POLLS: u64 = 24;
 const LISTS: u64 = 4;
 const SEED: u64 = 1;
-/// Events that changes are made of, over all users.
+/// Events that are changed, over all users.
 const EVENTS: usize = 100_000;
 const MIN: Duration = Duration::from_secs(300);
 const MAX: Duration = Duration::from_secs(12 * 3600);
@@ -60,7 +60,7 @@ fn main() {
     let budget = u64::from(users) * (POLLS + LISTS);
     for (name, value) in [
         ("SYNCCTL_PACE_CALLS_PER_DAY", budget.to_string()),
-        // The budget alone decides.
+        // Only the budget decides.
         ("SYNCCTL_PACE_PRICE", "0.000001".into()),
         ("SYNCCTL_CALENDAR_MIN_INTERVAL", format!("{}s", MIN.as_secs())),
         ("SYNCCTL_CALENDAR_MAX_INTERVAL", format!("{}s", MAX.as_secs())),
@@ -71,7 +71,7 @@ fn main() {
     }
     world.populate(users, 1);
     world.syncctl(&["calendar", "cron"]).expect(0);
-    // The replay knows nothing of its streams at first; nor shall this.
+    // The replay starts without knowledge of its streams; so must this.
     world.execute("UPDATE streams SET change_since = now(), change_mass = 0, change_shape = NULL");
     world.sim.reset_ledger();
 
@@ -82,7 +82,7 @@ fn main() {
         let now = start + TimeDelta::minutes(i64::from(minute));
         while let Some((number, (at, user))) = pending.next_if(|(_, (at, _))| *at <= now) {
             clock.set(*at);
-            // Of what changes twice between two polls, a feed tells the last change only: here each is of another event than those before it.
+            // If an event changes twice between two polls, a feed reports only the last change: here each change is of a different event.
             let id = format!("paced{}", number % EVENTS);
             let event = json!({ "id": id, "summary": at.to_rfc3339(), "start": { "date": "2026-02-01" }, "end": { "date": "2026-02-02" } });
             world.sim.admin("events", json!({ "user": emails[*user], "calendar": "primary", "event": event }));
@@ -95,14 +95,14 @@ fn main() {
         sums[day].polls += number_of(&report, "streams");
         sums[day].delays += &serde_json::from_value(report["delays"].clone()).expect("delays");
     }
-    tell(&world, &traces, &sums, budget, Duration::from_secs(u64::from(every) * 60));
+    print_report(&world, &traces, &sums, budget, Duration::from_secs(u64::from(every) * 60));
 }
 
 fn number_of(report: &Value, key: &str) -> u64 {
     report[key].as_u64().unwrap_or_else(|| panic!("{key} in {report}"))
 }
 
-fn tell(world: &World, traces: &[simulation::Trace], sums: &[Day], budget: u64, every: Duration) {
+fn print_report(world: &World, traces: &[simulation::Trace], sums: &[Day], budget: u64, every: Duration) {
     println!("{:<8}{:>10}{:>10}{:>12}{:>10}{:>14}", "day", "calls", "budget", "of budget", "changes", "mean delay");
     let row = |name: &str, calls: u64, budget: u64, delays: &Delays| {
         let mean = delays.mean().unwrap_or(0.0) / 60.0;

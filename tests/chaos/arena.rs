@@ -1,5 +1,5 @@
-//! Where a storm takes place: a cluster, a pooler before it, and two worlds: one of calendars, mail and files, and one of meetings, whose
-//! calendars must hold nothing else.
+//! The environment of a chaos run: a cluster, a pooler in front of it, and two worlds: one of calendars, mail and files, and one that
+//! contains only calendars with meetings.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -18,14 +18,14 @@ use crate::support::service::{ATTENDEE, CALENDAR, DRIVE, GMAIL};
 use crate::support::{World, attendee};
 use crate::{clocks, deaths};
 
-/// As short as a suspended process can outlive it.
+/// Short enough that a suspended process outlives it.
 pub const LEASE: Duration = Duration::from_secs(2);
 const USERS: u32 = 6;
 const TOPIC: &str = "projects/acme/topics/mail";
-/// How far the clock of each host is off, in seconds.
+/// Clock offset of each host, in seconds.
 const HOSTS_AHEAD: [i64; 3] = [0, 90, -60];
-/// What Google allows in a minute, to a project and to one of its users, as `google::quota` has it. A mailbox has no bound of its own here: so many
-/// runs in a minute would mostly wait.
+/// Google's limits per minute for a project and for one of its users, as in `google::quota`. A mailbox has no separate limit here: with
+/// this many runs per minute, most would just wait.
 const QUOTAS: [(&str, u64, Option<u64>); 3] =
     [("calendar", 10_000, Some(600)), ("drive", 1_000_000, Some(325_000)), ("gmail", 1_200_000, None)];
 
@@ -37,22 +37,22 @@ pub struct Arena {
     /// Meetings and their bots.
     pub meetings: World,
     pub pooler: Mutex<Option<PgBouncer>>,
-    /// One for each target of the outbox.
+    /// One per outbox target.
     pub receivers: [Receiver; 2],
-    /// Where notifications are taken.
+    /// Listening address for notifications.
     pub listen: String,
     pub story: Story,
-    /// How long each blow lasts; `None`: as chance has it.
+    /// Duration of each blow; `None`: random.
     pub blow: Option<Duration>,
-    /// What gives a host another time; `None`: all have the right one.
+    /// Library that shifts a host's clock; `None`: all clocks are correct.
     other_time: Option<PathBuf>,
-    /// Runs that never go on, although PostgreSQL still sees their connections.
+    /// Runs suspended forever, although PostgreSQL still sees their connections.
     dead: Mutex<Vec<Pid>>,
-    over: AtomicBool,
+    stopped: AtomicBool,
 }
 
 impl Arena {
-    /// For a storm: short leases, small pages, receivers with moods, clocks that differ.
+    /// For a chaos run: short leases, small pages, unreliable receivers, clocks that differ.
     pub fn new(seed: u64) -> Self {
         let settings = [
             ("SYNCCTL_ENGINE_LEASE", format!("{}s", LEASE.as_secs())),
@@ -62,7 +62,7 @@ impl Arena {
             ("SYNCCTL_DRIVE_PAGE_SIZE", "7".into()),
         ];
         let mut arena = Self::on(seed, server(), &settings, None);
-        // One in ten is refused, and one in fifty gets no answer; the other one refuses more.
+        // One in ten is refused, and one in fifty gets no answer; the other receiver refuses more.
         arena.receivers[0].answer(|request| match request.number {
             number if number % 50 == 49 => Reply::Reset,
             number if number % 10 == 9 => Reply::Status(503),
@@ -73,7 +73,7 @@ impl Arena {
         arena
     }
 
-    /// For one blow that lasts so long: a server of its own, no push, and all else as people have it, but for streams that are due each minute.
+    /// For one blow of this length: a dedicated server, no push, and defaults otherwise, except that streams are due each minute.
     pub fn calm(seed: u64, blow: Duration) -> Self {
         let services = ["CALENDAR", "GMAIL", "DRIVE"];
         let intervals = services.iter().flat_map(|service| {
@@ -99,13 +99,13 @@ impl Arena {
             blow,
             other_time: None,
             dead: Mutex::default(),
-            over: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
         };
         for world in arena.worlds() {
             world.execute(include_str!("triggers.sql"));
-            // From here on it can be set, also for connections that a pooler keeps.
+            // From here on the clock can be set, even for connections that a pooler keeps.
             world.move_database_clock(0.0);
-            // Whoever adds a key has it tried, and no run has to do with that.
+            // Adding a key calls the API to test it; do not attribute that call to a run.
             world.sim.reset_ledger();
         }
         arena
@@ -116,22 +116,22 @@ impl Arena {
     }
 
     pub fn is_over(&self) -> bool {
-        self.over.load(Ordering::Relaxed)
+        self.stopped.load(Ordering::Relaxed)
     }
 
     pub fn end(&self) {
-        self.over.store(true, Ordering::Relaxed);
+        self.stopped.store(true, Ordering::Relaxed);
         for pid in self.dead.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             deaths::signal(pid, Signal::KILL);
         }
     }
 
-    /// This process, which is suspended, does not go on before the end.
-    pub fn bury(&self, pid: Pid) {
+    /// Keeps this suspended process suspended until the end.
+    pub fn keep_suspended(&self, pid: Pid) {
         self.dead.lock().unwrap_or_else(PoisonError::into_inner).push(pid);
     }
 
-    /// Waits so long, or until the storm is over.
+    /// Waits for this long, or until the chaos run is over.
     pub fn pause(&self, length: Duration) {
         let until = std::time::Instant::now() + length;
         while !self.is_over() && std::time::Instant::now() < until {
@@ -139,7 +139,8 @@ impl Arena {
         }
     }
 
-    /// The binary as one of the hosts runs it: every third reaches PostgreSQL through the pooler, and two of three have the wrong time.
+    /// The binary as run by one of the hosts: every third host connects to PostgreSQL through the pooler, and two of three have the wrong
+    /// time.
     pub fn command(&self, world: &World, host: usize, arguments: &[&str]) -> Command {
         let mut command = world.command(arguments);
         let pooler = self.pooler.lock().unwrap_or_else(PoisonError::into_inner);
@@ -153,7 +154,7 @@ impl Arena {
     }
 }
 
-/// One cluster for all seeds. What it has committed survives the death of its processes.
+/// One cluster for all seeds. Committed data survives the death of its processes.
 fn server() -> &'static Postgres {
     static SERVER: OnceLock<Postgres> = OnceLock::new();
     SERVER.get_or_init(started)
@@ -188,7 +189,7 @@ fn sync(
         world.set("SYNCCTL_PUSH_ADDRESS", format!("http://{listen}"));
         world.set("SYNCCTL_PUSH_GMAIL_TOPIC", TOPIC);
         for name in ["SYNCCTL_QUOTA_DRIVE_PROJECT_PER_MINUTE", "SYNCCTL_QUOTA_GMAIL_PROJECT_PER_MINUTE"] {
-            // The profile's.
+            // Set by the profile.
             world.set(name, "0");
         }
         for (service, project, user) in QUOTAS {
@@ -217,7 +218,7 @@ fn meetings(server: &'static Postgres, settings: &[(&'static str, String)]) -> W
     let mut world = world(server, settings);
     world.service = &ATTENDEE;
     ATTENDEE.settings.iter().for_each(|(name, value)| world.set(name, *value));
-    // Time goes on faster at Attendee than here: after some minutes every meeting would be farther away than a day, and have no bot yet.
+    // Attendee's clock advances faster than ours: after some minutes every meeting would be more than a day away and have no bot yet.
     world.set("SYNCCTL_ATTENDEE_WINDOW", "7d");
     attendee::populate(&world, USERS, 20);
     world.import();

@@ -1,4 +1,4 @@
-//! Blows from outside: at Google, at PostgreSQL, at the pooler, at what both remember.
+//! Faults injected from outside: at Google, PostgreSQL and the pooler, and into their state.
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ use crate::support::pgbouncer;
 use crate::support::receiver::Reply;
 use crate::support::service::{ATTENDEE, CALENDAR};
 
-/// Between two blows, in milliseconds.
+/// Pause between two blows, in milliseconds.
 const REST: std::ops::Range<u64> = 200..1_500;
 
-/// Its name, what it does until it is over, and its weight.
+/// Its name, the function that runs it to its end, and its weight.
 pub type Blow = (&'static str, fn(&Arena, &mut StdRng), u32);
 
-/// Those of a storm.
+/// The blows of a chaos run.
 pub const ALL: [Blow; 19] = [
     ("google fails at one call in five", fails_often, 10),
     ("google says 503 to everything", |arena, chance| says(arena, chance, "unavailable_503"), 2),
@@ -45,7 +45,7 @@ pub const ALL: [Blow; 19] = [
     ("the database's clock is set", clocks::set, 6),
 ];
 
-/// Words of Google that are over soon, and must not stop anything for long.
+/// Google's short-lived refusals, which must not stop a stream for long.
 pub const SHORT_WORDS: [Blow; 4] = [
     ("google says that the api is switched off", |arena, chance| says(arena, chance, "access_not_configured"), 0),
     ("google says 404 once of each list of events", |arena, _| says_once(arena, "not_found", "events.list"), 0),
@@ -53,26 +53,26 @@ pub const SHORT_WORDS: [Blow; 4] = [
     ("the token endpoint fails", |arena, chance| says_by(arena, chance, "server_500", "token"), 0),
 ];
 
-/// Strikes until the storm is over; each blow is over before the next one.
+/// Strikes until the chaos run is over; each blow ends before the next one begins.
 pub fn strike(arena: &Arena) {
     let mut chance = StdRng::seed_from_u64(arena.seed * 1_000 + 500);
     while !arena.is_over() {
         let (name, blow, _) = ALL.choose_weighted(&mut chance, |(_, _, weight)| *weight).expect("weights");
-        arena.story.tell("blow", name);
+        arena.story.record("blow", name);
         blow(arena, &mut chance);
-        arena.story.tell("blow over", name);
+        arena.story.record("blow over", name);
         arena.pause(Duration::from_millis(chance.random_range(REST)));
     }
     clear(arena);
 }
 
-/// Nothing fails any more.
+/// Removes all faults.
 pub fn clear(arena: &Arena) {
     arena.receivers.iter().for_each(|receiver| receiver.answer(|_| Reply::Status(200)));
     arena.worlds().iter().for_each(|world| world.sim.clear_faults());
 }
 
-/// How long a blow lasts.
+/// Duration of a blow.
 pub fn a_while(arena: &Arena, chance: &mut StdRng) -> Duration {
     arena.blow.unwrap_or_else(|| Duration::from_millis(chance.random_range(300..3_000)))
 }
@@ -100,7 +100,7 @@ fn says_by(arena: &Arena, chance: &mut StdRng, kind: &str, method: &str) {
     end_faults(arena);
 }
 
-/// To each user once; it is over when all have heard it.
+/// Once for each user; ends when all users have received it.
 fn says_once(arena: &Arena, kind: &str, method: &str) {
     let users = arena.sync.sim.users();
     for user in &users {
@@ -115,13 +115,13 @@ fn says_once(arena: &Arena, kind: &str, method: &str) {
     }
 }
 
-/// Counts what they struck.
+/// Counts the faults that struck, then removes them.
 pub fn end_faults(arena: &Arena) {
     for world in arena.worlds() {
         let faults = world.sim.get("faults");
         for fault in faults.as_array().into_iter().flatten() {
             for _ in 0..fault["hits"].as_u64().unwrap_or(0) {
-                arena.story.tell("fault", &fault["fault"]);
+                arena.story.record("fault", &fault["fault"]);
             }
         }
         world.sim.clear_faults();
@@ -140,13 +140,13 @@ fn revoke(arena: &Arena, chance: &mut StdRng) {
     restore(arena, user);
 }
 
-/// The person consents again, and the account is imported.
+/// The user consents again, and the account is imported.
 fn restore(arena: &Arena, user: &str) {
     arena.sync.sim.admin("restore", json!({ "user": user }));
     let lines = arena.sync.sim.text("accounts");
     let line = lines.lines().find(|line| line.contains(user)).expect("an account line");
     let mut tries = 0;
-    // The database may be away.
+    // The database may be unavailable.
     while arena.sync.syncctl_with_input(&["accounts", "import", "-"], line).code != 0 {
         tries += 1;
         assert!(tries < 100, "an account could not be imported");
@@ -154,7 +154,7 @@ fn restore(arena: &Arena, user: &str) {
     }
 }
 
-/// A connection of the harness; `None`: the server is away or full.
+/// A connection of the harness; `None`: the server is unavailable or out of connections.
 fn connect(world: &World) -> Option<Client> {
     Client::connect(&world.database.url(), NoTls).ok()
 }
@@ -164,7 +164,7 @@ fn end_backends(arena: &Arena, _: &mut StdRng) {
         let statement = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
             WHERE datname = current_database() AND pid <> pg_backend_pid()";
         let ended = client.query(statement, &[]).map_or(0, |rows| rows.len());
-        arena.story.tell("backends", ended);
+        arena.story.record("backends", ended);
     }
 }
 
@@ -186,7 +186,7 @@ fn restart_postgres(arena: &Arena, chance: &mut StdRng) {
 
 fn start_postgres(arena: &Arena) {
     let mut tries = 0;
-    // Backends of a killed server end a little later, and until then no new one starts.
+    // Backends of a killed server end a little later, and until then no new server starts.
     while let Err(error) = arena.server.cluster.ensure_running() {
         tries += 1;
         assert!(tries < 100, "PostgreSQL does not start again: {error:#}");
@@ -206,7 +206,7 @@ fn lock_rows(arena: &Arena, chance: &mut StdRng) {
 fn exhaust(arena: &Arena, chance: &mut StdRng) {
     let held: Vec<Client> = std::iter::from_fn(|| connect(&arena.sync)).take(250).collect();
     arena.pause(a_while(arena, chance));
-    arena.story.tell("connections", held.len());
+    arena.story.record("connections", held.len());
 }
 
 fn time_out(arena: &Arena, chance: &mut StdRng) {
@@ -223,10 +223,10 @@ fn fill_disk(arena: &Arena, chance: &mut StdRng) {
     set(false);
 }
 
-/// Executes a statement in each database, also where it is away or full at first.
+/// Executes a statement in each database, retrying while it is unavailable or full.
 pub fn insist(arena: &Arena, statement: impl Fn(&World) -> String) {
     for world in arena.worlds() {
-        // By itself first: the database may give statements no time.
+        // Resets the timeout first: the database may have a zero statement timeout.
         let execute = |mut client: Client| {
             client.batch_execute("SET statement_timeout = 0").and_then(|()| client.batch_execute(&statement(world)))
         };

@@ -1,4 +1,4 @@
-//! People, who change what they have all the time, and time, which goes on at Attendee.
+//! Simulated users who keep changing their data, and Attendee's clock, which keeps advancing.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use rand::{Rng as _, SeedableRng as _};
 use crate::arena::Arena;
 use crate::support::service::{CALENDAR, DRIVE, GMAIL};
 
-/// Between two changes of some kind.
+/// Pause between two changes of a kind.
 const GAP: Duration = Duration::from_millis(120);
-/// A meeting is made, moved or cancelled so long before it begins, in minutes, that its bot has time to be scheduled.
+/// Minimum time, in minutes, between a change of a meeting and its start, so that its bot can be scheduled.
 const EARLY: i64 = 240;
 
 pub fn make(arena: &Arena) {
@@ -24,7 +24,7 @@ pub fn make(arena: &Arena) {
         let seed = arena.seed * 1_000_000 + nth;
         for service in [&CALENDAR, &GMAIL, &DRIVE] {
             (service.churn)(&arena.sync, 2, seed);
-            arena.story.tell("change", service.name);
+            arena.story.record("change", service.name);
         }
         if nth.is_multiple_of(4) {
             arena.meetings.pass(1);
@@ -34,7 +34,7 @@ pub fn make(arena: &Arena) {
     }
 }
 
-/// Makes a meeting, and moves or cancels another one that is far enough away.
+/// Creates a meeting, and moves or cancels another one that is far enough away.
 fn meet(
     arena: &Arena,
     users: &[String],
@@ -54,14 +54,14 @@ fn meet(
     meetings.push((user, id, start));
     meetings.retain(|(_, _, start)| *start > now + Minutes::minutes(EARLY));
     if meetings.len() > 3 {
-        let place = chance.random_range(0..meetings.len());
-        let (user, id, _) = meetings[place].clone();
+        let index = chance.random_range(0..meetings.len());
+        let (user, id, _) = meetings[index].clone();
         if chance.random_bool(0.5) {
             world.sim.delete_event(&user, &id);
-            meetings.swap_remove(place);
+            meetings.swap_remove(index);
         } else {
-            meetings[place].2 = at(&user, &id, chance);
+            meetings[index].2 = at(&user, &id, chance);
         }
     }
-    arena.story.tell("change", "meetings");
+    arena.story.record("change", "meetings");
 }

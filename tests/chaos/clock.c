@@ -1,4 +1,4 @@
-/* Another time for the process that is loaded with this (LD_PRELOAD): the clock on the wall is ahead by CHAOS_AHEAD seconds, no other clock is. */
+/* Preloaded library (LD_PRELOAD) that shifts a process's wall clock ahead by CHAOS_AHEAD seconds; other clocks are unchanged. */
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <time.h>

@@ -1,4 +1,4 @@
-//! What befalls the host of a run in the middle of a page's transaction, for the table of times to heal.
+//! Failures of a run's host in the middle of a page's transaction, for the recovery table.
 
 use std::time::Duration;
 
@@ -10,15 +10,15 @@ use crate::blows::Blow;
 pub const ALL: [Blow; 3] = [
     ("a run is killed in a transaction", |arena, _| strike(arena, |pid| signal(pid, Signal::KILL)), 0),
     ("a run is suspended in a transaction", |arena, _| strike(arena, |pid| suspend(arena, pid)), 0),
-    ("a host dies in a transaction", |arena, _| strike(arena, |pid| arena.bury(pid)), 0),
+    ("a host dies in a transaction", |arena, _| strike(arena, |pid| arena.keep_suspended(pid)), 0),
 ];
 
-/// Lets a page of events wait for a lock between its rows.
+/// Makes a page of events wait for a lock between its rows.
 const WAIT: &str = "CREATE FUNCTION chaos_wait() RETURNS trigger LANGUAGE plpgsql AS
       $$ BEGIN PERFORM pg_advisory_xact_lock_shared(17); RETURN NULL; END $$;
     CREATE TRIGGER chaos_wait AFTER INSERT OR UPDATE ON calendar_events FOR EACH ROW EXECUTE FUNCTION chaos_wait()";
 
-/// Strikes the run that writes events next, inside its transaction: it waits for a lock of ours there.
+/// Strikes the next run that writes events, inside its transaction: it waits there for a lock that this test holds.
 fn strike(arena: &Arena, deed: impl FnOnce(Pid)) {
     arena.sync.execute(WAIT);
     let mut client = arena.sync.database.connect();
@@ -38,18 +38,18 @@ fn strike(arena: &Arena, deed: impl FnOnce(Pid)) {
         arena.pause(Duration::from_millis(20));
     };
     signal(pid, Signal::STOP);
-    // What it waited for it has, and nothing more comes from it.
+    // It now gets the lock it waited for, and does nothing more.
     tx.rollback().expect("giving the lock back");
     deed(pid);
 }
 
-/// For as long as a blow lasts.
+/// For the duration of a blow.
 fn suspend(arena: &Arena, pid: Pid) {
     arena.pause(arena.blow.unwrap_or_default());
     signal(pid, Signal::CONT);
 }
 
-/// The process may have ended just now.
+/// The process may just have ended.
 pub fn signal(pid: Pid, signal: Signal) {
     let _ = rustix::process::kill_process(pid, signal);
 }

@@ -1,5 +1,5 @@
-//! How long it takes until everything is in step again after a blow, at cron lines of a minute and default settings but for the pace: one blow
-//! each in a place of its own, some side by side.
+//! Measures the time until the data is in sync again after a blow, with minutely cron jobs and default settings except for the pace. Each
+//! blow has its own environment; some run in parallel.
 //!
 //!     cargo test --test chaos -- --heal [BLOW]
 
@@ -17,27 +17,28 @@ use crate::blows::{self, Blow};
 use crate::support::service::{CALENDAR, DRIVE, GMAIL};
 use crate::{compare, deaths, judge};
 
-/// How long a blow lasts.
+/// Duration of a blow.
 const BLOW: Duration = Duration::from_secs(15);
 const MINUTE: Duration = Duration::from_secs(60);
-/// Whoever is not in step by then never will be.
+/// Environments that are not in sync by then have failed.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// Blows at once: with more, a run takes as long as a line of cron on a small machine, and its time is what is measured.
-const AT_ONCE: usize = 8;
-/// Nothing may take longer.
-pub const AIM_S: f64 = 90.0;
+/// Number of concurrent blows: with more, a run on a small machine takes as long as the cron interval, and its time would dominate the
+/// measurement.
+const MAX_CONCURRENT: usize = 8;
+/// Maximum allowed time.
+pub const MAX_SECONDS: f64 = 90.0;
 
-/// A row of the table: the blow, and the seconds from its end until everything was in step; `None`: it never was.
+/// A row of the table: the blow, and the seconds from its end until the data was in sync; `None`: never.
 pub type Row = (&'static str, Option<f64>);
 
-/// Of the blows whose names begin so.
+/// Runs the blows whose names have this prefix.
 pub fn table(prefix: &str) -> Vec<Row> {
     let blows = blows::ALL.iter().chain(&blows::SHORT_WORDS).chain(&deaths::ALL).copied();
     let blows: Vec<(usize, Blow)> = blows.filter(|(name, _, _)| name.starts_with(prefix)).enumerate().collect();
-    let (left, rows) = (Mutex::new(blows.iter()), Mutex::new(BTreeMap::new()));
-    let take = || left.lock().expect("no poison").next();
+    let (remaining, rows) = (Mutex::new(blows.iter()), Mutex::new(BTreeMap::new()));
+    let take = || remaining.lock().expect("no poison").next();
     std::thread::scope(|scope| {
-        for _ in 0..AT_ONCE {
+        for _ in 0..MAX_CONCURRENT {
             scope.spawn(|| {
                 while let Some((nth, blow)) = take() {
                     let row = heal(*nth as u64, *blow);
@@ -55,14 +56,14 @@ fn heal(nth: u64, (name, blow, _): Blow) -> Row {
     let took = std::thread::scope(|scope| {
         scope.spawn(|| cron(&arena));
         scope.spawn(|| change(&arena));
-        let (mut chance, over) = (StdRng::seed_from_u64(nth), Instant::now() + BLOW);
+        let (mut chance, ends_at) = (StdRng::seed_from_u64(nth), Instant::now() + BLOW);
         blow(&arena, &mut chance);
-        // What is over at once is followed by as many changes.
-        arena.pause(over.saturating_duration_since(Instant::now()));
+        // Blows that end immediately are followed by the same number of changes.
+        arena.pause(ends_at.saturating_duration_since(Instant::now()));
         blows::clear(&arena);
         let ended = Instant::now();
         churn(&arena, 1_000_000);
-        arena.story.tell("blow over", name);
+        arena.story.record("blow over", name);
         let took = loop {
             std::thread::sleep(Duration::from_secs(1));
             let differences = compare::differences(&arena);
@@ -70,24 +71,24 @@ fn heal(nth: u64, (name, blow, _): Blow) -> Row {
                 break Some(ended.elapsed());
             }
             if ended.elapsed() > PATIENCE {
-                arena.story.tell("never", differences.join("; "));
+                arena.story.record("never", differences.join("; "));
                 break None;
             }
         };
         arena.end();
         took
     });
-    if took.is_none_or(|took| took.as_secs_f64() > AIM_S) {
+    if took.is_none_or(|took| took.as_secs_f64() > MAX_SECONDS) {
         println!("{name}: {}", arena.story.keep(9_000 + nth).display());
     }
     (name, took.map(|took| took.as_secs_f64()))
 }
 
-/// A line of cron: the job of all services, each minute, whatever became of the one before.
+/// The cron job of all services, each minute, whatever happened to the previous run.
 fn cron(arena: &Arena) {
     let run = || {
         let output = arena.command(&arena.sync, 0, &["sync", "cron"]).stdin(Stdio::null()).output().expect("the binary starts");
-        arena.story.tell("run", format!("{} {}", output.status, String::from_utf8_lossy(&output.stderr).trim()));
+        arena.story.record("run", format!("{} {}", output.status, String::from_utf8_lossy(&output.stderr).trim()));
     };
     std::thread::scope(|scope| {
         let mut next = Instant::now();
@@ -99,7 +100,7 @@ fn cron(arena: &Arena) {
     });
 }
 
-/// People go on while the blow lasts.
+/// Users keep making changes during the blow.
 fn change(arena: &Arena) {
     let until = Instant::now() + BLOW;
     let mut nth = 0;
@@ -116,13 +117,13 @@ fn churn(arena: &Arena, seed: u64) {
     }
 }
 
-/// Prints the table; answers whether everything was in step in time.
+/// Prints the table; returns whether all rows were in sync in time.
 pub fn show(rows: &[Row]) -> bool {
-    println!("{:45} {:>10}  aim: {AIM_S} s", "blow", "healed, s");
+    println!("{:45} {:>10}  aim: {MAX_SECONDS} s", "blow", "healed, s");
     for (name, took) in rows {
         println!("{name:45} {:>10}", took.map_or("never".into(), |took| format!("{took:.0}")));
     }
-    rows.iter().all(|(_, took)| took.is_some_and(|took| took <= AIM_S))
+    rows.iter().all(|(_, took)| took.is_some_and(|took| took <= MAX_SECONDS))
 }
 
 /// The rows as JSON.

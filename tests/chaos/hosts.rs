@@ -1,4 +1,4 @@
-//! The hosts: each starts one job after the other, and some of these runs are killed, told to stop, or suspended for longer than their lease.
+//! The hosts: each starts one job after another, and some of these runs are killed, stopped, or suspended for longer than their lease.
 
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -11,12 +11,12 @@ use rustix::process::{Pid, Signal};
 use crate::arena::{Arena, LEASE};
 use crate::support::World;
 
-/// Runs at once, over all hosts.
+/// Concurrent runs over all hosts.
 pub const LANES: usize = 6;
-/// A run that takes longer hangs.
+/// A run that takes longer than this hangs.
 const PATIENCE: Duration = Duration::from_secs(240);
 
-/// Jobs of the world of calendars, mail and files with their weights. `USER` is one of its users.
+/// Jobs of the world of calendars, mail and files, with weights. `USER` is replaced by one of its users.
 const SYNC: [(&[&str], u32); 22] = [
     (&["calendar", "cron", "--force"], 6),
     (&["calendar", "cron", "--force", "--parallel"], 4),
@@ -51,13 +51,13 @@ const MEETINGS: [(&[&str], u32); 5] = [
     (&["calendar", "cron", "--force", "--parallel"], 1),
 ];
 
-/// What becomes of a run that does not end before.
+/// What happens to a run that does not end before.
 #[derive(Clone, Copy)]
 enum Fate {
     Lives,
     Killed(Duration),
     Told(Duration),
-    /// Suspended, for so long.
+    /// Suspended for this long.
     Suspended(Duration, Duration),
 }
 
@@ -73,7 +73,7 @@ impl Fate {
     }
 }
 
-/// Runs jobs until the storm is over.
+/// Runs jobs until the chaos run is over.
 pub fn work(arena: &Arena, lane: usize) {
     let mut chance = StdRng::seed_from_u64(arena.seed * 1_000 + lane as u64);
     let users: Vec<String> = arena.sync.sim.users().into_iter().collect();
@@ -94,10 +94,10 @@ pub fn work(arena: &Arena, lane: usize) {
 fn live(arena: &Arena, mut child: Child, fate: Fate, name: &str) {
     let pid = Pid::from_child(&child);
     let signal = |signal| {
-        // It may have ended just now.
+        // It may just have ended.
         let _ = rustix::process::kill_process(pid, signal);
     };
-    arena.story.tell("run", format!("{name}, process {}", child.id()));
+    arena.story.record("run", format!("{name}, process {}", child.id()));
     let after = match fate {
         Fate::Lives => Duration::ZERO,
         Fate::Killed(at) | Fate::Told(at) | Fate::Suspended(at, _) => at,
@@ -106,15 +106,15 @@ fn live(arena: &Arena, mut child: Child, fate: Fate, name: &str) {
         match fate {
             Fate::Lives => {}
             Fate::Killed(_) => {
-                arena.story.tell("kill", name);
+                arena.story.record("kill", name);
                 signal(Signal::KILL);
             }
             Fate::Told(_) => {
-                arena.story.tell("term", name);
+                arena.story.record("term", name);
                 signal(Signal::TERM);
             }
             Fate::Suspended(_, length) => {
-                arena.story.tell("stop", name);
+                arena.story.record("stop", name);
                 signal(Signal::STOP);
                 std::thread::sleep(length);
                 signal(Signal::CONT);
@@ -122,11 +122,11 @@ fn live(arena: &Arena, mut child: Child, fate: Fate, name: &str) {
         }
     }
     if !ends_within(&mut child, PATIENCE) {
-        arena.story.tell("hung", format!("{name}, process {}", child.id()));
+        arena.story.record("hung", format!("{name}, process {}", child.id()));
         signal(Signal::KILL);
     }
     if let Ok(status) = child.wait() {
-        arena.story.tell("end", format!("{name}: {status}"));
+        arena.story.record("end", format!("{name}: {status}"));
     }
 }
 
@@ -143,7 +143,7 @@ fn ends_within(child: &mut Child, time: Duration) -> bool {
     }
 }
 
-/// The intake of notifications: one process that listens, killed now and then.
+/// Receives notifications: one listening process, killed from time to time.
 pub fn listen(arena: &Arena) {
     let mut chance = StdRng::seed_from_u64(arena.seed * 1_000 + 999);
     while !arena.is_over() {
@@ -152,7 +152,7 @@ pub fn listen(arena: &Arena) {
         let length = Duration::from_millis(chance.random_range(500..8_000));
         let until = Instant::now() + length;
         while !arena.is_over() && !ends_within(&mut child, Duration::from_millis(50)) && Instant::now() < until {}
-        arena.story.tell("kill", "webhook serve");
+        arena.story.record("kill", "webhook serve");
         let _ = child.kill();
         let _ = child.wait();
         arena.pause(Duration::from_millis(100));

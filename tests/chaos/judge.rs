@@ -1,4 +1,4 @@
-//! After a storm: everything is brought in step and compared, and what was found is told.
+//! Verdict after a chaos run: heals and compares the data, and reports problems.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,18 +11,18 @@ use crate::arena::{Arena, LEASE};
 use crate::support::service::ATTENDEE;
 use crate::{clocks, compare};
 
-/// Within so long everything must be in step again, or within so many rounds of all jobs where a machine is slow.
+/// Everything must be in sync again within this time, or, on a slow machine, within a number of rounds of all jobs.
 const PATIENCE: Duration = Duration::from_secs(180);
 const ROUNDS: u32 = 8;
 
-/// What a storm did and left.
+/// What a chaos run did and left behind.
 #[derive(Default)]
 pub struct Verdict {
     seed: Option<u64>,
     figures: BTreeMap<&'static str, u64>,
     heal_s: Vec<f64>,
-    /// What was wrong, for people.
-    pub found: Vec<String>,
+    /// Descriptions of the problems.
+    pub problems: Vec<String>,
 }
 
 /// Figures that must be zero.
@@ -39,11 +39,11 @@ const HAPPENED: [(&str, &str); 7] = [
 ];
 
 impl Verdict {
-    /// Counts what is wrong and tells of it; nothing, if the count is zero.
+    /// Counts a problem and reports it; does nothing if the count is zero.
     pub fn find(&mut self, figure: &'static str, count: u64, what: impl fmt::Display) {
         *self.figures.entry(figure).or_default() += count;
         if count > 0 {
-            self.found.push(format!("{figure}: {count} {what}"));
+            self.problems.push(format!("{figure}: {count} {what}"));
         }
     }
 
@@ -51,7 +51,7 @@ impl Verdict {
         BAD.iter().all(|figure| self.figures.get(figure).is_none_or(|count| *count == 0))
     }
 
-    /// All seeds together.
+    /// Sum over all seeds.
     pub fn sum(verdicts: &[Self]) -> Self {
         let mut sum = Self::default();
         for verdict in verdicts {
@@ -89,40 +89,40 @@ impl fmt::Display for Verdict {
             write!(out, " {figure} {count}")?;
         }
         write!(out, " heal_p95_s {:.1}", self.heal_p95_s())?;
-        self.found.iter().try_for_each(|found| write!(out, "\n  {found}"))
+        self.problems.iter().try_for_each(|problem| write!(out, "\n  {problem}"))
     }
 }
 
-/// Heals, compares, and keeps the story where something is wrong.
+/// Heals, compares, and keeps the story if there is a problem.
 pub fn verdict(arena: &Arena) -> Verdict {
     let ended = Instant::now();
-    // What dead runs held is free by then, also where the database's clock was set back at the end.
-    std::thread::sleep(LEASE + clocks::BACK_AT_MOST);
-    let mut found = Verdict::default();
+    // Leases of dead runs have lapsed by then, even if the database's clock was set back at the end.
+    std::thread::sleep(LEASE + clocks::MAX_BACK);
+    let mut verdict = Verdict::default();
     let mut rounds = 0;
     while rounds < ROUNDS || ended.elapsed() < PATIENCE {
         rounds += 1;
         heal(arena);
-        found = compare::everything(arena);
-        if found.is_clean() {
+        verdict = compare::everything(arena);
+        if verdict.is_clean() {
             break;
         }
     }
-    found.seed = Some(arena.seed);
-    found.heal_s.push(ended.elapsed().as_secs_f64());
-    found.find("stuck", arena.story.count("hung"), "runs that did not end");
+    verdict.seed = Some(arena.seed);
+    verdict.heal_s.push(ended.elapsed().as_secs_f64());
+    verdict.find("stuck", arena.story.count("hung"), "runs that did not end");
     for (figure, what) in HAPPENED {
-        found.figures.insert(figure, arena.story.count(what));
+        verdict.figures.insert(figure, arena.story.count(what));
     }
-    if !found.is_clean() {
+    if !verdict.is_clean() {
         let kept = arena.story.keep(arena.seed);
         dump(arena, &kept);
-        found.found.push(format!("the story: {}, and beside it both databases and the bots at Attendee", kept.display()));
+        verdict.problems.push(format!("the story: {}, and alongside it both databases and the bots at Attendee", kept.display()));
     }
-    found
+    verdict
 }
 
-/// Both databases and the bots at Attendee, for whoever has to find out why.
+/// Dumps both databases and the bots at Attendee, for debugging.
 fn dump(arena: &Arena, story: &Path) {
     for (name, world) in [("sync", &arena.sync), ("meetings", &arena.meetings)] {
         let file = story.with_extension(format!("{name}.sql"));
@@ -137,7 +137,7 @@ fn dump(arena: &Arena, story: &Path) {
     std::fs::write(story.with_extension("bots.jsonl"), bots).expect("writing the bots");
 }
 
-/// Every job once, with nothing in its way.
+/// Runs every job once, without faults.
 pub fn heal(arena: &Arena) {
     let Arena { sync, meetings, .. } = arena;
     for job in [
@@ -152,17 +152,17 @@ pub fn heal(arena: &Arena) {
         &["calendar", "renew-webhooks"],
         &["drive", "renew-webhooks"],
         &["deliver"],
-        // A run that died is closed by the next one of its job.
+        // The next run of a job closes a run that died.
         &["db", "prune"],
     ] {
-        let ran = sync.syncctl(job);
-        arena.story.tell("heal", format!("{}: {} {}", job.join(" "), ran.code, ran.stderr.trim()));
+        let run_output = sync.syncctl(job);
+        arena.story.record("heal", format!("{}: {} {}", job.join(" "), run_output.code, run_output.stderr.trim()));
     }
-    // Those that are far away get their bots; then all take place.
+    // Distant meetings get their bots; then all take place.
     for _ in 0..2 {
         for job in ATTENDEE.jobs {
-            let ran = meetings.syncctl(job);
-            arena.story.tell("heal", format!("{}: {} {}", job.join(" "), ran.code, ran.stderr.trim()));
+            let run_output = meetings.syncctl(job);
+            arena.story.record("heal", format!("{}: {} {}", job.join(" "), run_output.code, run_output.stderr.trim()));
         }
         meetings.pass(12 * 60);
     }

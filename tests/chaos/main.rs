@@ -1,12 +1,12 @@
-//! Chaos: runs of several hosts over all services, killed, suspended and told to stop at random, while Google, PostgreSQL and the network fail
-//! at random and people go on changing what they have. Afterwards everything is healed and compared row by row.
+//! Chaos: runs of several hosts over all services, killed, suspended and stopped at random, while Google, PostgreSQL and the network fail
+//! at random and users keep changing their data. Afterwards everything is healed and compared row by row.
 //!
 //!     make chaos [SECONDS=600] [SEED=1] [SEEDS=1]
 //!     make chaos-heal
 //!
-//! Without arguments it is a short leg of a minute with a fixed seed, as part of `make test`. Prints one line for each seed and writes
-//! `target/chaos.json`; where something is wrong, `target/chaos-SEED.log` holds the story. A seed repeats changes, blows and fates; what the
-//! operating system makes of them differs from run to run.
+//! Without arguments it runs for a minute with a fixed seed, as part of `make test`. It prints one line per seed and writes
+//! `target/chaos.json`; if there is a problem, `target/chaos-SEED.log` holds the story. A seed reproduces changes, blows and fates, but the
+//! operating system's scheduling differs from run to run.
 
 mod arena;
 mod blows;
@@ -29,17 +29,17 @@ use serde_json::json;
 
 use judge::Verdict;
 
-/// What is asked for on the command line.
+/// The command line.
 struct Order {
     seconds: u64,
     seed: u64,
     seeds: u64,
-    /// Only the times to heal from blows whose names begin so, see `heal.rs`.
+    /// Measure only recovery from blows whose names have this prefix; see `heal.rs`.
     heal: Option<String>,
 }
 
 impl Order {
-    /// `None`: the arguments choose other tests, as `cargo test NAME` gives them to every test.
+    /// `None`: the arguments select other tests (`cargo test NAME` passes them to every test).
     fn parse(mut arguments: impl Iterator<Item = String>) -> Option<Self> {
         let mut order = Self { seconds: 60, seed: 1, seeds: 1, heal: None };
         while let Some(name) = arguments.next() {
@@ -86,13 +86,13 @@ fn code(is_good: bool) -> ExitCode {
     if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Writes figures into the target folder.
+/// Writes metrics into the target folder.
 fn write(name: &str, figures: &serde_json::Value) {
     let tmp = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
     std::fs::write(tmp.parent().unwrap_or(tmp).join(name), format!("{figures:#}\n")).expect("writing the figures");
 }
 
-/// One storm, and what it left.
+/// Runs one chaos run and returns its verdict.
 fn storm(seed: u64, length: Duration) -> Verdict {
     let arena = arena::Arena::new(seed);
     std::thread::scope(|scope| {

@@ -1,6 +1,6 @@
--- Cursors that count up and go back nevertheless. A full pass begins with none and ends with a new one.
+-- Records cursors that moved backwards. A full pass begins without a cursor and ends with a new one.
 CREATE TABLE chaos_regressions (stream_id bigint, old text, new text, at timestamptz DEFAULT clock_timestamp());
--- How far a cursor has come: a number, or a sync token of the simulator's calendars, which is JSON in base64.
+-- The position of a cursor: a number, or a sync token of the simulator's calendars, which is base64-encoded JSON.
 CREATE FUNCTION chaos_place(cursor text) RETURNS numeric LANGUAGE sql IMMUTABLE AS $$
   SELECT CASE WHEN cursor ~ '^[0-9]+$' THEN cursor::numeric WHEN cursor LIKE 'eyJr%' THEN
     (convert_from(decode(rpad(translate(cursor, '-_', '+/'), (length(cursor) + 3) / 4 * 4, '='), 'base64'), 'UTF8')::jsonb ->> 'after')::numeric END
@@ -13,7 +13,7 @@ BEGIN
   RETURN NEW;
 END $$;
 CREATE TRIGGER chaos_cursor BEFORE UPDATE OF cursor ON streams FOR EACH ROW EXECUTE FUNCTION chaos_cursor();
--- The error of a full disk, as long as the switch stands.
+-- Raises the error of a full disk while the switch is on.
 CREATE TABLE chaos_disk (is_full boolean NOT NULL);
 INSERT INTO chaos_disk VALUES (false);
 CREATE FUNCTION chaos_disk_full() RETURNS trigger LANGUAGE plpgsql AS $$

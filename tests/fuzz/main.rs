@@ -1,10 +1,10 @@
-//! Broken inputs for everything that reads bytes of strangers (`syncctl::fuzz`): none may panic, overflow the stack, or take memory out of
+//! Broken inputs for every parser of untrusted bytes (`syncctl::fuzz`): none may panic, overflow the stack, or take memory out of
 //! proportion.
 //!
 //!     make fuzz [INPUTS=10000000] [SEED=1] [ONLY=mail]
 //!
-//! Without arguments it is a short leg of fixed inputs, as part of `make test`. Each target runs in a process of its own, so that one that dies is
-//! told with the input that killed it, in `target/fuzz`. An input follows from target, seed and number alone: what died once dies again.
+//! Without arguments it runs a short list of fixed inputs, as part of `make test`. Each target runs in a separate process, so that a crash
+//! is reported with the input that caused it, in `target/fuzz`. An input depends only on target, seed and number: crashes are reproducible.
 
 mod inputs;
 mod memory;
@@ -15,21 +15,21 @@ use std::process::ExitCode;
 
 use targets::{TARGETS, Target};
 
-/// Inputs of the short leg, for each target.
+/// Inputs per target without arguments.
 const FEW: u64 = 1_000;
 
-/// What is asked for on the command line.
+/// The command line.
 struct Order {
-    /// Of all targets together.
+    /// For all targets together.
     inputs: u64,
     seed: u64,
     only: Option<String>,
-    /// In a process of one target: from which input on, and whether each is written down before it is tried.
+    /// In the process of one target: the first input, and whether each is written to disk before it is tried.
     child: Option<(u64, bool)>,
 }
 
 impl Order {
-    /// `None`: the arguments choose other tests, as `cargo test NAME` gives them to every test.
+    /// `None`: the arguments select other tests (`cargo test NAME` passes them to every test).
     fn parse(mut arguments: impl Iterator<Item = String>) -> Option<Self> {
         let mut order = Self { inputs: FEW * TARGETS.len() as u64, seed: 1, only: None, child: None };
         while let Some(name) = arguments.next() {

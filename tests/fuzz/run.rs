@@ -1,4 +1,4 @@
-//! A target in a process of its own, and what is said where that dies.
+//! Runs a target in a separate process and reports how it ended.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -10,16 +10,17 @@ use crate::inputs;
 use crate::memory;
 use crate::targets::Target;
 
-/// What a thread of syncctl has, in bytes: Rust's default.
+/// Stack size of syncctl's threads in bytes: Rust's default.
 const STACK: usize = 2 << 20;
-/// Bytes that an input may take for each of its own, beside what its target may take in any case.
+/// Bytes of memory that an input may take per input byte, in addition to the target's fixed allowance.
 const MEMORY: usize = 400;
-/// The slowest input that took longer is kept, to be looked at.
+/// The slowest input above this is kept for inspection.
 const SLOW: Duration = Duration::from_millis(500);
-/// Inputs between two lines of progress.
+/// Inputs between two progress lines.
 const STEP: u64 = 1_000;
 
-/// Tries the inputs from one on, in a thread with the stack of one of syncctl's. Each line says how many are done; the last says how it went.
+/// Tries the inputs from this number on, in a thread with the stack size of syncctl's threads. Each line reports the number done; the last
+/// one the outcome.
 pub fn child(target: &'static Target, seed: u64, from: u64, until: u64, trace: bool) {
     let work = move || {
         let corpus = target.corpus();
@@ -51,7 +52,7 @@ pub fn child(target: &'static Target, seed: u64, from: u64, until: u64, trace: b
     }
 }
 
-/// Where the input that is tried is written down.
+/// Path of the input being tried.
 fn kept(target: &Target) -> std::path::PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../fuzz");
     fs::create_dir_all(&folder).expect("making target/fuzz");
@@ -59,11 +60,11 @@ fn kept(target: &Target) -> std::path::PathBuf {
 }
 
 fn say(line: &str) {
-    // Nobody may be there to read it any more.
+    // The reader may be gone.
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
-/// Runs a target's process, and tells how it went.
+/// Runs a target's process and reports the outcome.
 pub fn parent(target: &'static Target, seed: u64, inputs: u64) -> bool {
     let started = Instant::now();
     let (status, last) = process(target, seed, ("--from", 0), inputs);
@@ -71,7 +72,7 @@ pub fn parent(target: &'static Target, seed: u64, inputs: u64) -> bool {
         println!("{:13} {inputs} inputs in {:.1} s; {last}", target.name, started.elapsed().as_secs_f64());
         return true;
     }
-    // Once more over the last few, each written down before it is tried.
+    // Repeats the last few inputs, writing each to disk before it is tried.
     let from = last.parse().unwrap_or(0);
     let (again, _) = process(target, seed, ("--trace-from", from), (from + STEP).min(inputs));
     match again.success() {

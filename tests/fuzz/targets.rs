@@ -1,4 +1,4 @@
-//! What is tried: each reader with good inputs of its kind, and words that mean something to it.
+//! The targets: each parser with valid inputs of its kind and words meaningful to it.
 
 use std::fs;
 use std::path::Path;
@@ -8,21 +8,21 @@ use syncctl::classify::decide::Neighbours;
 use syncctl::classify::features::{Text, features};
 use syncctl::classify::learner::Learner;
 
-/// A reader.
+/// A parser.
 pub struct Target {
     pub name: &'static str,
     pub read: fn(&[u8]),
-    /// Good inputs, beside the cases in `tests/cases` whose names begin and end like this.
+    /// Valid inputs, in addition to the cases in `tests/cases` whose names begin and end like this.
     pub good: &'static [&'static str],
     pub cases: (&'static str, &'static str),
     pub words: &'static [&'static str],
-    /// Good inputs that are no text.
+    /// Valid inputs that are not text.
     pub made: fn() -> Vec<Vec<u8>>,
     /// Bytes of memory that any input may take.
     pub memory: usize,
 }
 
-/// What most readers may take.
+/// Allowance of most parsers.
 const LITTLE: usize = 4 << 20;
 
 impl Target {
@@ -83,7 +83,7 @@ fn models() -> Vec<Vec<u8>> {
     models.to_vec()
 }
 
-/// Counts, and numbers: those that are none, endless, and the largest.
+/// Counts and numbers: NaN, infinite, and the largest.
 const MODEL_WORDS: &[&str] =
     &["SCLF\u{1}\0\u{1}\0", "\0", "\u{1}", "\u{7f}", "\0\0\u{40}\u{7f}", "\0\0\0\0", "\0\0\0?", "(knN", "\u{80}\u{1}"];
 

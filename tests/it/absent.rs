@@ -1,11 +1,11 @@
-//! What is not there: Google's own word that something is gone, and a page of whoever stands before it.
+//! Missing resources: Google's own 404, and an error page of a server in front of it.
 
 use serde_json::json;
 
 use crate::support::World;
 use crate::support::service::{CALENDAR, DRIVE, GMAIL, Service};
 
-/// A world of one user in step, then changed, and a fault that strikes every call of a method in one run.
+/// A world of one user in sync, then changed, and a fault that strikes every call of a method in one run.
 fn after_a_run_with(service: &'static Service, fault: &str, method: &str) -> World {
     let mut world = World::of(service, 1, 5);
     world.set("SYNCCTL_ENGINE_TRIES", "2");

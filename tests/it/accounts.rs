@@ -14,13 +14,13 @@ fn a_bad_line_is_reported_by_number_and_never_stops_the_good_ones() {
     lines.insert(2, r#"{"email":"no-address","credentials":{}}"#);
     lines.insert(3, r#"{"email":"a@example.com","credentials":{"type":"api_key","key":"hunter2"}}"#);
     lines.push(r#"{"email":"b@example.com","credentials":{"type":"authorized_user","client_id":"c","client_secret":"s","refresh_token":{"oops":"hunter2"}}}"#);
-    let ran = world.syncctl_with_input(&["accounts", "import", "-", "--json"], &lines.join("\n")).expect(1);
-    let imported = ran.json();
+    let output = world.syncctl_with_input(&["accounts", "import", "-", "--json"], &lines.join("\n")).expect(1);
+    let imported = output.json();
     assert_eq!(imported["added"], 2);
     let numbers: Vec<u64> = imported["bad"].as_array().expect("a list").iter().filter_map(|bad| bad[0].as_u64()).collect();
     assert_eq!(numbers, [2, 3, 4, 6]);
-    assert!(!ran.stdout.contains("hunter2") && !ran.stderr.contains("hunter2"), "a secret was printed: {ran:?}");
-    assert!(ran.stderr.contains("line 2:"), "{}", ran.stderr);
+    assert!(!output.stdout.contains("hunter2") && !output.stderr.contains("hunter2"), "a secret was printed: {output:?}");
+    assert!(output.stderr.contains("line 2:"), "{}", output.stderr);
 }
 
 #[test]
@@ -49,14 +49,14 @@ fn a_service_account_acts_for_its_subjects() {
 #[test]
 fn secrets_are_sealed_in_the_database_and_stay_out_of_logs() {
     let world = World::with_users(2, 2);
-    let ran = world.syncctl(&["calendar", "cron", "-vv"]).expect(0);
+    let output = world.syncctl(&["calendar", "cron", "-vv"]).expect(0);
     let accounts = world.sim.text("accounts");
     let first: Value = serde_json::from_str(accounts.lines().next().expect("a line")).expect("JSON");
     let secret = first["credentials"]["refresh_token"].as_str().expect("a token");
-    assert!(!ran.stderr.contains(secret) && !ran.stderr.contains("Bearer"), "{}", ran.stderr);
-    assert!(!ran.stderr.contains('@'), "an address in the log: {}", ran.stderr);
-    let found = world.count(&format!("SELECT count(*) FROM accounts WHERE position('{secret}'::bytea IN credentials) > 0"));
-    assert_eq!(found, 0);
+    assert!(!output.stderr.contains(secret) && !output.stderr.contains("Bearer"), "{}", output.stderr);
+    assert!(!output.stderr.contains('@'), "an address in the log: {}", output.stderr);
+    let matches = world.count(&format!("SELECT count(*) FROM accounts WHERE position('{secret}'::bytea IN credentials) > 0"));
+    assert_eq!(matches, 0);
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn rekey_seals_everything_with_the_new_key_and_the_old_one_can_go() {
 #[test]
 fn check_names_the_missing_scope_and_finds_a_revoked_grant_mended() {
     let mut world = World::with_users(1, 2);
-    // Services that are switched off need no scope.
+    // Disabled services need no scope.
     world.set("SYNCCTL_DRIVE_ENABLED", "false");
     world.set("SYNCCTL_GMAIL_ENABLED", "false");
     let user = world.sim.users().into_iter().next().expect("a user");
@@ -121,9 +121,9 @@ fn removing_a_user_removes_everything_of_that_user_only() {
     world.syncctl(&["accounts", "remove", &users[0]]).expect(0);
     assert!(world.stored().keys().all(|(user, _, _)| *user == users[1]));
     assert_eq!(world.stored().len(), 5);
-    let left = "SELECT count(*) FROM (SELECT stream_id FROM calendar_events UNION ALL SELECT stream_id FROM meetings) r
+    let leftover = "SELECT count(*) FROM (SELECT stream_id FROM calendar_events UNION ALL SELECT stream_id FROM meetings) r
       WHERE stream_id NOT IN (SELECT id FROM streams)";
-    assert_eq!(world.count(left), 0);
+    assert_eq!(world.count(leftover), 0);
     world.syncctl(&["accounts", "remove", &users[0]]).expect(2);
 }
 
@@ -133,7 +133,7 @@ fn a_revoked_grant_is_dead_at_google_and_only_new_credentials_bring_the_account_
     world.sync_all().expect(0);
     let users: Vec<String> = world.sim.users().into_iter().collect();
     world.syncctl(&["accounts", "revoke", &users[0]]).expect(0);
-    // What was imported is of no use to anybody now.
+    // The imported credentials are useless now.
     let check = world.syncctl(&["accounts", "check", &users[0]]).expect(77);
     assert!(check.stdout.contains("ended with `syncctl accounts revoke`"), "{}", check.stdout);
     let again = world.syncctl(&["accounts", "revoke", &users[0], "--json"]).expect(0).json();
@@ -153,13 +153,13 @@ fn a_grant_that_google_could_not_end_stays_an_account() {
     let user = world.sim.users().into_iter().next().expect("a user");
     world.sim.fault(json!({ "fault": "unavailable_503", "method": "revoke", "probability": 1.0 }));
     for verb in [&["accounts", "revoke"][..], &["accounts", "remove", "--revoke"]] {
-        let ran = world.syncctl(&[verb, &[&user]].concat()).expect(69);
-        assert!(ran.stderr.contains("may still live"), "{}", ran.stderr);
+        let output = world.syncctl(&[verb, &[&user]].concat()).expect(69);
+        assert!(output.stderr.contains("may still live"), "{}", output.stderr);
     }
     assert_eq!(world.count("SELECT count(*) FROM accounts WHERE state = 'active'"), 1);
     world.sim.clear_faults();
-    let told = world.syncctl(&["accounts", "remove", "--revoke", &user, "--json"]).expect(0).json();
-    assert_eq!((&told["grant"], world.count("SELECT count(*) FROM users")), (&json!("revoked"), 0));
+    let report = world.syncctl(&["accounts", "remove", "--revoke", &user, "--json"]).expect(0).json();
+    assert_eq!((&report["grant"], world.count("SELECT count(*) FROM users")), (&json!("revoked"), 0));
 }
 
 #[test]
@@ -168,11 +168,11 @@ fn a_delegated_user_is_stopped_here_and_told_where_the_delegation_ends() {
     world.sim.generate(1, 2);
     world.syncctl_with_input(&["accounts", "import", "-"], &world.sim.text("accounts?kind=service_account")).expect(0);
     let user = world.sim.users().into_iter().next().expect("a user");
-    let ran = world.syncctl(&["accounts", "revoke", &user]).expect(0);
-    assert!(ran.stdout.contains("Manage domain-wide delegation"), "{}", ran.stdout);
-    // Google would give a token still: a check must not bring back what was ended on purpose.
+    let output = world.syncctl(&["accounts", "revoke", &user]).expect(0);
+    assert!(output.stdout.contains("Manage domain-wide delegation"), "{}", output.stdout);
+    // Google would still issue a token: a check must not reactivate an account that was ended on purpose.
     world.syncctl(&["accounts", "check", &user]).expect(77);
-    // That it was ended is nobody's fault where all are checked.
+    // An ended account is not a failure when all are checked.
     let all = world.syncctl(&["accounts", "check", "--all"]).expect(0).stdout;
     assert!(all.contains("0 of 1 accounts ok, 1 ended on purpose"), "{all}");
     assert_eq!(world.count("SELECT count(*) FROM accounts WHERE state = 'ended'"), 1);
@@ -197,7 +197,7 @@ fn a_check_of_all_asks_many_at_once_and_tells_each_service() {
     let users: Vec<String> = world.sim.users().into_iter().collect();
     world.sim.admin("revoke", json!({ "user": users[3] }));
     world.sim.fault(json!({ "fault": "access_not_configured", "method": "about.get", "user": users[5], "probability": 1.0 }));
-    // Answers come out of order, rows do not.
+    // Answers arrive out of order, rows are in order.
     world.sim.fault(json!({ "fault": "slow_headers", "seconds": 0.3, "user": users[0], "probability": 1.0 }));
     let rows = world.syncctl(&["accounts", "check", "--all", "--json"]).expect(1).json();
     let emails: Vec<&str> = rows.as_array().expect("a list").iter().filter_map(|row| row["email"].as_str()).collect();

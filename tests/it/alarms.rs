@@ -1,4 +1,4 @@
-//! The alarms of `prometheus/`: by promtool, and by a real Prometheus that scrapes a real node_exporter, as docs/watching.md sets them up.
+//! The alerts in `prometheus/`: with promtool, and with a real Prometheus that scrapes a real node_exporter, set up as in docs/watching.md.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,10 +16,10 @@ use crate::support::receiver::Receiver;
 
 const RULES: &str = include_str!("../../prometheus/syncctl.rules.yml");
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-/// A test that waits so long has failed.
+/// Timeout of a test.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The first of these names that is a program here.
+/// The first of these names that is an installed program.
 fn program(names: &[&str]) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let programs = std::env::split_paths(&path).flat_map(|folder| names.iter().map(move |name| folder.join(name)));
@@ -50,7 +50,7 @@ impl Drop for Server {
     }
 }
 
-/// Prometheus with the shipped alarms, at once where they would wait, over a node_exporter that reads `textfiles`; alerts go to `receiver`.
+/// Prometheus with the shipped alerts, without their waiting times, over a node_exporter that reads `textfiles`; alerts go to `receiver`.
 fn watch(folder: &Path, textfiles: &Path, receiver: &Receiver) -> [Server; 2] {
     let at_once = Regex::new(r"(?m)^(\s+for:) \d+[mh]$").expect("a pattern");
     fs::write(folder.join("syncctl.rules.yml"), at_once.replace_all(RULES, "$1 1s").as_bytes()).expect("rules");
@@ -73,7 +73,7 @@ scrape_configs: [{{job_name: node, static_configs: [{{targets: ['127.0.0.1:{expo
     let prometheus = [
         "--config.file=prometheus.yml".into(),
         "--storage.tsdb.path=data".into(),
-        // Else one that fires before its receiver is known would come a minute later.
+        // Otherwise an alert that fires before its receiver is known would be sent a minute later.
         "--rules.alert.resend-delay=1s".into(),
         format!("--web.listen-address=127.0.0.1:{prometheus}"),
     ];
@@ -83,7 +83,7 @@ scrape_configs: [{{job_name: node, static_configs: [{{targets: ['127.0.0.1:{expo
     ]
 }
 
-/// Waits until an alert of this name comes; answers its labels. Others come each second, and are no reason to wait for ever.
+/// Waits for an alert of this name; returns its labels. Others arrive every second, and must not extend the wait forever.
 fn alert(receiver: &Receiver, name: &str) -> Value {
     let (begun, mut others) = (Instant::now(), BTreeSet::new());
     for seen in 0.. {
@@ -103,8 +103,13 @@ fn alert(receiver: &Receiver, name: &str) -> Value {
 #[test]
 fn each_alarm_fires_when_it_should() {
     for arguments in [["check", "rules", "prometheus/syncctl.rules.yml"], ["test", "rules", "tests/prometheus/rules.test.yml"]] {
-        let ran = Command::new(program(&["promtool"])).args(arguments).current_dir(ROOT).output().expect("promtool starts");
-        assert!(ran.status.success(), "{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+        let result = Command::new(program(&["promtool"])).args(arguments).current_dir(ROOT).output().expect("promtool starts");
+        assert!(
+            result.status.success(),
+            "{}{}",
+            String::from_utf8_lossy(&result.stdout),
+            String::from_utf8_lossy(&result.stderr)
+        );
     }
 }
 
@@ -123,7 +128,7 @@ fn a_job_that_does_not_succeed_is_an_alarm_in_a_real_prometheus_and_so_is_a_file
     let receiver = Receiver::start();
     let _servers = watch(&folder, &textfiles, &receiver);
     let labels = alert(&receiver, "SyncctlNoSuccess");
-    // The name that Prometheus gives what it scrapes stands beside our job's.
+    // Prometheus's name for the scrape job is a separate label from our job's.
     assert_eq!((&labels["syncctl_job"], &labels["job"]), (&"calendar cron".into(), &"node".into()), "{labels}");
     fs::remove_file(&file).expect("removed");
     alert(&receiver, "SyncctlMetricsMissing");

@@ -1,5 +1,5 @@
-//! Gmail refuses calls of one mailbox when too many are under way at once, and for a while afterwards: mail comes all the same, and for its price.
-//! The rests are a fiftieth of those that were seen at Google, and so are the waits.
+//! Gmail refuses calls of one mailbox when too many are in flight, and for a while afterwards: mail still arrives, and at its regular
+//! price. Pauses and waits are a fiftieth of those observed at Google.
 
 use serde_json::{Value, json};
 
@@ -39,11 +39,11 @@ fn a_mailbox_of_a_thousand_messages_is_stored_in_one_run_whatever_the_bound_and_
         bound(&world, per_user, rest_s);
         let run = world.sync_all().expect(0).json();
         assert_eq!(stored(&world), 1_000, "{run}");
-        // The simulator counts what it did, not what it refused.
+        // The simulator counts successful calls, not refused ones.
         let need = world.sim.ledger()["quota_units"].as_f64().expect("a number");
-        assert!(units(&run) <= 1.1 * need, "{per_user} at once, rest {rest_s}: {} units, {need} were needed", units(&run));
+        assert!(units(&run) <= 1.1 * need, "{per_user} in parallel, pause {rest_s}: {} units, {need} were needed", units(&run));
         let (most, refused) = seen(&world);
-        assert!(most <= 25 && (per_user < 25 || refused == 0), "{most} at once, {refused} refused");
+        assert!(most <= 25 && (per_user < 25 || refused == 0), "{most} in parallel, {refused} refused");
         world.assert_in_step();
     }
 }
@@ -64,16 +64,16 @@ fn what_was_read_of_a_page_is_kept_when_the_rest_is_refused_and_nothing_is_liste
         assert!((1..=10).contains(&stored(&world)), "{} stored", stored(&world));
         bound(&world, 0, 0.0);
         world.sync_all().expect(0);
-        let asked = world.sim.ledger()["by_method"].clone();
-        assert_eq!(asked.get("messages.list"), None, "{asked}");
-        assert!(asked["messages.get"].as_u64() < Some(60), "{asked}");
+        let calls = world.sim.ledger()["by_method"].clone();
+        assert_eq!(calls.get("messages.list"), None, "{calls}");
+        assert!(calls["messages.get"].as_u64() < Some(60), "{calls}");
         world.assert_in_step();
     }
 }
 
 #[test]
 fn a_run_that_is_killed_or_told_to_stop_keeps_what_it_read_of_a_page() {
-    for told in [false, true] {
+    for is_stopped in [false, true] {
         let mut world = mailbox(400);
         world.set("SYNCCTL_ENGINE_LEASE", "300ms");
         world.set("SYNCCTL_GMAIL_PAGE_SIZE", "500");
@@ -81,11 +81,11 @@ fn a_run_that_is_killed_or_told_to_stop_keeps_what_it_read_of_a_page() {
         world.sim.fault(json!({ "fault": "stall", "method": "messages.get", "at_call": 360, "times": 1 }));
         let mut child = world.spawn(&["gmail", "cron", "--force"]);
         world.wait_for_stall();
-        // The page before is written while this one is asked for.
+        // The previous page is written while this one is requested.
         while stored(&world) < 200 {
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
-        if told {
+        if is_stopped {
             let killed = std::process::Command::new("kill").arg(child.id().to_string()).status().expect("a signal");
             assert!(killed.success());
         } else {
@@ -99,10 +99,10 @@ fn a_run_that_is_killed_or_told_to_stop_keeps_what_it_read_of_a_page() {
         assert!((200..400).contains(&before), "{before}");
         world.sim.reset_ledger();
         world.sync_all().expect(0);
-        let asked = world.sim.ledger()["by_method"].clone();
-        assert_eq!(asked.get("messages.list"), None, "{asked}");
-        let whole = world.count("SELECT count(*) FROM gmail_messages WHERE body IS NOT NULL OR attachments IS NOT NULL");
-        assert!(asked["messages.get"].as_i64() <= Some(400 - before + whole), "{before} were stored: {asked}");
+        let calls = world.sim.ledger()["by_method"].clone();
+        assert_eq!(calls.get("messages.list"), None, "{calls}");
+        let complete = world.count("SELECT count(*) FROM gmail_messages WHERE body IS NOT NULL OR attachments IS NOT NULL");
+        assert!(calls["messages.get"].as_i64() <= Some(400 - before + complete), "{before} were stored: {calls}");
         world.assert_in_step();
     }
 }
@@ -129,7 +129,7 @@ fn a_comparison_and_a_retry_keep_to_the_bound_too() {
     bound(&world, 5, 0.1);
     world.syncctl(&["verify", "gmail", "--all"]).expect(0);
     let (most, refused) = seen(&world);
-    assert!(most <= 5 && refused > 0, "{most} at once, {refused} refused");
+    assert!(most <= 5 && refused > 0, "{most} in parallel, {refused} refused");
 }
 
 #[test]

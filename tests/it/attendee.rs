@@ -1,4 +1,4 @@
-//! Meeting bots: what becomes of them when a run dies, an answer is lost, a key is refused, or Attendee does odd things.
+//! Meeting bots when a run dies, an answer is lost, a key is refused, or Attendee misbehaves.
 
 mod announced;
 mod economy;

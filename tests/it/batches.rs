@@ -1,4 +1,4 @@
-//! Polls that share a request: what befalls one of them, and what befalls all.
+//! Polls that share a request: failures of one of them, and failures of all.
 
 use serde_json::json;
 
@@ -36,8 +36,8 @@ fn an_endpoint_that_takes_no_batches_is_blamed_on_no_calendar() {
     world.sim.churn(10, 1);
     for fault in ["not_found", "bad_request_400", "auth_error"] {
         world.sim.fault(json!({ "fault": fault, "method": "batch", "probability": 1.0 }));
-        let ran = world.sync_all().expect(0);
-        assert!(ran.stderr.contains("batches are refused"), "{fault}: {}", ran.stderr);
+        let output = world.sync_all().expect(0);
+        assert!(output.stderr.contains("batches are refused"), "{fault}: {}", output.stderr);
         world.sim.clear_faults();
     }
     world.assert_in_step();

@@ -1,4 +1,4 @@
-//! Bots of meetings on their usual paths: from the event to the document.
+//! Bots of meetings on the regular path: from the event to the document.
 
 #[path = "bots/ground.rs"]
 pub mod ground;

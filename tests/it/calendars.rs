@@ -28,7 +28,7 @@ fn calendars_come_and_go_with_their_selection() {
     select(true);
     world.sync_all().expect(0);
     assert_eq!(followed(&world), [ann, holidays]);
-    // An id with a # in it reaches the right calendar, and an all-day event keeps its dates.
+    // An ID with a # in it reaches the right calendar, and an all-day event keeps its dates.
     let row = &world.query("SELECT calendar_id, start_date::text, end_date::text, start_at IS NULL FROM calendar_events")[0];
     let row: (String, String, String, bool) = (row.get(0), row.get(1), row.get(2), row.get(3));
     assert_eq!(row, (holidays.into(), start.to_string(), end.to_string(), true));
@@ -59,7 +59,7 @@ fn a_takeout_folder_is_synced_with_its_series_zones_and_exceptions() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/google-sim/data/takeout");
     let loaded = world.sim.admin("load", json!({ "path": folder }));
     assert_eq!((&loaded["events"], &loaded["skipped"]["no DTSTART"]), (&json!(7), &json!(1)), "{loaded}");
-    // The samples have dates of their own: the first pass looks back as far as they lie.
+    // The samples have fixed dates: the first pass looks back far enough.
     world.set("SYNCCTL_CALENDAR_WINDOW_PAST", "36500days");
     world.import();
     world.sync_all().expect(0);
@@ -76,7 +76,7 @@ fn a_takeout_folder_is_synced_with_its_series_zones_and_exceptions() {
     assert_eq!(one("start_at AT TIME ZONE 'UTC'", "Standup (late)"), "2026-11-30 10:00:00");
     assert_eq!(one("end_date - start_date", "Weihnachten – geschlossen"), "3");
     assert_eq!(one("end_at - start_at", "Design review"), "01:30:00");
-    // Outlook's name of a zone is none that anybody else knows: the calendar's own zone counts.
+    // Outlook's name of a zone is unknown elsewhere: the calendar's own zone counts.
     assert_eq!(one("start_at AT TIME ZONE 'UTC'", "Dinner"), "2026-12-02 23:00:00");
     assert_eq!(
         world.count("SELECT count(*) FROM calendar_events WHERE status = 'cancelled' AND recurring_event_id IS NOT NULL"),
@@ -133,13 +133,13 @@ fn tokens_that_google_forgot_are_refreshed_once_each() {
     assert_eq!(world.sim.ledger()["oauth"]["refreshes"], 6, "{}", world.sim.ledger()["oauth"]);
 }
 
-/// Serves an event to the first user as it is.
+/// Serves an event unchanged to the first user.
 fn serve(world: &World, event: &serde_json::Value) {
     let user = world.sim.users().into_iter().next().expect("a user");
     world.sim.admin("events", json!({ "user": user, "calendar": "primary", "raw": event.to_string() }));
 }
 
-/// A time so many hours from now.
+/// The time this many hours from now.
 fn hours(hours: i64) -> String {
     (Utc::now() + TimeDelta::hours(hours)).to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
 }
@@ -166,7 +166,7 @@ fn an_invitation_to_one_instance_outlives_the_series_it_is_of() {
         serve(&world, &series("confirmed", "2026-01-01T00:00:00Z"));
         serve(&world, &instance("series_old", "2026-01-01T00:00:00Z"));
         world.sync_all().expect(0);
-        // Its deletion may come before the invitation, or after it.
+        // Its deletion may arrive before the invitation, or after it.
         serve(&world, &instance("series_before", "2026-01-03T00:00:00Z"));
         serve(&world, &series("cancelled", "2026-01-02T00:00:00Z"));
         serve(&world, &instance("series_behind", "2026-01-03T00:00:00Z"));
@@ -190,14 +190,14 @@ fn a_change_is_taken_though_its_etag_is_the_same_or_its_time_is_older() {
     world.sync_all().expect(0);
     assert_eq!(titles(&world), is("a meeting"));
     assert_eq!(world.count("SELECT count(*) FROM meetings"), 1, "it is a meeting by its title now");
-    // A full pass names everything, changed or not: there the etag decides, for some of what Google shows differs each time.
+    // A full pass names everything, changed or not: there the etag decides, since some of Google's fields differ each time.
     let mut signed = event("a meeting", "2026-01-02T00:00:00Z", "1");
     signed["conferenceData"] = json!({ "signature": "another each time" });
     serve(&world, &signed);
     world.expire();
     let events = &world.sync_all().expect(0).json()["changes"]["events"];
     assert_eq!((&events["updated"], &events["unchanged"]), (&json!(0), &json!(1)), "{events}");
-    // As of a calendar that is fed from a file which was put back: in a complete pass, and in one that follows a token.
+    // As for a calendar fed from a restored file: in a complete pass, and in one that follows a token.
     serve(&world, &event("three", "2026-01-01T00:00:00Z", "2"));
     world.expire();
     world.sync_all().expect(0);

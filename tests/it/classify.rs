@@ -1,4 +1,4 @@
-//! Which project a document belongs to: judged by the real binary, from what people said.
+//! Which project a document belongs to: classified by the real binary, based on people's decisions.
 
 mod accounts;
 mod asks;
@@ -26,7 +26,7 @@ pub struct Desk {
     pub user: Uuid,
 }
 
-/// What each project's mails are about.
+/// The subjects of each project's mails.
 const ABOUT: [(&str, &[&str]); 3] = [
     ("Bridge", &["girder", "steel", "river", "pier", "weld", "span", "load", "rivet", "truss", "deck"]),
     ("Garden", &["rose", "soil", "pond", "hedge", "seed", "lawn", "mulch", "prune", "tulip", "compost"]),
@@ -44,24 +44,24 @@ impl Desk {
         Self { world, user }
     }
 
-    /// A mail of a thread from somebody.
+    /// A mail of a thread from this sender.
     pub fn mail(&self, id: &str, thread: &str, from: &str, body: &str) -> Uuid {
         mail_of(&self.world, self.user, id, thread, from, body)
     }
 
-    /// A mail about a kind of thing, by its place in `ABOUT`, from somebody new; the number makes its words differ.
+    /// A mail about a subject, by its index in `ABOUT`, from a new sender; the number varies its words.
     pub fn about(&self, kind: usize, number: usize) -> Uuid {
         let id = format!("m{kind}x{number}");
         self.mail(&id, &id, &format!("Somebody <{id}@example.com>"), &words(kind, number))
     }
 
-    /// A person's words, one transaction each.
+    /// A person's decisions, one transaction each.
     pub fn assign(&self, words: &[(Uuid, &str)]) {
         let lines: String = words.iter().map(|(document, project)| format!("{document} {project}\n")).collect();
         self.world.syncctl_with_input(&["projects", "assign", "--stdin"], &lines).expect(0);
     }
 
-    /// Assigns so many mails of each kind.
+    /// Assigns this many mails of each subject.
     pub fn teach(&self, each: usize) {
         let said: Vec<(Uuid, &str)> = (0..each)
             .flat_map(|n| (0..3).map(move |kind| (kind, n)))
@@ -75,7 +75,7 @@ impl Desk {
         self.world.syncctl(&["classify", "cron", "--json"]).expect(0).json()
     }
 
-    /// What holds for a document: by whom, and the project's name.
+    /// The current decision on a document: by whom, and the project's name.
     pub fn holds(&self, document: Uuid) -> Option<(String, Option<String>)> {
         let rows = self.world.query(&format!(
             "SELECT d.decided_by, p.name FROM document_projects d LEFT JOIN projects p ON p.id = d.project_id WHERE d.document_id = '{document}'"
@@ -83,15 +83,15 @@ impl Desk {
         rows.first().map(|row| (row.get(0), row.get(1)))
     }
 
-    /// The events of a document, in their order: project, by whom.
-    pub fn told(&self, document: Uuid) -> Vec<(Value, Value)> {
+    /// The events of a document, in order: project, by whom.
+    pub fn events(&self, document: Uuid) -> Vec<(Value, Value)> {
         let rows = self.world.query(&format!(
             "SELECT payload::text FROM outbox_events WHERE type = 'document.classified' AND subject = '{document}' ORDER BY seq"
         ));
         let event = |row: &postgres::Row| {
-            let told: Value = serde_json::from_str(row.get(0)).expect("JSON");
-            assert!(crate::documents::schema().is_valid(&told), "{told}");
-            (told["project"]["name"].clone(), told["decided_by"].clone())
+            let event: Value = serde_json::from_str(row.get(0)).expect("JSON");
+            assert!(crate::documents::schema().is_valid(&event), "{event}");
+            (event["project"]["name"].clone(), event["decided_by"].clone())
         };
         rows.iter().map(event).collect()
     }
@@ -101,12 +101,12 @@ impl Desk {
     }
 }
 
-/// A mail of a user's thread from somebody.
+/// A mail of a user's thread from this sender.
 fn mail_of(world: &World, user: Uuid, id: &str, thread: &str, from: &str, body: &str) -> Uuid {
     world.document(&Document { author: Some(from), details: json!({ "thread_id": thread }), ..email(user, id, "", body) })
 }
 
-/// Ten words of a kind, each mail with other ones.
+/// Ten words on a subject, different in each mail.
 fn words(kind: usize, number: usize) -> String {
     let all = ABOUT[kind].1;
     (0..8).map(|n| all[(number * 7 + n * n) % all.len()]).collect::<Vec<_>>().join(" ")
@@ -126,11 +126,11 @@ fn what_people_say_of_a_thread_holds_for_the_rest_of_it_and_for_what_comes_later
     let report = desk.cron();
     assert_eq!(report["status"], "completed", "{report}");
     assert_eq!((desk.holds(first), desk.holds(second), desk.holds(other)), (by("human", "Bridge"), by("kin", "Bridge"), None));
-    assert_eq!(desk.told(second), [(json!("Bridge"), json!("kin"))]);
+    assert_eq!(desk.events(second), [(json!("Bridge"), json!("kin"))]);
     let later = desk.mail("m4", "t1", "dan@example.com", "hello again");
     desk.cron();
     assert_eq!(desk.holds(later), by("kin", "Bridge"));
-    // Nothing changes, and nothing is told, by being looked at again.
+    // Classifying again changes nothing and sends no events.
     let events = desk.world.count("SELECT count(*) FROM outbox_events");
     desk.cron();
     desk.world.syncctl(&["classify", "batch-poll"]).expect(0);
@@ -151,11 +151,11 @@ fn the_last_three_alike_decide_for_a_sender() {
     desk.assign(&[(said[2], "Garden")]);
     desk.cron();
     assert_eq!(desk.holds(open), by("sender", "Garden"));
-    // They are not alike any more.
+    // They no longer agree.
     desk.assign(&[(said[2], "Bridge")]);
     desk.cron();
     assert_eq!(desk.holds(open), None);
-    assert_eq!(desk.told(open), [(json!("Garden"), json!("sender")), (Value::Null, Value::Null)]);
+    assert_eq!(desk.events(open), [(json!("Garden"), json!("sender")), (Value::Null, Value::Null)]);
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn a_persons_word_stands_and_what_was_taken_away_does_not_come_back() {
     desk.assign(&[(first, "Bridge")]);
     desk.cron();
     assert_eq!(desk.holds(second), by("kin", "Bridge"));
-    // A person says otherwise of this one: it stays, whatever its thread says.
+    // A person decides differently on this one: it stays, whatever its thread says.
     desk.assign(&[(second, "--none")]);
     desk.cron();
     assert_eq!(desk.holds(second), Some(("human".into(), None)));
@@ -178,9 +178,9 @@ fn a_persons_word_stands_and_what_was_taken_away_does_not_come_back() {
     assert_eq!(refused, ["Bridge", "none of them"], "{explained}");
     assert_eq!(
         explained["now"]["reason"],
-        "a person took the project of the same thread away from this document, and too few assignments by people: 1 of 30"
+        "a person removed the project of the same thread from this document, and too few assignments by people: 1 of 30"
     );
-    // Once all is learnt there is nothing to do.
+    // Once everything is learnt there is nothing to do.
     desk.cron();
     assert_eq!(desk.cron()["polls"], json!(0));
 }
@@ -201,7 +201,7 @@ fn a_changed_text_is_judged_again_and_a_closed_project_gets_nothing() {
     desk.mail("m2", "t1", "bob@example.com", "another text");
     assert_eq!((judged(&desk), desk.queued()), (0, 1));
     desk.cron();
-    assert_eq!((judged(&desk), desk.queued(), desk.told(second).len()), (1, 0, 1));
+    assert_eq!((judged(&desk), desk.queued(), desk.events(second).len()), (1, 0, 1));
     let bridge = desk.world.query("SELECT id::text FROM projects WHERE name = 'Bridge'")[0].get::<_, String>(0);
     desk.world.syncctl(&["projects", "close", &bridge]).expect(0);
     let third = desk.mail("m3", "t1", "bob@example.com", "c");

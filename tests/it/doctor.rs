@@ -1,4 +1,4 @@
-//! `doctor`: each thing that can be wrong is found, told with what to do, and stops no other check.
+//! `doctor`: each problem is found, reported with a remedy, and stops no other check.
 
 mod database;
 mod jobs;
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::support::World;
 
-/// What `doctor` found.
+/// The report of `doctor`.
 struct Found {
     code: i32,
     checks: Vec<Value>,
@@ -31,7 +31,7 @@ impl Found {
             .collect()
     }
 
-    /// Asserts that such a line is there, with a remedy unless all is well.
+    /// Asserts that there is such a line, with a remedy unless it is ok.
     #[track_caller]
     fn has(&self, level: &str, part: &str) -> &Self {
         let line = self.checks.iter().find(|line| {
@@ -61,26 +61,26 @@ fn a_world_in_order_has_nothing_wrong_and_reading_it_changes_nothing() {
         rows
     };
     let before = rows();
-    let found = doctor(&world, &["--all-users"]);
-    assert_eq!(found.lines("fail"), Vec::<String>::new());
-    // It is told that this is no Google.
-    assert_eq!(found.lines("warn").len(), 1, "{:?}", found.lines("warn"));
-    assert_eq!(found.code, 0);
-    found
-        .has("ok", "2 of 2 accounts tried: calendar, drive, gmail answer")
+    let report = doctor(&world, &["--all-users"]);
+    assert_eq!(report.lines("fail"), Vec::<String>::new());
+    // It reports that this is not Google.
+    assert_eq!(report.lines("warn").len(), 1, "{:?}", report.lines("warn"));
+    assert_eq!(report.code, 0);
+    report
+        .has("ok", "2 of 2 accounts tested: calendar, drive, gmail answer")
         .has("ok", "within 1 s of Google's")
         .has("ok", "`gmail cron` ran");
     assert_eq!(before, rows());
     let text = world.syncctl(&["doctor"]).expect(0).stdout;
-    assert!(text.contains("0 wrong") && text.contains("→ set it otherwise"), "{text}");
+    assert!(text.contains("0 wrong") && text.contains("→ change it unless that is intended"), "{text}");
 }
 
 #[test]
 fn settings_that_cannot_be_used_are_a_finding() {
     let world = World::empty();
-    let found = doctor(&world, &["--set", "calendar.page_size=9999"]);
-    assert_eq!(found.code, 1);
-    found.has("fail", "calendar.page_size = 9999");
+    let report = doctor(&world, &["--set", "calendar.page_size=9999"]);
+    assert_eq!(report.code, 1);
+    report.has("fail", "calendar.page_size = 9999");
 }
 
 #[test]
@@ -93,12 +93,12 @@ fn a_file_with_secrets_that_others_may_read_is_told() {
     let chmod =
         |file: &std::path::Path, mode| std::fs::set_permissions(file, std::fs::Permissions::from_mode(mode)).expect("chmod");
     chmod(&file, 0o644);
-    let found = doctor(&world, &["--config", &path]);
-    found.has("fail", "every user of this machine may read it (mode 0644)");
-    assert!(!found.lines("fail").join("").contains("0123456789abcdef"));
+    let report = doctor(&world, &["--config", &path]);
+    report.has("fail", "every user of this machine can read it (mode 0644)");
+    assert!(!report.lines("fail").join("").contains("0123456789abcdef"));
     chmod(&file, 0o640);
     assert_eq!(doctor(&world, &["--config", &path]).lines("fail"), Vec::<String>::new());
-    // Without a secret in it anybody may read it.
+    // Without secrets, the file may be world-readable.
     std::fs::write(&file, "[log]\nlevel = \"warn\"\n").expect("writing");
     chmod(&file, 0o644);
     assert_eq!(doctor(&world, &["--config", &path]).lines("fail"), Vec::<String>::new());
@@ -118,6 +118,6 @@ fn a_seal_key_that_the_database_needs_and_nobody_has_is_told() {
     doctor(&world, &["--offline"]).has("fail", "4 values are sealed with key");
     let new = std::fs::read_to_string(&keys).expect("keys");
     std::fs::write(&keys, new + &old).expect("writing");
-    let found = doctor(&world, &["--offline"]);
-    found.has("warn", "4 values are sealed with an older key").has("ok", "all 4 sealed values have their key");
+    let report = doctor(&world, &["--offline"]);
+    report.has("warn", "4 values are sealed with an older key").has("ok", "all 4 sealed values have their key");
 }

@@ -117,7 +117,7 @@ fn payloads_are_what_the_schema_says() {
                 "end_at": null, "duration_ms": 1000, "participants": ["Ann"], "speakers": ["Ann"] } }),
             ),
         ),
-        // Of a service that comes later: the envelope alone is promised.
+        // An event of a future service: only the envelope is guaranteed.
         event("tasks.task.created", Uuid::new_v4(), Map::new()),
     ];
     world.write(async |tx| outbox::emit(tx, &events).await);
@@ -129,7 +129,7 @@ fn payloads_are_what_the_schema_says() {
             schema.iter_errors(payload).map(|error| format!("{}: {error}", error.instance_path())).collect();
         assert!(faults.is_empty(), "{payload}: {faults:?}");
     }
-    // And it says something: each of these breaks one promise.
+    // The schema is strict: each of these breaks one rule.
     let broken: [(usize, &str, Value); 10] = [
         (0, "/id", json!("1")),
         (0, "/version", json!(2)),

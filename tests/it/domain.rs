@@ -1,10 +1,10 @@
-//! `accounts add-domain`: many users for whom one service account acts.
+//! `accounts add-domain`: many users with one service account.
 
 use serde_json::{Value, json};
 
 use crate::support::World;
 
-/// A domain with so many users, the first of whom is its administrator, and the key of a service account.
+/// A domain with this many users, the first of whom is its administrator, and the key of a service account.
 struct Domain {
     world: World,
     users: Vec<String>,
@@ -25,9 +25,9 @@ impl Domain {
     }
 
     fn add(&self, arguments: &[&str], code: i32) -> (Value, String) {
-        let ran =
+        let output =
             self.world.syncctl(&[&["accounts", "add-domain", "--json", "--key", &self.key], arguments].concat()).expect(code);
-        (ran.json(), ran.stderr)
+        (output.json(), output.stderr)
     }
 
     fn directory(&self, arguments: &[&str], code: i32) -> (Value, String) {
@@ -42,17 +42,17 @@ impl Domain {
 #[test]
 fn the_whole_directory_is_added_over_several_pages_and_renewed_the_second_time() {
     let domain = Domain::of(1_203);
-    let (told, _) = domain.directory(&["--dry-run"], 0);
-    assert_eq!((told["would"].as_array().map(Vec::len), domain.stored()), (Some(1_203), 0));
-    assert_eq!(told["would"][7], json!([domain.users[7], "add"]));
-    let (told, _) = domain.directory(&[], 0);
-    assert_eq!((&told["added"], &told["renewed"]), (&json!(1_203), &json!(0)));
+    let (report, _) = domain.directory(&["--dry-run"], 0);
+    assert_eq!((report["would"].as_array().map(Vec::len), domain.stored()), (Some(1_203), 0));
+    assert_eq!(report["would"][7], json!([domain.users[7], "add"]));
+    let (report, _) = domain.directory(&[], 0);
+    assert_eq!((&report["added"], &report["renewed"]), (&json!(1_203), &json!(0)));
     let stored: Vec<String> = domain.world.query("SELECT email FROM users ORDER BY email").iter().map(|row| row.get(0)).collect();
     assert_eq!(stored, domain.users);
-    let (told, _) = domain.directory(&[], 0);
-    assert_eq!((&told["added"], &told["renewed"]), (&json!(0), &json!(1_203)));
-    let (told, _) = domain.directory(&["--dry-run"], 0);
-    assert_eq!(told["would"][7], json!([domain.users[7], "renew"]));
+    let (report, _) = domain.directory(&[], 0);
+    assert_eq!((&report["added"], &report["renewed"]), (&json!(0), &json!(1_203)));
+    let (report, _) = domain.directory(&["--dry-run"], 0);
+    assert_eq!(report["would"][7], json!([domain.users[7], "renew"]));
 }
 
 #[test]
@@ -69,17 +69,17 @@ fn suspended_and_archived_users_are_left_out_and_those_who_left_are_named_and_ke
     let domain = Domain::of(5);
     let Domain { world, users, .. } = &domain;
     world.sim.admin("directory", json!({ "user": users[1], "suspended": true }));
-    let (told, _) = domain.directory(&[], 0);
-    assert_eq!((&told["added"], &told["left_out"], &told["gone"]), (&json!(4), &json!(1), &json!([])));
+    let (report, _) = domain.directory(&[], 0);
+    assert_eq!((&report["added"], &report["left_out"], &report["gone"]), (&json!(4), &json!(1), &json!([])));
     world.sim.admin("directory", json!({ "user": users[2], "archived": true }));
     world.execute("UPDATE users SET email = 'moved@example.com' WHERE email = (SELECT max(email) FROM users)");
-    let (told, errors) = domain.directory(&[], 0);
-    let gone = json!([["moved@example.com", "not in the directory any more"], [users[2], "archived at Google"]]);
-    assert_eq!((&told["left_out"], &told["gone"]), (&json!(2), &gone));
+    let (report, errors) = domain.directory(&[], 0);
+    let gone = json!([["moved@example.com", "no longer in the directory"], [users[2], "archived at Google"]]);
+    assert_eq!((&report["left_out"], &report["gone"]), (&json!(2), &gone));
     assert!(errors.contains(&format!("syncctl accounts remove {}", users[2])), "{errors}");
-    // The one who moved is still there, and came anew under the address that the directory knows.
+    // The renamed user still exists, and was added again under the address in the directory.
     assert_eq!(world.count("SELECT count(*) FROM users"), 5);
-    // Of another project's users the directory knows nothing.
+    // The directory does not cover users of another project.
     world.execute("UPDATE accounts SET project = 'other'");
     assert_eq!(domain.directory(&["--dry-run"], 0).0["gone"], json!([]));
 }
@@ -92,9 +92,9 @@ fn a_unit_a_domain_or_a_query_narrows_and_then_nobody_is_called_missing() {
         domain.world.sim.admin("directory", json!({ "user": domain.users[user], "org_unit": unit }));
     }
     let renewed = |arguments: &[&str]| {
-        let (told, _) = domain.directory(arguments, 0);
-        assert_eq!(told["gone"], json!([]), "{arguments:?}");
-        told["renewed"].as_u64().expect("a number")
+        let (report, _) = domain.directory(arguments, 0);
+        assert_eq!(report["gone"], json!([]), "{arguments:?}");
+        report["renewed"].as_u64().expect("a number")
     };
     assert_eq!(renewed(&["--org-unit", "/Sales"]), 2);
     assert_eq!(renewed(&["--query", "isAdmin=true"]), 1);
@@ -108,12 +108,12 @@ fn a_list_is_taken_from_a_file_or_standard_input_and_its_bad_lines_are_named() {
     let list = format!("# staff\n{}\nnobody\n\n{} # lead\n", domain.users[0], domain.users[1]);
     let file = domain.world.folder.path().join("list");
     std::fs::write(&file, &list).expect("writing the list");
-    let (told, errors) = domain.add(&["--subjects", &file.display().to_string()], 1);
-    assert_eq!((&told["added"], &told["bad"][0][0]), (&json!(2), &json!(3)));
+    let (report, errors) = domain.add(&["--subjects", &file.display().to_string()], 1);
+    assert_eq!((&report["added"], &report["bad"][0][0]), (&json!(2), &json!(3)));
     assert!(errors.contains("line 3: not an address"), "{errors}");
     let arguments = ["accounts", "add-domain", "--json", "--key", &domain.key, "--subjects", "-"];
-    let ran = domain.world.syncctl_with_input(&arguments, &domain.users[2]).expect(0);
-    assert_eq!(ran.json()["added"], 1);
+    let output = domain.world.syncctl_with_input(&arguments, &domain.users[2]).expect(0);
+    assert_eq!(output.json()["added"], 1);
     for arguments in [
         &["--directory"][..],
         &[],
@@ -127,7 +127,7 @@ fn a_list_is_taken_from_a_file_or_standard_input_and_its_bad_lines_are_named() {
 #[test]
 fn a_delegation_that_is_missing_stops_before_anybody_is_stored() {
     let domain = Domain::of(4);
-    // What is delegated lacks a scope that a service needs.
+    // The delegation lacks a scope that a service needs.
     for user in &domain.users {
         domain
             .world
@@ -136,24 +136,24 @@ fn a_delegation_that_is_missing_stops_before_anybody_is_stored() {
     }
     let list = domain.users.join("\n");
     let arguments = ["accounts", "add-domain", "--key", &domain.key, "--subjects", "-"];
-    let ran = domain.world.syncctl_with_input(&arguments, &list).expect(77);
-    assert!(ran.stderr.contains("auth/gmail.readonly") && ran.stderr.contains("nobody was added"), "{}", ran.stderr);
-    let ran = domain
+    let output = domain.world.syncctl_with_input(&arguments, &list).expect(77);
+    assert!(output.stderr.contains("auth/gmail.readonly") && output.stderr.contains("no user was added"), "{}", output.stderr);
+    let output = domain
         .world
         .syncctl(&["accounts", "add-domain", "--key", &domain.key, "--directory", "--admin", &domain.users[0]])
         .expect(77);
-    assert!(ran.stderr.contains("admin.directory.user.readonly"), "{}", ran.stderr);
+    assert!(output.stderr.contains("admin.directory.user.readonly"), "{}", output.stderr);
     assert_eq!(domain.stored(), 0);
-    // Somebody who is no administrator may not read the directory, though the scope is delegated.
+    // A user who is not an administrator cannot read the directory, although the scope is delegated.
     domain.world.sim.admin(
         "scopes",
         json!({ "user": domain.users[1], "scopes": ["https://www.googleapis.com/auth/admin.directory.user.readonly"] }),
     );
-    let ran = domain
+    let output = domain
         .world
         .syncctl(&["accounts", "add-domain", "--key", &domain.key, "--directory", "--admin", &domain.users[1]])
         .expect(77);
-    assert!(ran.stderr.contains("--admin must be an administrator"), "{}", ran.stderr);
+    assert!(output.stderr.contains("--admin must be an administrator"), "{}", output.stderr);
 }
 
 #[test]
@@ -161,12 +161,12 @@ fn one_slip_stops_nobody_and_with_check_it_is_not_stored() {
     let domain = Domain::of(3);
     let list = format!("aaa@example.com\n{}", domain.users.join("\n"));
     let base = ["accounts", "add-domain", "--json", "--key", &domain.key, "--subjects", "-"];
-    let ran = domain.world.syncctl_with_input(&[&base[..], &["--check"]].concat(), &list).expect(1);
-    let told = ran.json();
-    assert_eq!((&told["added"], &told["refused"][0][0]), (&json!(3), &json!("aaa@example.com")));
-    assert!(ran.stderr.contains("aaa@example.com not added: token: unauthorized_client"), "{}", ran.stderr);
+    let output = domain.world.syncctl_with_input(&[&base[..], &["--check"]].concat(), &list).expect(1);
+    let report = output.json();
+    assert_eq!((&report["added"], &report["refused"][0][0]), (&json!(3), &json!("aaa@example.com")));
+    assert!(output.stderr.contains("aaa@example.com not added: token: unauthorized_client"), "{}", output.stderr);
     assert_eq!(domain.stored(), 3);
-    // Without it the first of whom Google says yes is proof enough.
+    // Without it, the first user whom Google accepts is sufficient proof.
     assert_eq!(domain.world.syncctl_with_input(&base, &list).expect(0).json()["added"], 1);
     domain.world.syncctl_with_input(&[&base[..], &["--check"]].concat(), "aaa@example.com").expect(77);
 }
@@ -190,8 +190,8 @@ fn a_bad_minute_of_the_directory_is_waited_out() {
 fn a_failure_on_a_later_page_says_what_is_stored_already() {
     let domain = Domain::of(501);
     domain.world.sim.fault(json!({ "fault": "bad_request_400", "method": "directory.users.list", "at_call": 2 }));
-    let (told, said) = domain.directory(&[], 1);
-    assert!(told["error"].as_str().is_some_and(|error| error.contains("500 users were added and 0 renewed")), "{told}");
+    let (report, said) = domain.directory(&[], 1);
+    assert!(report["error"].as_str().is_some_and(|error| error.contains("500 users were added and 0 renewed")), "{report}");
     assert!(said.contains("run it again"), "{said}");
     assert_eq!(domain.stored(), 500);
 }

@@ -1,4 +1,4 @@
-//! Drive's feeds: each user's files in step with what Google shows them, whoever else sees them.
+//! Drive's feeds: each user's files in sync with what Google shows that user, regardless of other viewers.
 
 use serde_json::json;
 
@@ -81,7 +81,7 @@ fn a_shared_drive_comes_and_goes_with_its_membership() {
     let feeds = "SELECT count(*) FROM streams WHERE resource = '0Ateam' AND state <> 'removed'";
     assert_eq!(world.count(feeds), 2);
     world.drive_admin("DELETE", "members", &json!({ "drive": "0Ateam", "user": users[0] }));
-    // The feed finds it out by itself, long before the list of drives is due again.
+    // The feed detects it, long before the list of drives is due again.
     world.execute("UPDATE streams SET due_at = now() WHERE kind = 'changes'");
     world.syncctl(&["drive", "cron"]).expect(0);
     world.assert_files_in_step();
@@ -90,7 +90,7 @@ fn a_shared_drive_comes_and_goes_with_its_membership() {
     world.assert_files_in_step();
     assert_eq!(world.count(feeds), 1);
     assert_eq!(world.count("SELECT count(*) FROM drive_files WHERE gone_at IS NOT NULL"), 0, "the other member sees it still");
-    // Back again: what changed while nobody listened is there too.
+    // Restored: changes in the meantime are included.
     world.drive_admin("PUT", "files", &json!({ "id": file, "content": "New plan" }));
     put(&[&users[0], &users[1]]);
     world.sync_drive().expect(0);
@@ -125,7 +125,7 @@ fn access_that_one_user_loses_leaves_the_file_to_the_other() {
     world.sync_drive().expect(0);
     assert_eq!(states(&world)[0].1, "deleted");
     assert_eq!(world.count("SELECT count(*) FROM drive_files WHERE gone_at IS NOT NULL"), 1);
-    assert_eq!(world.actions(&users[1]), ["created", "removed"], "told once");
+    assert_eq!(world.actions(&users[1]), ["created", "removed"], "sent once");
 }
 
 #[test]
@@ -136,13 +136,13 @@ fn a_cursor_that_is_refused_is_resynced_and_removals_in_the_gap_are_found() {
     for (seed, fault) in [(1, "cursor_expired"), (2, "not_found"), (3, "bad_request_400")] {
         world.sim.admin("drive/churn", json!({ "changes": 20, "seed": seed, "kinds": { "delete": 1, "edit": 1, "unshare": 1 } }));
         let before = world.count("SELECT count(*) FROM drive_file_access WHERE lost_at IS NOT NULL");
-        // Each user's next call is refused, and what changed is only found by listing everything.
+        // Each user's next call is refused, and changes are found only by listing everything.
         world.execute("UPDATE streams SET cursor = 'gone' WHERE kind = 'changes'");
         world.sim.fault(json!({ "fault": fault, "method": "changes.list", "probability": 1.0, "times": 3 }));
         let report = world.sync_drive().expect(0).json();
         world.sim.clear_faults();
         assert_eq!(report["resyncs"], 3, "{fault}: {report}");
-        // What the list does not name is asked for by its id.
+        // Files missing from the list are requested by ID.
         world.sync_drive().expect(0);
         world.assert_files_in_step();
         assert!(world.count("SELECT count(*) FROM drive_file_access WHERE lost_at IS NOT NULL") > before, "{fault}");
@@ -168,7 +168,7 @@ fn a_pass_that_is_interrupted_takes_nothing_away_and_is_gone_on_with() {
     assert_eq!(world.count(lost), 0);
     let pinned = world.query("SELECT pinned FROM streams WHERE kind = 'changes' AND page_token IS NOT NULL");
     assert!(pinned[0].get::<_, Option<String>>(0).is_some(), "the place of the feed is kept from before the first page");
-    // What changes while the pass is interrupted comes with the feed from there.
+    // Changes during the interruption arrive with the feed from there.
     world.churn_files(10, 5);
     world.wait_until_leases_lapse();
     world.sync_drive().expect(0);
@@ -197,7 +197,7 @@ fn a_file_that_cannot_be_stored_is_put_aside_and_found_again() {
 #[test]
 fn a_page_that_postgresql_gives_up_for_another_is_written_again() {
     let world = World::with_files(1, 5);
-    // The first write of files dies as one does that was chosen to end a deadlock. A sequence does not go back with its transaction.
+    // The first write of files fails like a deadlock victim. A sequence does not roll back with its transaction.
     world.execute(
         "CREATE SEQUENCE writes;
          CREATE FUNCTION die_once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -218,7 +218,7 @@ fn a_dry_run_over_feeds_that_share_their_files_ends_and_tells_what_a_run_does() 
     world.import();
     world.sync_drive().expect(0);
     world.churn_files(150, 4);
-    // Many pages, and each user's feed speaks of the same files in an order of its own.
+    // Many pages, and each user's feed lists the same files in its own order.
     world.set("SYNCCTL_DRIVE_PAGE_SIZE", "7");
     let rehearsal = world.syncctl(&["drive", "cron", "--force", "--dry-run", "--json"]).expect(0).json();
     assert_eq!(rehearsal["failed_streams"], 0, "{rehearsal}");

@@ -1,4 +1,4 @@
-//! The text of followed files: what can be read of it, and what is said of the rest.
+//! The text of followed files: the readable part, and notes about the rest.
 
 use serde_json::json;
 
@@ -7,13 +7,13 @@ use crate::support::World;
 pub const DOCUMENT: &str = "application/vnd.google-apps.document";
 
 /// One user without files.
-pub fn alone() -> (World, String) {
+pub fn one_user() -> (World, String) {
     let world = World::with_files(1, 0);
     let user = world.sim.users().into_iter().next().expect("a user");
     (world, user)
 }
 
-/// Body and note of the document of this title.
+/// Body and note of the document with this title.
 pub fn read(world: &World, title: &str) -> (Option<String>, Option<String>) {
     let rows = world.query(&format!("SELECT body, note FROM documents WHERE title = '{title}'"));
     assert_eq!(rows.len(), 1, "one document {title}");
@@ -22,7 +22,7 @@ pub fn read(world: &World, title: &str) -> (Option<String>, Option<String>) {
 
 #[test]
 fn a_document_with_pictures_gives_its_text_however_large_they_are() {
-    let (world, user) = alone();
+    let (world, user) = one_user();
     // The first is under drive.content_max_size with its picture, the second far above, the last has more text than that.
     let documents = [("small", 1, 297_000, "Quarterly review of the new office."), ("large", 3, 3 << 20, "Grüße")];
     for (name, pictures, size, content) in documents {
@@ -48,7 +48,7 @@ fn a_document_with_pictures_gives_its_text_however_large_they_are() {
     let (body, note) = (body.expect("text"), note.expect("a note"));
     assert!(body.len() > (1 << 20) - 4 && body.len() <= 1 << 20, "{}", body.len());
     assert!(note.contains("drive.content_max_size"), "{note}");
-    // None of it is asked for again while nothing changes.
+    // None of it is requested again while nothing changes.
     world.sim.reset_ledger();
     world.sync_drive().expect(0);
     assert_eq!(world.sim.ledger()["by_method"], json!({ "changes.list": 1, "drives.list": 1 }));
@@ -56,7 +56,7 @@ fn a_document_with_pictures_gives_its_text_however_large_they_are() {
 
 #[test]
 fn a_download_that_is_cut_and_looks_well_is_no_text() {
-    let (world, user) = alone();
+    let (world, user) = one_user();
     let file = world.add_file(&user, "a.txt", "One and two and three");
     world.watch(&user, &file);
     let cut = |body: &str, times: Option<u64>| {
@@ -66,7 +66,7 @@ fn a_download_that_is_cut_and_looks_well_is_no_text() {
     cut("One and", Some(1));
     world.sync_drive().expect(0);
     assert_eq!(read(&world, "a.txt"), (Some("One and two and three".into()), None));
-    // For as long as it lasts, there is what was there before, and a note.
+    // While the fault lasts, the previous text stays, with a note.
     world.drive_admin("PUT", "files", &json!({ "id": file, "content": "Four and five and six" }));
     cut("Four", None);
     world.sync_drive().expect(0);
@@ -75,20 +75,20 @@ fn a_download_that_is_cut_and_looks_well_is_no_text() {
     world.sim.clear_faults();
     world.sync_drive().expect(0);
     assert_eq!(read(&world, "a.txt"), (Some("Four and five and six".into()), None));
-    // Of the right size, and another content than the one that was named: the next poll asks anew.
+    // The right size, but other content than the named version: the next poll requests it again.
     world.drive_admin("PUT", "files", &json!({ "id": file, "content": "Seven" }));
     cut("Eight", Some(1));
     world.sync_drive().expect(0);
     assert_eq!(read(&world, "a.txt").0.as_deref(), Some("Four and five and six"));
     world.sync_drive().expect(0);
     assert_eq!(read(&world, "a.txt"), (Some("Seven".into()), None));
-    // An edit is told once more where its text comes later.
+    // An edit is sent once more if its text arrives later.
     assert_eq!(world.actions(&user), ["created", "modified", "modified", "modified", "modified"]);
 }
 
 #[test]
 fn a_document_of_googles_is_exported_when_its_text_changes_and_for_nothing_else() {
-    let (world, user) = alone();
+    let (world, user) = one_user();
     let folder = json!({ "user": user, "id": "folder", "name": "Folder", "mimeType": "application/vnd.google-apps.folder" });
     world.sim.admin("drive/files", folder);
     world.sim.admin("drive/files", json!({ "user": user, "id": "doc", "name": "doc", "mimeType": DOCUMENT, "content": "One" }));
@@ -96,13 +96,13 @@ fn a_document_of_googles_is_exported_when_its_text_changes_and_for_nothing_else(
     world.sync_drive().expect(0);
     let mut expected = vec!["created"];
     for (mut change, action, exports) in [
-        // Anything makes the version rise.
+        // Any change raises the version.
         (json!({}), "metadata", 0),
         (json!({ "name": "renamed" }), "renamed", 0),
         (json!({ "parents": ["folder"] }), "moved", 0),
         (json!({ "trashed": true }), "trashed", 0),
         (json!({ "trashed": false }), "untrashed", 0),
-        // The time of the edit moves with the name as well: only the text says that it was none.
+        // The modification time changes with the name as well: only the text shows that it is not an edit.
         (json!({ "name": "renamed again", "by_api": true }), "renamed", 1),
         (json!({ "content": "Two" }), "modified", 1),
         (json!({ "content": "Three", "name": "edited" }), "modified", 1),
@@ -123,13 +123,13 @@ fn a_document_of_googles_is_exported_when_its_text_changes_and_for_nothing_else(
 
 #[test]
 fn a_spreadsheet_gives_all_its_sheets_and_says_when_it_cannot() {
-    let (world, user) = alone();
+    let (world, user) = one_user();
     let spreadsheet = "application/vnd.google-apps.spreadsheet";
     let sheets = json!([["Plan", "Item,Price\nPaper,12.5\n\n,7"], ["Q1 & Q2", "Grüße,4711"], ["Empty", ""]]);
     world
         .sim
         .admin("drive/files", json!({ "user": user, "id": "all", "name": "all", "mimeType": spreadsheet, "sheets": sheets }));
-    // A hundred thousand cells, and more text than is kept.
+    // A hundred thousand cells, and more text than is stored.
     let long: String = (0..20_000).map(|row| format!("{row},some words in a cell,and more of them,{row}\n")).collect();
     world.sim.admin(
         "drive/files",
@@ -153,7 +153,7 @@ fn a_spreadsheet_gives_all_its_sheets_and_says_when_it_cannot() {
 
 #[test]
 fn content_that_is_refused_holds_up_nothing_and_a_quota_is_waited_for() {
-    let (mut world, user) = alone();
+    let (mut world, user) = one_user();
     world.set("SYNCCTL_ENGINE_TRIES", "2");
     let reasons = ["downloadQuotaExceeded", "exportSizeLimitExceeded", "cannotDownloadFile", "cannotExportFile", "backendError"];
     for reason in reasons {
@@ -173,7 +173,7 @@ fn content_that_is_refused_holds_up_nothing_and_a_quota_is_waited_for() {
         let expected = if reason == "backendError" { "Google failed to send it" } else { reason };
         assert!(body.is_none() && note.as_ref().is_some_and(|note| note.contains(expected)), "{reason}: {note:?}");
     }
-    // Until the day is over only the failure of the backend is asked for again.
+    // Until the day is over only the backend failure is retried.
     world.sim.reset_ledger();
     world.sync_drive().expect(0);
     assert_eq!(world.sim.ledger()["by_method"]["files.get"], 1);

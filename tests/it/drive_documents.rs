@@ -1,4 +1,4 @@
-//! Followed files: documents with their content, and each thing that happens told once.
+//! Followed files: documents with their content, and each change sent once.
 
 use serde_json::json;
 
@@ -33,7 +33,7 @@ fn each_action_is_told_once_whatever_is_synced_again() {
         (json!({ "trashed": true }), "trashed"),
         (json!({ "trashed": false }), "untrashed"),
         (json!({}), "metadata"),
-        // Several at once: the one that says most.
+        // Several changes together: the most specific action.
         (json!({ "content": "Three", "name": "again.txt" }), "modified"),
     ];
     let mut expected = vec!["created".to_owned()];
@@ -54,7 +54,7 @@ fn each_action_is_told_once_whatever_is_synced_again() {
     expected.push("removed".into());
     assert_eq!(world.actions(&user), expected);
     assert_eq!(document(&world, "status"), "deleted");
-    // Files that nobody follows are no event and no document.
+    // Unfollowed files have no event and no document.
     assert!(world.count("SELECT count(*) FROM drive_files") > 5);
     let event = &world.query("SELECT payload FROM outbox_events WHERE type = 'drive.file.renamed'")[0];
     let payload: serde_json::Value = event.get(0);
@@ -119,7 +119,7 @@ fn googles_own_formats_are_exported_and_what_has_no_text_is_said_so() {
     assert_eq!(stored[5], text("sheet", "## Sheet1\na,b\n"));
     assert_eq!(stored[6], text("slides", "Slide"));
     assert!(note(7).contains("exportSizeLimitExceeded"), "{}", note(7));
-    // None of it is asked for again while nothing changes.
+    // None of it is requested again while nothing changes.
     world.sim.reset_ledger();
     world.sync_drive().expect(0);
     assert_eq!(world.sim.ledger()["by_method"], json!({ "changes.list": 1, "drives.list": 1 }));
@@ -140,9 +140,9 @@ fn content_that_google_fails_to_send_comes_with_a_later_poll_and_holds_up_nothin
     world.sync_drive().expect(0);
     assert_eq!(document(&world, "body || coalesce(note, '')"), "Two");
     assert_eq!(world.actions(&user), ["created", "modified", "modified"]);
-    let told = "SELECT string_agg(coalesce(payload ->> 'text_follows', '-'), ' ' ORDER BY seq) FROM outbox_events";
-    let told: String = world.query(told)[0].get(0);
-    assert_eq!(told, "- true -", "the first of the two says that another one follows");
+    let flags = "SELECT string_agg(coalesce(payload ->> 'text_follows', '-'), ' ' ORDER BY seq) FROM outbox_events";
+    let flags: String = world.query(flags)[0].get(0);
+    assert_eq!(flags, "- true -", "the first of the two says that another one follows");
 }
 
 #[test]
@@ -156,12 +156,12 @@ fn a_file_that_is_followed_later_becomes_a_document_without_a_change() {
     world.syncctl(&add).expect(0);
     let list = |world: &World| world.syncctl(&["drive", "watch-file", "list", "--json"]).expect(0).json();
     assert_eq!(list(&world)[0]["state"], "pending");
-    // Due at once: not forced.
+    // Due immediately: not forced.
     world.syncctl(&["drive", "cron"]).expect(0);
     assert_eq!(document(&world, "id || body || project_id"), format!("{document_id}Text{project}"));
     assert_eq!(list(&world)[0]["state"], "followed");
     assert_eq!(world.actions(&users[0]), ["created"]);
-    // Not followed any more: the document stays, and nothing more is told.
+    // No longer followed: the document stays, and no more events are sent.
     world.syncctl(&["drive", "watch-file", "remove", &users[0], &file]).expect(0);
     world.drive_admin("PUT", "files", &json!({ "id": file, "content": "New" }));
     world.sync_drive().expect(0);
@@ -182,9 +182,9 @@ fn many_files_are_followed_from_standard_input_and_bad_lines_are_named() {
     let lines = format!(
         "{user} f1\n{{\"user\":\"{user}\",\"file_id\":\"f2\"}}\nnobody@example.com f3\n{user}\n{user} f1\n{{\"user\":\"{user}\",\"file_id\":\"f4\",\"document_id\":\"{taken}\"}}\n"
     );
-    let ran = world.syncctl_with_input(&["drive", "watch-file", "add", "--stdin", "--json"], &lines).expect(1);
-    let bad: Vec<u64> = ran.json()["bad"].as_array().expect("a list").iter().filter_map(|bad| bad[0].as_u64()).collect();
-    assert_eq!((&ran.json()["added"], bad), (&json!(2), vec![3, 4, 5, 6]), "{ran:?}");
+    let output = world.syncctl_with_input(&["drive", "watch-file", "add", "--stdin", "--json"], &lines).expect(1);
+    let bad: Vec<u64> = output.json()["bad"].as_array().expect("a list").iter().filter_map(|bad| bad[0].as_u64()).collect();
+    assert_eq!((&output.json()["added"], bad), (&json!(2), vec![3, 4, 5, 6]), "{output:?}");
     assert_eq!(world.count("SELECT count(*) FROM drive_file_watches"), 3);
 }
 

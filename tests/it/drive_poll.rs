@@ -1,4 +1,4 @@
-//! Files asked for one by one.
+//! Files polled individually.
 
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ fn a_file_is_polled_for_each_user_who_follows_it_and_no_position_moves() {
     assert_eq!(report["covered"], json!({ "total": 2, "failed": 0 }));
     assert_eq!(world.count("SELECT count(*) FROM documents WHERE body = 'Two'"), 2);
     assert_eq!(world.query(positions)[0].get::<_, String>(0), before);
-    // The feed brings the same version afterwards: nothing new.
+    // Afterwards the feed delivers the same version: nothing new.
     world.sync_drive().expect(0);
     for user in &users[..2] {
         assert_eq!(world.actions(user), ["created", "modified"]);
@@ -47,7 +47,7 @@ fn a_file_that_nobody_follows_is_polled_for_one_who_sees_it_and_an_unknown_one_i
     world.assert_files_in_step();
     let unknown = world.syncctl(&["drive", "poll", "nosuchfile"]).expect(2);
     assert!(unknown.stderr.contains("watch-file add"), "{}", unknown.stderr);
-    // Gone at Google: access is lost, which is no failure.
+    // Deleted at Google: access is lost, which is not a failure.
     world.drive_admin("DELETE", "files", &json!({ "id": file }));
     assert_eq!(poll(&world, &file)["changes"]["changes"]["deleted"], 1);
     world.assert_files_in_step();
@@ -95,12 +95,12 @@ fn batch_poll_skips_a_bad_id_and_polls_the_others() {
     for file in &files {
         world.drive_admin("PUT", "files", &json!({ "id": file, "content": "New" }));
     }
-    let ran = world.syncctl(&["drive", "batch-poll", &files[0], "nosuchfile", &files[1], "--json"]).expect(1);
-    assert!(ran.stderr.contains("nosuchfile"), "{}", ran.stderr);
-    let report = ran.json();
+    let output = world.syncctl(&["drive", "batch-poll", &files[0], "nosuchfile", &files[1], "--json"]).expect(1);
+    assert!(output.stderr.contains("nosuchfile"), "{}", output.stderr);
+    let report = output.json();
     assert_eq!((&report["status"], &report["covered"]), (&json!("partial"), &json!({ "total": 3, "failed": 1 })), "{report}");
     assert_eq!(world.count("SELECT count(*) FROM documents WHERE body = 'New'"), 2);
-    // Without ids: every feed.
+    // Without IDs: every feed.
     let all = world.syncctl(&["drive", "batch-poll", "--json"]).expect(0).json();
     assert_eq!((&all["streams"], &all["covered"]["total"]), (&json!(2), &json!(2)));
 }
@@ -136,7 +136,7 @@ fn a_failed_poll_of_one_user_is_reported_and_leaves_the_feed_alone() {
     assert_eq!(failed["covered"], json!({ "total": 1, "failed": 1 }));
     assert_eq!(world.count("SELECT count(*) FROM streams WHERE failures > 0"), 0);
     world.sim.clear_faults();
-    // A rehearsal writes nothing.
+    // A dry run writes nothing.
     world.drive_admin("PUT", "files", &json!({ "id": file, "content": "B" }));
     world.syncctl(&["drive", "poll", &file, "--dry-run"]).expect(0);
     assert_eq!(world.count("SELECT count(*) FROM documents WHERE body = 'B'"), 0);

@@ -1,4 +1,4 @@
-//! Files of shared drives that a user's own feed shows: shared one by one with somebody who is no member, or seen by a member twice.
+//! Files of shared drives in a user's own feed: shared one by one with a non-member, or seen twice by a member.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use crate::support::World;
 
 const TEAM: &str = "0Ateam";
 
-/// Two users, and a shared drive of the first with a folder, a file in it, and a file beside it.
+/// Two users, and a shared drive of the first with a folder, a file in it, and a file outside it.
 fn team() -> (World, String, String) {
     let world = World::with_files(2, 3);
     let users: Vec<String> = world.sim.users().into_iter().collect();
@@ -37,13 +37,13 @@ fn a_file_of_a_shared_drive_reaches_who_is_no_member() {
     let (world, _, guest) = team();
     share(&world, "single", &guest);
     world.watch(&guest, "single");
-    // By the first pass.
+    // Through the first pass.
     world.sync_drive().expect(0);
     world.assert_files_in_step();
     assert_eq!(world.actions(&guest), ["created"]);
     let drive = world.query("SELECT DISTINCT drive_id FROM drive_files WHERE file_id = 'single'");
     assert_eq!((drive.len(), drive[0].get::<_, String>(0)), (1, TEAM.into()));
-    // By the feed: a folder with what is in it, and what comes into it.
+    // Through the feed: a folder with its contents, and files added to it.
     share(&world, "folder", &guest);
     world
         .sim
@@ -58,7 +58,7 @@ fn a_file_of_a_shared_drive_reaches_who_is_no_member() {
          WHERE u.email = '{guest}' AND f.drive_id = '{TEAM}' AND a.lost_at IS NULL"
     );
     assert_eq!(world.count(&seen), 4, "folder, inside, new and single");
-    // Taken back.
+    // Unshared.
     world.sim.admin("drive/unshare", json!({ "id": "single", "user": guest }));
     world.sync_drive().expect(0);
     world.assert_files_in_step();
@@ -90,7 +90,7 @@ fn a_file_that_two_feeds_of_a_user_show_is_stored_and_told_once() {
         assert_eq!(world.sim.ledger()["by_method"]["files.download"].as_u64().unwrap_or(0), read, "its content is read once");
     }
     assert_verified(&world);
-    // All over again by full passes of both feeds: nothing new.
+    // Repeated by full passes of both feeds: nothing new.
     world.execute("UPDATE streams SET cursor = 'gone', resyncs = 0 WHERE kind = 'changes'");
     world.sync_drive().expect(0);
     world.assert_files_in_step();
@@ -113,7 +113,7 @@ fn what_a_folder_shares_stays_through_full_passes_although_google_does_not_list_
     world.assert_files_in_step();
     assert_eq!(world.actions(&guest), ["created"]);
     assert_verified(&world);
-    // A full pass, by whatever way one comes, does not name it.
+    // A full pass, however triggered, does not name it.
     let full_passes = [
         "UPDATE streams SET cursor = 'gone', resyncs = 0 WHERE resource = 'my-drive'",
         "UPDATE streams SET full_pass_at = 'epoch' WHERE resource = 'my-drive'",
@@ -127,7 +127,7 @@ fn what_a_folder_shares_stays_through_full_passes_although_google_does_not_list_
         assert_eq!(world.count("SELECT count(*) FROM quarantined_items"), 0);
         assert_eq!(world.actions(&guest), ["created"], "still seen");
     }
-    // What is gone meanwhile, without a word of the feed: known by its id.
+    // Deleted in the meantime, without a change in the feed: found by its ID.
     world.execute("UPDATE streams SET full_pass_at = 'epoch' WHERE resource = 'my-drive'");
     world.sim.admin("drive/unshare", json!({ "id": "folder", "user": guest }));
     world.sync_drive().expect(0);
@@ -145,7 +145,7 @@ fn what_was_shared_one_by_one_stays_with_whoever_leaves_a_drive_before_its_feed_
     world.sync_drive().expect(0);
     share(&world, "single", &guest);
     members(&world, &[&owner, &guest]);
-    // The list names the drive, whose feed fails to make its first pass; then the own feed shows the file.
+    // The list names the drive, whose feed fails in its first pass; then the own feed shows the file.
     world.sim.fault(json!({ "fault": "server_500", "method": "files.list", "user": guest }));
     for (due, code) in [("kind = 'drive_list'", 1), ("resource = 'my-drive'", 0)] {
         world.execute(&format!("UPDATE streams SET due_at = CASE WHEN {due} THEN now() ELSE now() + interval '1 day' END"));
@@ -160,7 +160,7 @@ fn what_was_shared_one_by_one_stays_with_whoever_leaves_a_drive_before_its_feed_
     world.assert_files_in_step();
     assert_verified(&world);
     assert_eq!(world.actions(&guest), ["created"]);
-    // Once that is settled, each My Drive is idle again.
+    // After that, each My Drive is idle again.
     world.sync_drive().expect(0);
     world.sim.reset_ledger();
     world.sync_drive().expect(0);
@@ -174,7 +174,7 @@ fn who_joins_or_leaves_a_drive_keeps_what_was_shared_one_by_one() {
     share(&world, "single", &guest);
     world.sync_drive().expect(0);
     assert_eq!(world.actions(&guest), ["created"]);
-    // A member now: the drive's feed takes over what the own feed has told already.
+    // Now a member: the drive's feed takes over files that the own feed has already reported.
     members(&world, &[&owner, &guest]);
     world.sync_drive().expect(0);
     world.assert_files_in_step();
@@ -183,13 +183,13 @@ fn who_joins_or_leaves_a_drive_keeps_what_was_shared_one_by_one() {
     world.drive_admin("PUT", "files", &json!({ "id": "single", "content": "Two" }));
     world.sync_drive().expect(0);
     assert_eq!(world.actions(&guest), ["created", "created", "modified"]);
-    // The drive's feed finds the loss out, or the list of drives does; the own feed says what stays.
+    // The drive's feed detects the loss, or the list of drives does; the own feed determines what stays.
     for by_list in [false, true] {
         members(&world, &[&owner]);
         let due = if by_list { "kind = 'drive_list'" } else { "kind = 'changes' AND resource <> 'my-drive'" };
         world.execute(&format!("UPDATE streams SET due_at = CASE WHEN {due} THEN now() ELSE now() + interval '1 day' END"));
         world.syncctl(&["drive", "cron"]).expect(0);
-        // The list of the user's files, and then one by one what it does not name.
+        // The list of the user's files, and then those it does not name, one by one.
         for _ in 0..2 {
             world.sync_drive().expect(0);
         }
@@ -202,7 +202,7 @@ fn who_joins_or_leaves_a_drive_keeps_what_was_shared_one_by_one() {
         world.sync_drive().expect(0);
         world.assert_files_in_step();
     }
-    // Not shared any more either, which the own feed of a member says, while the drive still shows it.
+    // No longer shared either, which the own feed of a member reports, while the drive still shows it.
     world.sim.admin("drive/unshare", json!({ "id": "single", "user": guest }));
     world.sync_drive().expect(0);
     world.assert_files_in_step();

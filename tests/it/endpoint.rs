@@ -1,4 +1,4 @@
-//! The model endpoint: questions over real HTTP to the simulator, within budgets in a real PostgreSQL.
+//! The model endpoint: requests over real HTTP to the simulator, within budgets in a real PostgreSQL.
 
 mod answers;
 mod budgets;
@@ -22,13 +22,13 @@ use crate::support::models::KEY;
 
 const NAMES: [&str; 3] = ["River bridge", "Tunnel", "Harbour"];
 
-/// An endpoint that knows three projects by a word each, and its settings.
+/// An endpoint that recognises three projects by one word each, and its settings.
 struct Desk {
     world: World,
     settings: config::Endpoint,
 }
 
-/// One process: a pool and an endpoint of its own.
+/// One process: its own pool and endpoint.
 struct Host {
     runtime: tokio::runtime::Runtime,
     pool: Pool,
@@ -51,12 +51,12 @@ impl Desk {
         Self { world, settings }
     }
 
-    /// Tells the simulator how to be.
-    fn tell(&self, change: Value) {
+    /// Configures the simulator.
+    fn configure(&self, change: Value) {
         self.world.tell_model(change);
     }
 
-    /// What the simulator was asked.
+    /// The requests the simulator received.
     fn ledger(&self) -> Value {
         self.world.model_ledger()
     }
@@ -75,13 +75,13 @@ impl Host {
         self.runtime.block_on(self.endpoint.request(&self.pool, question))
     }
 
-    /// Asks about a text, among the three projects.
+    /// Asks about a text with the three projects.
     fn ask_about(&self, text: &str) -> Result<Answered, Failure> {
         self.ask(&Question { title: "Minutes", author: "ann@example.com", text, candidates: &candidates() })
     }
 }
 
-/// The three projects, with ids by their places.
+/// The three projects, with IDs by index.
 fn candidates() -> [Candidate<'static>; 3] {
     std::array::from_fn(|at| Candidate { id: id(at), name: NAMES[at], description: None })
 }

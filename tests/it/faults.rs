@@ -1,4 +1,4 @@
-//! Each fault of the error table, alone and mixed: nothing lost, nothing doubled, the right class recorded.
+//! Each fault of the error table, alone and combined: no loss, no duplicates, the right class recorded.
 
 mod lasting;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::World;
 use crate::support::service::{ATTENDEE, CALENDAR, DRIVE, GMAIL, Service};
 
-/// A fault that passes: it may cost retries or a failed stream, never data.
+/// A temporary fault: it may cost retries or a failed stream, never data.
 #[track_caller]
 fn a_passing_fault_loses_nothing(service: &'static Service, fault: &str, extra: Value) {
     let mut world = World::of(service, 6, 20);
@@ -15,7 +15,7 @@ fn a_passing_fault_loses_nothing(service: &'static Service, fault: &str, extra: 
     world.churn(40, 5);
     // Shorter than a slow answer takes.
     world.set("SYNCCTL_GOOGLE_TIMEOUT", "500ms");
-    // The first call for certain, the others by chance.
+    // The first call deterministically, the others by chance.
     let whens = [json!({ "at_call": 1 }), json!({ "probability": 0.3, "times": 20 })];
     for (when, method) in whens.iter().flat_map(|when| service.struck.iter().map(move |method| (when, method))) {
         let mut body = json!({ "fault": fault, "method": method, "user": service.whose });
@@ -136,7 +136,7 @@ for_each_service! {
     }
 }
 
-/// Attendee's own: it has one limit, no cursor that expires, and keys in place of tokens (`attendee/keys.rs`); answers that do not begin are in
+/// Attendee separately: it has one limit, no cursor that expires, and keys instead of tokens (`attendee/keys.rs`); missing answers are in
 /// `attendee/lasting.rs`.
 mod attendee {
     use super::*;

@@ -1,4 +1,4 @@
-//! The main job on a good day.
+//! The main job without faults.
 
 use serde_json::json;
 
@@ -103,7 +103,7 @@ fn a_list_that_hangs_holds_up_no_other_calendar() {
     world.sim.fault(json!({ "fault": "stall", "method": "calendarList.list", "user": user }));
     let mut run = world.spawn(&["calendar", "cron"]);
     world.wait_for_stall();
-    // The events of the two others come while the list is still waited for.
+    // The events of the other two arrive while the list is still pending.
     while world.count("SELECT count(*) FROM streams WHERE kind = 'events' AND cursor IS NOT NULL") < 2 {
         assert!(run.try_wait().expect("a child").is_none(), "it ended before the list was answered");
         std::thread::yield_now();
@@ -169,12 +169,12 @@ fn tomorrow() -> String {
 fn batch_poll_skips_a_bad_id_and_polls_the_others() {
     let world = World::with_users(3, 5);
     let users: Vec<String> = world.sim.users().into_iter().collect();
-    let ran = world.syncctl(&["calendar", "batch-poll", &users[0], "nobody@example.com", &users[1], "--json"]);
-    assert_eq!(ran.code, 1, "{ran:#?}");
-    let report = ran.json();
+    let output = world.syncctl(&["calendar", "batch-poll", &users[0], "nobody@example.com", &users[1], "--json"]);
+    assert_eq!(output.code, 1, "{output:#?}");
+    let report = output.json();
     assert_eq!(report["status"], "partial");
     assert_eq!((&report["successful_users"], &report["failed_users"]), (&json!(2), &json!(1)));
-    assert!(ran.stderr.contains("no user nobody@example.com"));
+    assert!(output.stderr.contains("no user nobody@example.com"));
 }
 
 #[test]

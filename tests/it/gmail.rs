@@ -1,4 +1,4 @@
-//! What is Gmail's own: windows, history that is too old, labels, and mail that is hard to read; virtual addresses are in `gmail/addresses.rs`.
+//! Gmail specifics: windows, expired history, labels, and odd mail; virtual addresses are in `gmail/addresses.rs`.
 
 mod addresses;
 
@@ -12,7 +12,7 @@ fn empty_mailboxes(users: u32) -> World {
     World::of(&GMAIL, users, 0)
 }
 
-/// Brings a message to a user's mailbox; answers its id.
+/// Delivers a message to a user's mailbox; returns its id.
 fn arrives(world: &World, user: &str, raw: &str) -> String {
     let made = world.sim.admin("mail/messages", json!({ "user": user, "raw": raw, "labels": ["INBOX", "UNREAD"] }));
     made["id"].as_str().unwrap_or_else(|| panic!("an id in {made}")).to_owned()
@@ -62,7 +62,7 @@ fn the_first_sync_goes_back_as_far_as_the_window_and_later_mail_comes_by_history
     let stored = "SELECT subject FROM gmail_messages WHERE deleted_at IS NULL ORDER BY received_at DESC";
     assert_eq!(texts(&world, stored), ["3 days old", "6 days old"]);
     arrives(&world, &user, "Subject: new\r\n\r\nx");
-    // Expiry brings a resync of the window: what was stored before and lies outside stays.
+    // Expiry triggers a resync of the window: stored messages outside it stay.
     world.execute("UPDATE gmail_messages SET received_at = now() - interval '9 days' WHERE subject = '6 days old'");
     world.expire();
     world.sync_all().expect(0);
@@ -102,7 +102,7 @@ fn an_interrupted_listing_deletes_nothing_and_is_gone_on_with() {
     world.sim.reset_ledger();
     world.sync_all().expect(0);
     let lists = world.sim.ledger()["by_method"]["messages.list"].as_u64();
-    assert!(lists < Some(12), "the pass began anew: {lists:?} of 12 pages");
+    assert!(lists < Some(12), "the pass started again: {lists:?} of 12 pages");
     world.assert_in_step();
 }
 
@@ -149,7 +149,7 @@ fn labels_and_deletions_are_followed() {
     assert_eq!(world.count("SELECT count(*) FROM gmail_messages WHERE deleted_at IS NOT NULL"), 1);
 }
 
-/// Users with odd usernames, and the same local parts as each other's names.
+/// Users with odd usernames, and with local parts that equal each other's names.
 fn odd_users(world: &World) -> Vec<String> {
     let names = ["al", "alice", "a%", "a_", "o'brien", "x\"y"];
     let users = users(world);

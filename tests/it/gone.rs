@@ -1,4 +1,4 @@
-//! Calendars that are unticked, removed or refused: what becomes of their events, meetings and bots, and that all comes back with them.
+//! Calendars that are unticked, removed or refused: their events, meetings and bots disappear and return with them.
 
 use serde_json::{Value, json};
 
@@ -63,7 +63,7 @@ fn a_calendar_that_leaves_the_list_takes_its_events_and_bots_along_and_brings_th
                 request.force_send_body().send(json!({ "user": ANN, "id": TEAM }).to_string()).expect("removing a calendar");
             }
         }
-        // Its events may be asked for before the list has told.
+        // Its events may be requested before the list shows it.
         world.syncctl(&["calendar", "cron", "--force"]);
         assert_gone(&world);
         world.syncctl(&["verify", "calendar", "--all"]).expect(0);
@@ -88,7 +88,7 @@ fn a_calendar_that_google_refuses_is_given_up_after_an_hour_and_asked_again_each
         };
         calendar(&world, json!({ "refuses": status }));
         world.syncctl(&["calendar", "cron", "--force"]).expect(1);
-        // Once may be a mistake, and so may twice.
+        // One or two refusals may be a mistake.
         world.syncctl(&["calendar", "cron", "--force"]).expect(1);
         assert_eq!((live(&world), counts(&schedule(&world))), (1, [0, 0, 0, 1]), "{status}");
         later(1);
@@ -120,7 +120,7 @@ fn a_refused_calendar_of_a_user_whose_service_is_off_or_whose_account_is_revoked
         world.syncctl(&["calendar", "cron"]);
         let state = format!("SELECT count(*) FROM streams WHERE resource = '{TEAM}' AND state = 'removed'");
         assert_eq!(world.count(&state), 1, "{off:?}");
-        // As soon as it is asked for again, it is asked again.
+        // It is polled again as soon as the setting is reset.
         match on {
             "" => world.execute("UPDATE accounts SET state = 'active'"),
             on => drop(world.syncctl(&["accounts", "set", ANN, on]).expect(0)),
@@ -137,9 +137,9 @@ fn an_event_that_is_left_of_a_calendar_that_nobody_follows_is_found_and_repaired
     calendar(&world, json!({ "selected": false }));
     poll(&world);
     world.execute("UPDATE calendar_events SET deleted_at = NULL, status = 'confirmed'");
-    let found = world.syncctl(&["verify", "calendar", "--all", "--json"]).expect(1).json();
-    let list = &found["runs"][0]["verify"]["kinds"]["calendar_list"];
-    assert_eq!((&list["excess"], &list["examples"][0]["id"]), (&json!(1), &json!("events of <address>")), "{found}");
+    let report = world.syncctl(&["verify", "calendar", "--all", "--json"]).expect(1).json();
+    let list = &report["runs"][0]["verify"]["kinds"]["calendar_list"];
+    assert_eq!((&list["excess"], &list["examples"][0]["id"]), (&json!(1), &json!("events of <address>")), "{report}");
     world.syncctl(&["verify", "calendar", "--all", "--repair"]).expect(0);
     assert_eq!(live(&world), 0);
 }
@@ -156,8 +156,8 @@ fn what_cannot_be_settled_before_the_polls_keeps_nobody_from_them() {
     let run = world.syncctl(&["calendar", "cron", "--json"]).expect(1).json();
     assert_eq!(run["status"], "partial", "{run}");
     assert!(run["unprepared"].to_string().contains("No space left"), "{run}");
-    let told = text(&world, "SELECT error_message FROM calendar_cron_results ORDER BY start_time DESC LIMIT 1");
-    assert!(told.contains("the polls went on"), "{told}");
+    let message = text(&world, "SELECT error_message FROM calendar_cron_results ORDER BY start_time DESC LIMIT 1");
+    assert!(message.contains("the polls ran without it"), "{message}");
     world.execute("DROP TRIGGER no_space ON calendar_events; UPDATE streams SET due_at = now()");
     world.syncctl(&["calendar", "cron"]).expect(0);
     assert_eq!(live(&world), 0);

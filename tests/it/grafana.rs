@@ -1,4 +1,4 @@
-//! The dashboard for Grafana: every query of it does on a real database what Grafana makes of it.
+//! The Grafana dashboard: each of its queries runs on a real database, expanded as Grafana does it.
 
 use std::collections::BTreeSet;
 
@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use crate::support::World;
 
 const DASHBOARD: &str = include_str!("../../grafana/syncctl.json");
-/// The pieces of time that Grafana asks for when the window is of a week and the panel as wide as on a desk, in seconds.
+/// The interval that Grafana uses for a week's window on a desktop-sized panel, in seconds.
 const INTERVAL: &str = "900";
 
-/// What Grafana's PostgreSQL data source and its variables make of a query for the last week.
+/// The query as expanded for the last week by Grafana's PostgreSQL data source and variables.
 fn expanded(sql: &str) -> String {
     let variables = sql.replace("${service:sqlstring}", "'calendar','drive','gmail','attendee'");
     let call = Regex::new(r"\$__(\w+)\(([^()]*)\)").expect("a pattern");
@@ -32,7 +32,7 @@ fn expanded(sql: &str) -> String {
         }
     });
     let now = chrono::Utc::now().timestamp();
-    // Up to the minute after, for what is being written.
+    // Up to the next minute, for rows being written.
     let sql = sql.replace("(BEGINNING)", &format!("({})", now - 7 * 86_400)).replace("(END)", &format!("({})", now + 60));
     assert!(!sql.contains('$'), "something is left of {sql}");
     sql
@@ -43,7 +43,7 @@ fn panels() -> Vec<Value> {
     dashboard["panels"].as_array().expect("panels").clone()
 }
 
-/// What is written in a panel of this title, by the names of its columns.
+/// The rows of the panel with this title, by column name.
 fn rows(world: &World, title: &str) -> Vec<postgres::Row> {
     let panels = panels();
     let panel = panels.iter().find(|panel| panel["title"] == title).unwrap_or_else(|| panic!("no panel {title}"));
@@ -61,7 +61,7 @@ fn busy() -> World {
     let user = world.sim.users().into_iter().next().expect("a user");
     world.sim.fault(json!({ "fault": "server_500", "method": "events.list", "user": user, "probability": 1.0 }));
     world.sync_all().expect(1);
-    // What others wrote, and what broke off, is no reason to show nothing.
+    // Summaries written by others or incomplete ones must not blank the panel.
     world.execute("INSERT INTO calendar_cron_summaries (summary_data) VALUES ('[1]'), ('{\"job\": \"calendar cron\"}'), (NULL)");
     world.emit("drive.file.modified", &[uuid::Uuid::new_v4()]);
     world.execute(
@@ -88,7 +88,7 @@ fn every_query_gives_what_its_panel_needs() {
         let first = rows.first().unwrap_or_else(|| panic!("{title}: nothing for {sql}"));
         let columns: Vec<(&str, &str)> = first.columns().iter().map(|column| (column.name(), column.type_().name())).collect();
         match panel["type"].as_str() {
-            // Grafana takes `time` in seconds, one column of names, and makes a line of each name.
+            // Grafana expects `time` in seconds and one column of names, and draws a line per name.
             Some("timeseries") => {
                 assert_eq!(target["format"], "time_series", "{title}");
                 assert!(matches!(columns[0], ("time", "numeric" | "float8")), "{title}: {columns:?}");
@@ -126,7 +126,7 @@ fn the_figures_are_those_of_the_runs() {
     let shown = |title: &str| rows(&world, title).iter().map(|row| row.get::<_, f64>(2)).sum::<f64>();
     assert_eq!(shown("API calls"), sum("api_calls"));
     assert_eq!(shown("Rows changed"), sum("items_changed"));
-    // The bound of the bucket that the delays lie in, as `metrics` has it interpolated.
+    // The bound of the bucket that contains the delays, as interpolated by `metrics`.
     let calendar = &metrics["services"][0]["window"]["delays"];
     assert!(calendar["count"].as_u64() > Some(0), "{calendar}");
     let delays = rows(&world, "Delay of changes, p95 at most");
@@ -141,11 +141,11 @@ fn panels_have_places_of_their_own() {
     let mut ids = BTreeSet::new();
     for panel in panels() {
         assert!(ids.insert(panel["id"].as_u64().expect("an id")), "{panel}");
-        let place = |key: &str| panel["gridPos"][key].as_u64().expect("a place");
-        assert!(place("x") + place("w") <= 24, "{panel}");
-        for x in place("x")..place("x") + place("w") {
-            for y in place("y")..place("y") + place("h") {
-                assert!(taken.insert((x, y)), "{} lies over another", panel["title"]);
+        let coordinate = |key: &str| panel["gridPos"][key].as_u64().expect("a place");
+        assert!(coordinate("x") + coordinate("w") <= 24, "{panel}");
+        for x in coordinate("x")..coordinate("x") + coordinate("w") {
+            for y in coordinate("y")..coordinate("y") + coordinate("h") {
+                assert!(taken.insert((x, y)), "{} overlaps another", panel["title"]);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The ground: the private cluster through starts, kills and leftovers; connections are in `ground/connections.rs`.
+//! The private cluster through starts, kills and leftovers; connections are in `ground/connections.rs`.
 
 mod connections;
 
@@ -15,7 +15,7 @@ use syncctl::error::{Exit, Fault};
 
 use crate::support::postgres::Postgres;
 
-/// A cluster that is not made yet.
+/// A cluster that does not exist yet.
 pub fn private() -> Postgres {
     Postgres::new(None, &[])
 }
@@ -28,7 +28,7 @@ pub fn start(cluster: &Cluster) -> i32 {
     status.pid.expect("a process")
 }
 
-/// Kills the server, and waits until nobody listens.
+/// Kills the server, and waits until its port is closed.
 fn kill(server: &Postgres) {
     let pid = server.cluster.status().expect("a status").pid.expect("a server");
     kill_process(Pid::from_raw(pid).expect("a pid"), Signal::KILL).expect("killed");
@@ -68,7 +68,7 @@ fn a_stopped_cluster_says_so_and_keeps_its_rows() {
     assert_eq!(number, 7);
 }
 
-/// As one that waits for a disk or a file server that is gone.
+/// Like a process that waits for a disk or a file server that is gone.
 #[test]
 fn a_server_whose_process_hangs_is_stopped_all_the_same_and_it_is_said() {
     let server = Postgres::new(None, &["synchronous_commit = on"]);
@@ -81,7 +81,10 @@ fn a_server_whose_process_hangs_is_stopped_all_the_same_and_it_is_said() {
     let began = std::time::Instant::now();
     let stopped = syncctl(&server, &["db", "stop"]).output().expect("syncctl");
     let said = String::from_utf8_lossy(&stopped.stdout);
-    assert!(stopped.status.success() && said.contains("did not stop within 20 s") && said.contains("at once"), "{stopped:?}");
+    assert!(
+        stopped.status.success() && said.contains("did not stop within 20 s") && said.contains("immediate mode"),
+        "{stopped:?}"
+    );
     assert!(began.elapsed().as_secs() < 45, "{:?}", began.elapsed());
     assert!(!server.cluster.status().expect("a status").running);
     start(&server.cluster);
@@ -109,7 +112,7 @@ fn pid_files_that_name_another_program_or_nothing_are_cleared() {
     let pid_file = folder.join("data/postmaster.pid");
     let owner = fs::metadata(&pid_file).expect("the pid file");
     kill(&server);
-    // PostgreSQL believes any living process of its own user.
+    // PostgreSQL accepts any living process of the same user.
     let mut other = Command::new("cat");
     other.stdin(Stdio::piped()).stdout(Stdio::null());
     if rustix::process::geteuid().is_root() {
@@ -125,7 +128,7 @@ fn pid_files_that_name_another_program_or_nothing_are_cleared() {
     drop(other.stdin.take());
     other.wait().expect("it ends");
 
-    // What a machine leaves that lost its power.
+    // The files that a power failure leaves.
     kill(&server);
     fs::write(&pid_file, "").expect("written");
     start(&server.cluster);
@@ -153,7 +156,7 @@ fn a_half_made_cluster_is_made_anew() {
 #[test]
 fn the_server_keeps_nothing_of_its_caller_open() {
     let server = private();
-    // Were the pipe open in the server, as itself or as descriptor 9, this would wait for the server's end.
+    // If the server had the pipe open, directly or as descriptor 9, this would wait for the server's end.
     let mut shell = syncctl(&server, &[]);
     let binary = shell.get_program().to_owned();
     let mut command = Command::new("sh");
@@ -175,8 +178,8 @@ pub fn syncctl(server: &Postgres, arguments: &[&str]) -> Command {
 #[test]
 fn a_backup_brings_everything_back_and_a_broken_one_changes_nothing() {
     let server = private();
-    let ran = |arguments: &[&str]| syncctl(&server, arguments).output().expect("syncctl");
-    let code = |arguments: &[&str]| ran(arguments).status.code();
+    let run = |arguments: &[&str]| syncctl(&server, arguments).output().expect("syncctl");
+    let code = |arguments: &[&str]| run(arguments).status.code();
     start(&server.cluster);
     assert_eq!(code(&["db", "migrate"]), Some(0));
     let name_users = |name: &str| {
@@ -199,12 +202,12 @@ fn a_backup_brings_everything_back_and_a_broken_one_changes_nothing() {
     name_users("bob");
     assert_eq!(code(&["db", "restore", path]), Some(2), "users are not replaced unasked");
     let half = server.folder.join("half");
-    let whole = fs::read(&backup).expect("the backup");
-    fs::write(&half, &whole[..whole.len() / 2]).expect("written");
+    let content = fs::read(&backup).expect("the backup");
+    fs::write(&half, &content[..content.len() / 2]).expect("written");
     assert_eq!(code(&["db", "restore", "--replace", half.to_str().expect("a path")]), Some(1));
     {
         let _connected = server.connect("syncctl");
-        let refused = ran(&["db", "restore", "--replace", path]);
+        let refused = run(&["db", "restore", "--replace", path]);
         assert_eq!(refused.status.code(), Some(69));
         assert!(String::from_utf8_lossy(&refused.stderr).contains("stop the jobs"), "{refused:?}");
     }
@@ -226,7 +229,7 @@ fn a_folder_that_holds_something_else_is_left_alone() {
     let before = fs::metadata(&theses).expect("the folder");
     let error = Cluster::at(&theses).ensure_running().expect_err("not a cluster");
     assert_eq!(error.downcast_ref::<Fault>().map(|fault| fault.exit), Some(Exit::Settings), "{error:#}");
-    assert!(format!("{error:#}").contains("it holds other files and no private cluster"), "{error:#}");
+    assert!(format!("{error:#}").contains("it contains other files and no private cluster"), "{error:#}");
     assert_eq!(fs::read_dir(&theses).expect("the folder").count(), 1);
     let after = fs::metadata(&theses).expect("the folder");
     assert_eq!((after.uid(), after.mode()), (before.uid(), before.mode()));

@@ -1,11 +1,11 @@
-//! Health checks: who watches over the jobs is told of their starts and ends, and nothing of it can harm a job.
+//! Health checks: the service is notified when jobs start and end, and its failures cannot harm a job.
 
 use serde_json::json;
 
 use crate::support::World;
 use crate::support::receiver::{Receiver, Reply};
 
-/// A world whose jobs are announced to a receiver. The key in the address is a secret.
+/// A world with health checks sent to a receiver. The key in the address is secret.
 fn watched(users: u32) -> (World, Receiver) {
     let mut world = World::with_users(users, 3);
     let receiver = Receiver::start();
@@ -15,7 +15,7 @@ fn watched(users: u32) -> (World, Receiver) {
 }
 
 /// Paths without the run, and the runs.
-fn told(receiver: &Receiver) -> (Vec<String>, Vec<String>) {
+fn pings(receiver: &Receiver) -> (Vec<String>, Vec<String>) {
     let requests = receiver.take();
     requests
         .iter()
@@ -28,13 +28,13 @@ fn told(receiver: &Receiver) -> (Vec<String>, Vec<String>) {
 fn a_run_tells_its_start_and_its_exit_code_under_its_own_id() {
     let (world, receiver) = watched(2);
     let report = world.syncctl(&["calendar", "cron", "--json"]).expect(0).json();
-    let (paths, runs) = told(&receiver);
+    let (paths, runs) = pings(&receiver);
     assert_eq!(paths, ["/ping/s3cret/calendar-cron/start", "/ping/s3cret/calendar-cron/0"]);
     assert!(runs.iter().all(|run| report["execution_id"] == **run), "{runs:?}");
 
-    // Each job of one run of all services is told for itself.
+    // Each job of a run of all services sends its own pings.
     world.syncctl(&["sync", "cron", "--force"]).expect(0);
-    let (mut paths, _) = told(&receiver);
+    let (mut paths, _) = pings(&receiver);
     paths.sort_unstable();
     let expected = ["calendar", "drive", "gmail"].iter().flat_map(|service| ["0", "start"].map(|signal| (service, signal)));
     let expected: Vec<String> = expected.map(|(service, signal)| format!("/ping/s3cret/{service}-cron/{signal}")).collect();
@@ -42,7 +42,7 @@ fn a_run_tells_its_start_and_its_exit_code_under_its_own_id() {
 
     for (job, name) in [(&["deliver"][..], "deliver"), (&["webhook", "drain"][..], "webhook-drain")] {
         world.syncctl(job).expect(0);
-        assert_eq!(told(&receiver).0, [format!("/ping/s3cret/{name}/start"), format!("/ping/s3cret/{name}/0")]);
+        assert_eq!(pings(&receiver).0, [format!("/ping/s3cret/{name}/start"), format!("/ping/s3cret/{name}/0")]);
     }
 }
 
@@ -68,7 +68,7 @@ fn a_run_that_was_skipped_neither_starts_nor_ends_anything() {
         "INSERT INTO job_locks (job, run_id, held_until) VALUES ('calendar cron', gen_random_uuid(), now() + interval '1 hour')",
     );
     world.syncctl(&["calendar", "cron"]).expect(75);
-    assert_eq!(told(&receiver).0, ["/ping/s3cret/calendar-cron/log"]);
+    assert_eq!(pings(&receiver).0, ["/ping/s3cret/calendar-cron/log"]);
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn what_a_person_does_is_no_sign_that_the_schedule_works() {
 #[test]
 fn a_service_that_hangs_breaks_or_refuses_costs_a_warning_and_nothing_else() {
     let (mut world, receiver) = watched(1);
-    // Long enough for what answers at once, however busy the machine is; what is held lasts longer.
+    // Long enough for immediate answers on a busy machine; the stalled answer takes longer.
     world.set("SYNCCTL_HEALTHCHECKS_TIMEOUT", "6s");
     world.set("SYNCCTL_GOOGLE_TIMEOUT", "300s");
     world.sync_all().expect(0);
@@ -104,11 +104,11 @@ fn a_service_that_hangs_breaks_or_refuses_costs_a_warning_and_nothing_else() {
         let warnings: Vec<&str> = run.stderr.lines().filter(|line| line.contains("health check")).collect();
         assert!(warnings.len() == 1 && warnings[0].contains("WARN") && warnings[0].contains(said), "{run:#?}");
         assert!(!run.stderr.contains("s3cret") && !receiver.gave_up(), "{run:#?}");
-        // The end is told, whatever became of the start.
+        // The end is reported, whatever happened to the start.
         let requests = receiver.requests();
         assert!(requests.last().is_some_and(|end| end.path.starts_with("/ping/s3cret/calendar-cron/0?")), "{requests:?}");
     }
-    // Nobody there at all.
+    // No server at all.
     let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
     world.set("SYNCCTL_HEALTHCHECKS_URL", format!("http://127.0.0.1:{port}/s3cret/{{job}}"));
     let run = world.syncctl(&["calendar", "cron", "--force"]).expect(0);
@@ -126,8 +126,8 @@ fn a_job_can_have_an_address_of_its_own_which_is_never_shown() {
     std::fs::write(&file, &lines).expect("writing");
     world.set("SYNCCTL_CONFIG", file.display().to_string());
     world.syncctl(&["sync", "cron"]).expect(0);
-    assert_eq!(told(&other).0, ["/hook/s3cret/start", "/hook/s3cret/0"]);
-    assert_eq!(told(&receiver).0.len(), 2, "gmail's only");
+    assert_eq!(pings(&other).0, ["/hook/s3cret/start", "/hook/s3cret/0"]);
+    assert_eq!(pings(&receiver).0.len(), 2, "gmail's only");
 
     let shown = world.syncctl(&["config", "show"]).expect(0).stdout;
     assert!(shown.contains("healthchecks.jobs.calendar cron") && !shown.contains("s3cret"), "{shown}");

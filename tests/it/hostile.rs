@@ -1,4 +1,4 @@
-//! Attacks of strangers: senders, providers that are none, and whoever else puts bytes before the binary.
+//! Attacks from outside: by senders, by fake providers, and by anyone else who can send bytes to the binary.
 
 mod answers;
 mod bots;

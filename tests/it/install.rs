@@ -1,4 +1,4 @@
-//! `syncctl install`: what it writes is what the settings call for, parses, and runs.
+//! `syncctl install`: its files match the settings, parse, and run.
 
 mod crontab;
 
@@ -10,11 +10,11 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::support::World;
-use crate::support::world::Ran;
+use crate::support::world::RunResult;
 
 const PUSH: &str = "[push]\naddress = \"https://sync.example.com/google\"\n[[outbox.targets]]\nname = \"n8n\"\nurl = \"https://n8n.example.com/webhook/1\"\n";
 
-/// A world whose settings are in a file, as on a machine that jobs are scheduled on.
+/// A world with its settings in a file, as on a machine with scheduled jobs.
 struct Machine {
     world: World,
     settings: PathBuf,
@@ -43,18 +43,18 @@ impl Machine {
         command
     }
 
-    fn syncctl(&self, arguments: &[&str]) -> Ran {
+    fn syncctl(&self, arguments: &[&str]) -> RunResult {
         ran(&mut self.command(arguments))
     }
 
-    fn install(&self, what: &str, more: &[&str]) -> Ran {
+    fn install(&self, what: &str, more: &[&str]) -> RunResult {
         let root = self.root.to_str().expect("a path");
         self.syncctl(&[&["install", what, "--prefix", root], more].concat())
     }
 
     /// Every file below the root, by its path from there.
     fn files(&self) -> BTreeSet<String> {
-        let mut found = BTreeSet::new();
+        let mut paths = BTreeSet::new();
         let mut folders = vec![self.root.clone()];
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(&folder).expect("a folder") {
@@ -62,12 +62,12 @@ impl Machine {
                 match path.is_dir() {
                     true => folders.push(path),
                     false => {
-                        found.insert(path.strip_prefix(&self.root).expect("below the root").display().to_string());
+                        paths.insert(path.strip_prefix(&self.root).expect("below the root").display().to_string());
                     }
                 }
             }
         }
-        found
+        paths
     }
 
     fn unit(&self, name: &str) -> PathBuf {
@@ -79,21 +79,21 @@ impl Machine {
     }
 }
 
-fn ran(command: &mut Command) -> Ran {
+fn ran(command: &mut Command) -> RunResult {
     let output = command.output().expect("the binary starts");
-    Ran {
+    RunResult {
         code: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
 }
 
-fn states(ran: &Ran) -> BTreeSet<String> {
+fn states(ran: &RunResult) -> BTreeSet<String> {
     let files: Value = ran.json()["files"].clone();
     files.as_array().expect("files").iter().map(|file| file["state"].as_str().expect("a state").to_owned()).collect()
 }
 
-/// systemd reads what was written and has nothing to say against it.
+/// systemd accepts the written units without warnings.
 fn assert_verifies(machine: &Machine) {
     let units: Vec<PathBuf> = machine
         .files()
@@ -138,12 +138,12 @@ fn units_are_those_that_the_settings_call_for_and_systemd_reads_them() {
         enable.contains("syncctl-renew-watches@drive.timer") && !enable.contains("gmail") && enable.contains("webhook.socket"),
         "{enable}"
     );
-    // What nobody may read, and what stands in place of others, is offered, not started.
+    // Metrics without a reader, and a job that replaces others, are offered, not started.
     assert!(enable.contains("syncctl-report.timer") && !enable.contains("metrics") && !enable.contains("sync.timer"), "{enable}");
     assert!(done.stdout.contains("systemctl enable --now syncctl-sync.timer    #"), "{done:?}");
     assert!(done.stdout.contains("systemctl enable --now syncctl-metrics.timer    #"), "{done:?}");
 
-    // Every service is as closed as the templates are, also where its binary lies below a hidden folder.
+    // Every service is as hardened as the templates, even if its binary is below a hidden folder.
     for file in files.iter().filter(|file| file.ends_with(".service")) {
         let analyzed = ran(Command::new("systemd-analyze")
             .args(["security", "--offline=true", "--threshold=20", "--no-pager"])
@@ -178,11 +178,14 @@ fn a_second_time_nothing_is_written_and_what_was_changed_is_kept() {
     assert!(machine.read(&timer).contains("OnCalendar=*:0/5"));
     assert_eq!(machine.read(timer.with_extension("timer.bak")), "[Timer]\nOnCalendar=hourly\n");
 
-    // What the settings do not call for any more is told of.
+    // Units that the settings no longer require are reported.
     let text = machine.read(&machine.settings);
     std::fs::write(&machine.settings, format!("{text}[drive]\nenabled = false\n")).expect("settings");
     let off = machine.install("systemd", &[]).expect(0);
-    assert!(off.stdout.contains("no longer called for") && off.stdout.contains("disable --now syncctl-drive.timer"), "{off:?}");
+    assert!(
+        off.stdout.contains("no longer required by the settings") && off.stdout.contains("disable --now syncctl-drive.timer"),
+        "{off:?}"
+    );
 
     // A template cannot be stopped, only its instances.
     let machine = Machine::with(PUSH);
@@ -220,7 +223,7 @@ fn what_only_this_shell_knows_is_refused() {
 fn a_user_without_rights_is_told_before_anything_is_written() {
     let machine = Machine::with("");
     let folder = machine.root.join("etc/systemd/system");
-    // A file in the way cannot be written into, by root neither.
+    // A file in place of the folder makes writing fail, even for root.
     std::fs::create_dir_all(folder.parent().expect("a parent")).expect("folders");
     std::fs::write(&folder, "in the way").expect("a file");
     let refused = machine.install("systemd", &[]).expect(2);
@@ -236,7 +239,7 @@ fn the_private_cluster_is_not_for_units() {
     let machine = Machine::with("");
     std::fs::write(&machine.settings, "").expect("settings");
     let refused = machine.syncctl(&["install", "systemd", "--user"]).expect(78);
-    assert!(refused.stderr.contains("no database is named") && refused.stderr.contains("install crontab"), "{refused:?}");
+    assert!(refused.stderr.contains("no database is configured") && refused.stderr.contains("install crontab"), "{refused:?}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! kill -9 at random points of what a run says to the database: the next runs make good, and the dead run is named.
+//! kill -9 at random points of a run's database conversation: the next runs recover, and the dead run is recorded.
 
 use std::os::unix::process::ExitStatusExt as _;
 
@@ -9,7 +9,8 @@ use crate::support::gate::Gate;
 use crate::support::service::{ATTENDEE, CALENDAR, DRIVE, GMAIL, Service};
 use crate::support::{World, postgres};
 
-/// How many runs are killed, and how many of these after they have opened their row: the few words before it are a small part of all.
+/// How many runs are killed, and how many of these after they have inserted their row: only a small part of the conversation is before
+/// that.
 const KILLS: u64 = 100;
 const WITH_ROW: i64 = 75;
 
@@ -46,7 +47,7 @@ fn a_hundred_kills(service: &'static Service) {
     let gate = Gate::before(&server.socket_dir(), server.port());
     let (direct, through) = (world.url.clone(), gate.url(world.database.name(), server.port()));
     let mut chance = rand::rngs::StdRng::seed_from_u64(42);
-    // How much each job says, as far as is known.
+    // Number of messages that each job sends, as known so far.
     let mut said = vec![20; service.killed.len()];
     let (mut killed, mut round) = (0, 0);
     while killed < KILLS {
@@ -57,7 +58,7 @@ fn a_hundred_kills(service: &'static Service) {
         }
         let job = usize::try_from(round).expect("a round") % service.killed.len();
         world.url.clone_from(&through);
-        // Further than any came, too: this one may have more to say.
+        // Sometimes further than any run came: this one may send more.
         gate.freeze_after(chance.random_range(1..=said[job] * 3 / 2), chance.random());
         let mut run = world.spawn(service.killed[job]);
         world.url.clone_from(&direct);
@@ -72,7 +73,7 @@ fn a_hundred_kills(service: &'static Service) {
         round += 1;
     }
     (service.finish)(&world);
-    // The first of these may end a full pass that a killed run began; what was deleted meanwhile comes with the next.
+    // The first of these may end a full pass that a killed run began; deletions in the meantime arrive with the next.
     world.sync_all().expect(0);
     world.sync_all().expect(0);
     world.assert_in_step();
@@ -92,12 +93,12 @@ fn a_run_that_is_told_to_stop_finishes_its_pages_and_gives_everything_back() {
     let child = world.spawn(&["calendar", "cron", "--json"]);
     world.wait_for_stall();
     let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("telling the run to stop");
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("stopping the run");
     world.sim.admin("release", json!({}));
     world.sim.clear_faults();
     let output = child.wait_with_output().expect("the run ends");
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a report");
-    assert_eq!(report["stopped_early"], "told to stop");
+    assert_eq!(report["stopped_early"], "stop requested");
     world.assert_no_leftovers();
     world.syncctl(&["calendar", "cron"]).expect(0);
     world.assert_in_step();

@@ -1,4 +1,4 @@
-//! Streams that somebody else holds or writes at the same time: a run passes them over, and goes on.
+//! Streams that another session holds or writes at the same time: a run skips them, and continues.
 
 use std::time::{Duration, Instant};
 
@@ -22,13 +22,13 @@ fn a_run_closes_its_idle_streams_when_somebody_lets_go_of_them_and_passes_over_w
     let held = "SELECT FROM streams WHERE id IN (SELECT id FROM streams WHERE kind = 'events' ORDER BY id LIMIT 2) FOR UPDATE";
     world.sim.fault(json!({ "fault": "stall", "method": "events.list" }));
     let run = world.spawn(&["calendar", "cron", "--force", "-v", "--json"]);
-    // What is held before it is claimed is not claimed at all.
+    // A stream that is locked before it is claimed is not claimed at all.
     world.wait_for_stall();
     let mut other = world.database.connect();
     other.batch_execute(&format!("BEGIN; {held}")).expect("two streams");
     world.sim.clear_faults();
     world.sim.admin("release", json!({}));
-    // It waits for nobody.
+    // It does not wait.
     let output = run.wait_with_output().expect("it ends");
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(0), "{stderr}");
@@ -66,7 +66,7 @@ fn a_stream_that_somebody_holds_does_not_hold_up_the_heartbeat() {
     world.assert_no_leftovers();
 }
 
-/// As a laptop that was closed, or a virtual machine that was moved.
+/// Like a laptop that was closed, or a virtual machine that was moved.
 #[test]
 fn a_run_that_was_suspended_for_longer_than_its_lease_is_recorded_once() {
     let mut world = World::with_users(2, 3);
@@ -99,7 +99,7 @@ fn a_run_that_is_taken_for_dead_at_the_moment_it_ends_is_recorded_once() {
     world.sim.fault(json!({ "fault": "stall", "method": "events.list" }));
     let run = world.spawn(&["calendar", "cron", "--force"]);
     world.wait_for_stall();
-    // What another run does that finds its lease lapsed, up to its commit.
+    // What another run does when it finds the lease lapsed, up to its commit.
     let mut other = world.database.connect();
     let died = "BEGIN; UPDATE runs SET status = 'abandoned' WHERE status = 'running';
         UPDATE calendar_cron_results SET status = 'abandoned' WHERE status = 'running';

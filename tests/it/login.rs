@@ -1,4 +1,4 @@
-//! `accounts login`: a real browser at the consent page, and what the terminal and the database hold afterwards.
+//! `accounts login`: a real browser on the consent page, and the resulting terminal output and database rows.
 
 mod pasted;
 mod refused;
@@ -10,13 +10,13 @@ use serde_json::json;
 
 use crate::support::World;
 use crate::support::browser::Browser;
-use crate::support::world::Ran;
+use crate::support::world::RunResult;
 
 const ANN: &str = "ann@example.com";
 const BEN: &str = "ben@example.com";
 const ALLOW: &str = "button[value=allow]";
 
-/// A Google with two people, none of whom is known here yet, and an OAuth client.
+/// A Google with two users, both unknown here, and an OAuth client.
 fn world() -> World {
     let mut world = World::empty();
     let day = (chrono::Utc::now() + chrono::Duration::days(1)).format("%F").to_string();
@@ -40,7 +40,7 @@ fn world() -> World {
 struct Login {
     child: Child,
     errors: BufReader<std::process::ChildStderr>,
-    told: String,
+    printed: String,
     /// The address of the consent page.
     page: String,
 }
@@ -53,13 +53,13 @@ impl Login {
         let mut login = Self {
             errors: BufReader::new(child.stderr.take().expect("a pipe")),
             child,
-            told: String::new(),
+            printed: String::new(),
             page: String::new(),
         };
         while login.page.is_empty() {
             let mut line = String::new();
-            assert_ne!(login.errors.read_line(&mut line).expect("a line"), 0, "no address was told: {}", login.told);
-            login.told.push_str(&line);
+            assert_ne!(login.errors.read_line(&mut line).expect("a line"), 0, "no address was printed: {}", login.printed);
+            login.printed.push_str(&line);
             if line.starts_with("http") {
                 login.page = line.trim().to_owned();
             }
@@ -71,19 +71,19 @@ impl Login {
         writeln!(self.child.stdin.as_mut().expect("a pipe"), "{line}").expect("pasting");
     }
 
-    fn end(mut self) -> Ran {
+    fn end(mut self) -> RunResult {
         let mut stdout = String::new();
         self.child.stdout.take().expect("a pipe").read_to_string(&mut stdout).expect("its results");
-        self.errors.read_to_string(&mut self.told).expect("its errors");
+        self.errors.read_to_string(&mut self.printed).expect("its errors");
         let code = self.child.wait().expect("it ends").code().unwrap_or(-1);
-        Ran { code, stdout, stderr: self.told }
+        RunResult { code, stdout, stderr: self.printed }
     }
 
     /// A parameter of the consent page's address.
-    fn asked(&self, name: &str) -> String {
+    fn parameter(&self, name: &str) -> String {
         let (_, query) = self.page.split_once('?').expect("a query");
-        let found = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
-        found.unwrap_or_else(|| panic!("no {name} in {}", self.page)).replace("%3A", ":").replace("%2F", "/")
+        let value = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+        value.unwrap_or_else(|| panic!("no {name} in {}", self.page)).replace("%3A", ":").replace("%2F", "/")
     }
 }
 
@@ -104,12 +104,12 @@ fn a_person_allows_everything_in_the_browser_and_is_synced() {
     for word in [ANN, "calendar", "drive", "gmail"] {
         assert!(page.contains(word), "{page}");
     }
-    // It reads well on a phone, too.
+    // It is readable on a phone, too.
     browser.resize(500, 800);
     assert_eq!(browser.script("return document.documentElement.scrollWidth <= window.innerWidth"), true);
     let ran = login.end().expect(0);
-    let told = ran.json();
-    assert_eq!((&told["email"], &told["added"], &told["missing"]), (&json!(ANN), &json!(true), &json!([])), "{told}");
+    let printed = ran.json();
+    assert_eq!((&printed["email"], &printed["added"], &printed["missing"]), (&json!(ANN), &json!(true), &json!([])), "{printed}");
     world.syncctl(&["accounts", "check", "--all"]).expect(0);
     world.syncctl(&["calendar", "cron"]).expect(0);
     assert_eq!(world.count("SELECT count(*) FROM calendar_events WHERE deleted_at IS NULL"), 1);

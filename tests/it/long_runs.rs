@@ -1,4 +1,4 @@
-//! Runs that last: whoever falls due meanwhile is polled, and a first sync takes its turns.
+//! Long runs: streams that become due meanwhile are polled, and first syncs take turns.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ fn arrives(world: &World, user: &str, subject: &str) {
     world.sim.admin("mail/messages", json!({ "user": user, "raw": raw }));
 }
 
-/// Blocks until the database says so; a run that never comes to it must fail the test, not hold it up.
+/// Waits until the condition holds in the database; fails the test after a timeout.
 #[track_caller]
 fn wait_until(world: &World, condition: &str) {
     let began = Instant::now();
@@ -30,7 +30,7 @@ fn due(world: &World, user: &str) {
     world.execute(&format!("UPDATE streams SET due_at = now() FROM users u WHERE u.id = user_id AND u.email = '{user}'"));
 }
 
-/// Two mailboxes that are in step; then the first one begins anew, and its listing stalls in the run that is answered.
+/// Two mailboxes in sync; then the first one starts again, and its listing stalls in the returned run.
 fn stalled() -> (World, String, String, std::process::Child) {
     let mut world = World::of(&GMAIL, 2, 5);
     world.set("SYNCCTL_ENGINE_LOOK_EVERY", "1s");
@@ -60,7 +60,7 @@ fn who_falls_due_while_a_first_sync_lasts_is_polled_meanwhile_as_often_as_that()
         due(&world, &other);
         wait_until(&world, &stored(subject));
     }
-    // Nothing that was idle is left claimed until the first sync ends.
+    // No idle stream stays claimed until the first sync ends.
     due(&world, &other);
     let open = "SELECT count(*) FROM streams WHERE service = 'gmail' AND (claimed_by IS NOT NULL OR due_at <= now())";
     wait_until(&world, &format!("({open}) = 1"));
@@ -80,16 +80,16 @@ fn who_falls_due_while_a_first_sync_lasts_is_polled_meanwhile_as_often_as_that()
 fn status_and_explain_say_what_a_run_is_at() {
     let (world, big, _, run) = stalled();
     let explained = world.syncctl(&["sync", "explain", &big]).expect(0).stdout;
-    assert!(explained.contains("a run is at it"), "{explained}");
+    assert!(explained.contains("a run is polling it now"), "{explained}");
     world.sim.admin("release", json!({}));
     report(run);
-    // A pass of several pages that is interrupted says how far it has come.
+    // An interrupted pass of several pages reports its progress.
     world.execute(&format!(
         "UPDATE streams SET pass_items = 250, pass_expected = 1000, pass_began_at = now() - interval '10 minutes'
          FROM users u WHERE u.id = user_id AND u.email = '{big}'"
     ));
     let explained = world.syncctl(&["sync", "explain", &big]).expect(0).stdout;
-    assert!(explained.contains("250 of about 1000 things so far, done in about 30 min"), "{explained}");
+    assert!(explained.contains("250 of about 1000 items so far, done in about 30 min"), "{explained}");
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn a_first_sync_of_many_pages_counts_what_it_has_and_forgets_it_at_its_end() {
     assert_eq!(world.count("SELECT count(*) FROM streams WHERE pass_items IS NOT NULL OR pass_began_at IS NOT NULL"), 0);
 }
 
-/// More mailboxes than a run of so little memory holds at once.
+/// More mailboxes than a run with this little memory holds.
 #[test]
 fn everybody_has_something_before_anybody_has_all_however_many_there_are() {
     let mut world = World::of(&GMAIL, 320, 6);
@@ -121,7 +121,7 @@ fn everybody_has_something_before_anybody_has_all_however_many_there_are() {
     assert_eq!(world.count("SELECT count(*) FROM gmail_messages"), 320 * 6);
     let early = "SELECT count(*) FROM (SELECT max(came_at) AS done FROM gmail_messages GROUP BY user_id) m
        WHERE done < (SELECT max(began) FROM (SELECT min(came_at) AS began FROM gmail_messages GROUP BY user_id) b)";
-    assert_eq!(world.count(early), 0, "mailboxes that were complete before somebody had anything");
+    assert_eq!(world.count(early), 0, "mailboxes that were complete before every mailbox had a page");
     assert_eq!(report["streams"], 320);
     assert_eq!(report["total_users"], 320);
     assert_eq!(report["interrupted_streams"], 0);

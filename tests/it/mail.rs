@@ -1,4 +1,4 @@
-//! Mail as it is written: each of tests/cases, and more of its kind, is stored as its author meant it, whether Gmail decodes headers or not.
+//! Real-world mail: each of tests/cases, and similar ones, is stored as its author meant it, whether or not Gmail decodes headers.
 
 use data_encoding::BASE64;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::World;
 use crate::support::service::GMAIL;
 
-/// What is stored of a message: column of `gmail_messages` (lists as JSON) and value.
+/// Stored values of a message: column of `gmail_messages` (lists as JSON) and value.
 type Expected = &'static [(&'static str, Option<&'static str>)];
 
 const CASES: [(&str, Expected); 13] = [
@@ -23,7 +23,7 @@ const CASES: [(&str, Expected); 13] = [
         &[
             ("body", Some("Hello body")),
             ("attachments", Some("[]")),
-            ("note", Some("a Content-Type is none, read as text/plain")),
+            ("note", Some("a Content-Type is not valid, read as text/plain")),
         ],
     ),
     ("date-day-45", &[("sent_at", None), ("body", Some("x"))]),
@@ -45,7 +45,7 @@ const CASES: [(&str, Expected); 13] = [
     ),
 ];
 
-/// One mailbox whose user is `b` and whose messages are read whole.
+/// One mailbox whose user is `b` and whose messages are fetched in full.
 fn world(decoded: bool) -> (World, String) {
     let mut world = World::of(&GMAIL, 1, 0);
     world.set("SYNCCTL_GMAIL_STORE", "all");
@@ -84,15 +84,15 @@ fn every_case_is_read_as_its_author_meant_it() {
                 assert_eq!(stored(&world, id, column).as_deref(), *value, "{column} of {name}, headers decoded: {decoded}");
             }
         }
-        let found = |words: &str| -> Vec<Value> {
-            let found = world.syncctl(&["documents", "search", words, "--json"]).expect(0).json();
-            found.as_array().expect("a list").clone()
+        let hits = |words: &str| -> Vec<Value> {
+            let hits = world.syncctl(&["documents", "search", words, "--json"]).expect(0).json();
+            hits.as_array().expect("a list").clone()
         };
         for words in ["4711", "Invoice", "Total", "9999", "Grüße", "안녕하세요"] {
-            assert!(!found(words).is_empty(), "{words}, headers decoded: {decoded}");
+            assert!(!hits(words).is_empty(), "{words}, headers decoded: {decoded}");
         }
         assert_eq!(world.count("SELECT count(*) FROM quarantined_items"), 0);
-        // The note of the message stands at its document as well.
+        // The document has the note of the message as well.
         let notes = "SELECT count(*) FROM documents d JOIN gmail_messages m ON d.source_id = m.user_id || '/' || m.message_id
             WHERE d.note IS DISTINCT FROM m.note";
         assert_eq!((world.count("SELECT count(*) FROM documents"), world.count(notes)), (12, 0));

@@ -1,11 +1,11 @@
-//! What is said of bad input: each message as a person reads it.
+//! Error messages for bad input, as users see them.
 
 use insta::assert_snapshot;
 use serde_json::json;
 
 use crate::support::World;
 
-/// Replaces what differs from run to run.
+/// Replaces parts that differ from run to run.
 fn steady(world: &World, text: &str) -> String {
     let mut text = text.replace(&world.folder.path().display().to_string(), "<folder>").replace(&world.url, "<url>");
     for (pattern, name) in [
@@ -25,8 +25,8 @@ fn steady(world: &World, text: &str) -> String {
 
 #[track_caller]
 fn said(world: &World, arguments: &[&str], code: i32) -> String {
-    let ran = world.syncctl(arguments).expect(code);
-    steady(world, &ran.stderr)
+    let output = world.syncctl(arguments).expect(code);
+    steady(world, &output.stderr)
 }
 
 #[test]
@@ -109,11 +109,11 @@ fn a_cut_json_body() {
     let mut world = World::with_users(1, 1);
     world.set("SYNCCTL_ENGINE_TRIES", "1");
     world.sim.fault(json!({ "fault": "cut_json", "probability": 1.0, "method": "calendarList.list" }));
-    let ran = world.syncctl(&["calendar", "cron"]).expect(69);
-    let last = ran.stderr.lines().last().unwrap_or_default();
-    // Where the answer is cut depends on how long it is.
-    let place = regex::Regex::new(r"parsing an? \w+ at line \d+ column \d+").expect("a pattern");
-    assert_snapshot!(place.replace_all(last, "parsing <what> at line <n> column <n>"));
+    let output = world.syncctl(&["calendar", "cron"]).expect(69);
+    let last = output.stderr.lines().last().unwrap_or_default();
+    // Where the answer is cut depends on its length.
+    let position = regex::Regex::new(r"parsing an? \w+ at line \d+ column \d+").expect("a pattern");
+    assert_snapshot!(position.replace_all(last, "parsing <what> at line <n> column <n>"));
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn a_key_that_cannot_open_a_blob() {
     std::fs::remove_file(world.folder.path().join("seal.keys")).expect("losing the key");
     let without = world.syncctl(&["calendar", "cron"]).expect(78);
     assert_eq!(world.syncctl(&["calendar", "cron", "--dry-run", "--json"]).expect(78).json()["status"], "failed");
-    // Another host may have the key: to it every stream is as due as before.
+    // Another host may have the key: for it every stream is still due.
     assert_eq!(world.count("SELECT count(*) FROM streams WHERE failures > 0 OR due_at > now()"), 0);
     world.syncctl(&["accounts", "rekey", "--new-key"]);
     let other = world.syncctl(&["calendar", "cron"]).expect(78);
@@ -146,8 +146,8 @@ fn broken_import_lines() {
         r#"{"email":"ann@example.com","credentials":{},"settings":{"attendee":"yes"}}"#,
         r#"{"email":"ann@example.com","credentials":{},"settings":{"attendee_project":1}}"#,
     ];
-    let ran = world.syncctl_with_input(&["accounts", "import", "-"], &lines.join("\n")).expect(1);
-    assert_snapshot!(ran.stderr);
+    let output = world.syncctl_with_input(&["accounts", "import", "-"], &lines.join("\n")).expect(1);
+    assert_snapshot!(output.stderr);
 }
 
 #[test]

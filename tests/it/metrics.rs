@@ -1,4 +1,4 @@
-//! `metrics`: the sums are those of the runs, in all three forms.
+//! `metrics`: the sums equal those of the runs, in all three formats.
 
 use serde_json::{Value, json};
 
@@ -45,7 +45,7 @@ fn the_window_sums_its_runs_and_stands_against_the_one_before() {
         "syncctl_errors{service=\"calendar\",class=\"transient\"} 1.0".to_owned(),
         format!("syncctl_api_calls{{service=\"calendar\"}} {}.0", window["api_calls"]),
     ] {
-        assert!(text.lines().any(|found| found == line), "no {line} in {text}");
+        assert!(text.lines().any(|text_line| text_line == line), "no {line} in {text}");
     }
     let table = world.syncctl(&["calendar", "metrics"]).expect(0).stdout;
     assert!(table.contains("1 completed, 1 partial") && table.contains("50.0 %") && table.contains("1 transient"), "{table}");
@@ -59,7 +59,7 @@ fn a_window_without_runs_says_so() {
     assert!(world.syncctl(&["calendar", "metrics"]).expect(0).stdout.contains("none"));
 }
 
-/// A world in which each of calendar, drive and gmail ran, calendar with a user whose calls fail.
+/// A world with runs of calendar, drive and gmail, including a calendar user whose calls fail.
 fn world_of_all() -> World {
     let mut world = World::with_users(3, 5);
     world.sync_all().expect(0);
@@ -88,7 +88,7 @@ fn all_services_stand_in_one_text_that_prometheus_reads() {
     let ended = |statement: &str| {
         world.count(&format!("SELECT floor(extract(epoch FROM max(ended_at)))::bigint FROM runs WHERE {statement}"))
     };
-    // The run that failed in part is no success.
+    // The run that failed in part is not a success.
     assert_eq!(success("calendar cron").floor() as i64, ended("job = 'calendar cron' AND status = 'completed'"));
     assert_eq!(success("drive cron").floor() as i64, ended("job = 'drive cron'"));
     let again = prometheus::read(&world.syncctl(&["metrics", "--prometheus"]).expect(0).stdout);
@@ -130,13 +130,13 @@ fn windows_are_those_of_the_databases_clock_whatever_this_machines_says() {
     let world = World::with_users(1, 1);
     world.sync_all().expect(0);
     world.move_database_clock(1.5);
-    let told = world.syncctl(&["calendar", "metrics", "--since", "1h", "--json"]).expect(0).json();
-    assert_eq!((&told["window"]["runs"], &told["before"]["runs"]), (&json!(0), &json!(1)), "{told}");
-    // What has just ended by that clock is in the future by ours.
+    let report = world.syncctl(&["calendar", "metrics", "--since", "1h", "--json"]).expect(0).json();
+    assert_eq!((&report["window"]["runs"], &report["before"]["runs"]), (&json!(0), &json!(1)), "{report}");
+    // A run that just ended by that clock is in the future by ours.
     world.execute("UPDATE calendar_cron_summaries SET timestamp = now()");
     let page = world.folder.path().join("report.html").display().to_string();
-    let told = world.syncctl(&["report", "--html", &page, "--since", "1h", "--json"]).expect(0).json();
-    assert_eq!(told["runs"], 1, "{told}");
+    let report = world.syncctl(&["report", "--html", &page, "--since", "1h", "--json"]).expect(0).json();
+    assert_eq!(report["runs"], 1, "{report}");
 }
 
 #[test]
@@ -152,11 +152,11 @@ fn a_textfile_is_put_in_place_whole_and_readable() {
     let first = std::fs::metadata(&path).expect("the file");
     assert_eq!(first.permissions().mode() & 0o777, 0o644);
     prometheus::read(&std::fs::read_to_string(&path).expect("a text"));
-    // A reader holds the old file, whole, while a new one takes its place.
+    // A reader keeps a complete old file while a new one replaces it.
     world.syncctl(&["metrics", "--textfile", &argument]).expect(0);
     assert_ne!(std::fs::metadata(&path).expect("the file").ino(), first.ino());
-    let left: Vec<_> = std::fs::read_dir(&folder).expect("the folder").collect();
-    assert_eq!(left.len(), 1, "{left:?}");
+    let files: Vec<_> = std::fs::read_dir(&folder).expect("the folder").collect();
+    assert_eq!(files.len(), 1, "{files:?}");
 
     let wrong = world.syncctl(&["metrics", "--textfile", "metrics.txt"]).expect(2);
     assert!(wrong.stderr.contains(".prom"), "{wrong:?}");
@@ -202,7 +202,7 @@ fn what_no_feed_announced_has_no_delay() {
     assert_eq!(status["delay_p95_seconds"]["drive"], Value::Null, "{status}");
     let text = world.syncctl(&["metrics", "--prometheus"]).expect(0).stdout;
     assert!(!text.contains("syncctl_change_delay_mean_seconds{service=\"drive\"}"), "{text}");
-    // What the feed announces has one.
+    // Changes announced by the feed have a delay.
     world.drive_admin("PUT", "files", &json!({ "id": file, "content": "new" }));
     world.sync_drive().expect(0);
     assert_eq!(delays()["count"], 1, "{}", delays());

@@ -1,4 +1,4 @@
-//! Polls of named users: each of their streams is polled, failed, or waited for, or else the run says who holds it.
+//! Polls of named users: each of their streams is polled, failed, or waited for; otherwise the run reports who holds it.
 
 use std::time::{Duration, Instant};
 
@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 
 use crate::support::World;
 
-/// Two users in step and due, and a run elsewhere that holds the streams of the first for an hour.
+/// Two users in sync and due, and a run on another host that holds the streams of the first for an hour.
 fn held() -> (World, [String; 2]) {
     let mut world = World::with_users(2, 3);
     world.sync_all().expect(0);
-    // As long as a run waits for what another one holds.
+    // A run waits this long for streams held by another one.
     world.set("SYNCCTL_ENGINE_LEASE", "600ms");
     let users: Vec<String> = world.sim.users().into_iter().collect();
     world.execute(&format!(
@@ -23,8 +23,8 @@ fn held() -> (World, [String; 2]) {
     (world, [users[0].clone(), users[1].clone()])
 }
 
-/// Why streams were left alone, as the run's report says it.
-fn left(report: &Value) -> String {
+/// Why streams were not polled, from the run's report.
+fn not_polled(report: &Value) -> String {
     report["skipped"].as_array().into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>().join("\n")
 }
 
@@ -45,9 +45,9 @@ fn streams_that_another_run_holds_are_waited_for_and_then_it_is_told_who_holds_t
             (&json!("skipped"), &json!(0), &String::new()),
             "{report}"
         );
-        let left = left(&report);
+        let not_polled = not_polled(&report);
         for part in ["00000000-0000-7000-8000-000000000001", "`calendar cron`", "elsewhere", "pid 4711", "until"] {
-            assert!(left.matches(part).count() >= 2, "no {part} for each stream in {left}");
+            assert!(not_polled.matches(part).count() >= 2, "no {part} for each stream in {not_polled}");
         }
     }
     let run = world.syncctl(&["calendar", "batch-poll", &user, &other, "--json"]).expect(75).json();
@@ -82,7 +82,7 @@ fn a_row_that_another_session_locks_is_told() {
     let mut session = world.database.connect();
     session.batch_execute("BEGIN; SELECT FROM streams FOR UPDATE").expect("all rows");
     let report = world.syncctl(&["calendar", "poll", &user, "--json"]).expect(75).json();
-    assert!(left(&report).contains("another session of PostgreSQL"), "{report}");
+    assert!(not_polled(&report).contains("another PostgreSQL session"), "{report}");
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn a_named_user_without_the_service_is_told_and_is_no_failure() {
     let user = world.sim.users().into_iter().next().expect("a user");
     world.syncctl(&["accounts", "set", &user, "calendar=off"]).expect(0);
     let run = world.syncctl(&["calendar", "batch-poll", &user, "--json"]).expect(0).json();
-    assert!(left(&run).contains("switched off"), "{run}");
+    assert!(not_polled(&run).contains("switched off"), "{run}");
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn a_named_user_who_was_ended_on_purpose_is_told_and_is_no_failure() {
     world.syncctl(&["accounts", "revoke", &users[0]]).expect(0);
     let run = world.syncctl(&["calendar", "batch-poll", &users[0], &users[1], "--json"]).expect(0).json();
     assert_eq!((&run["status"], &run["polls"], &run["failed_users"]), (&json!("completed"), &json!(2), &json!(0)), "{run}");
-    assert_eq!(left(&run).matches("ended with `syncctl accounts revoke`").count(), 2, "{run}");
+    assert_eq!(not_polled(&run).matches("ended with `syncctl accounts revoke`").count(), 2, "{run}");
     let status = world.syncctl(&["status", "--json"]).expect(0).json();
     assert_eq!((&status["accounts"]["accounts"], &status["accounts"]["of"]), (&json!(0), &json!(1)), "{status}");
     assert_eq!((&status["services"][0]["streams"], &status["services"][0]["revoked"]), (&json!(2), &json!(0)), "{status}");

@@ -1,4 +1,4 @@
-//! Metrics by OTLP: each run sends what it counted to a collector of OpenTelemetry, and a collector that fails costs a warning.
+//! Metrics by OTLP: each run sends its counts to an OpenTelemetry collector, and a failing collector costs only a warning.
 
 use std::collections::BTreeMap;
 
@@ -17,8 +17,8 @@ use crate::support::receiver::{Receiver, Reply, Request};
 
 const DELTA: i32 = AggregationTemporality::Delta as i32;
 
-/// What one request told.
-struct Told {
+/// The content of one request.
+struct Received {
     text: String,
     resource: BTreeMap<String, String>,
     duration: HistogramDataPoint,
@@ -26,12 +26,12 @@ struct Told {
     gauges: BTreeMap<String, f64>,
 }
 
-impl Told {
-    /// The one point of a sum: unit and value.
+impl Received {
+    /// The single point of a sum: unit and value.
     fn sum(&self, name: &str) -> (&str, i64) {
         let (unit, points) = &self.sums[name];
         assert_eq!(points.len(), 1, "{name}: {points:?}");
-        (unit, whole(&points[0]))
+        (unit, int(&points[0]))
     }
 
     fn of_run(&self) -> BTreeMap<String, String> {
@@ -39,22 +39,22 @@ impl Told {
     }
 }
 
-fn whole(point: &NumberDataPoint) -> i64 {
+fn int(point: &NumberDataPoint) -> i64 {
     match point.value {
         Some(Value::AsInt(number)) => number,
         other => panic!("no whole number: {other:?}"),
     }
 }
 
-fn decoded(request: &Request) -> Told {
+fn decoded(request: &Request) -> Received {
     let kind = request.header("content-type");
-    let mut told = match kind {
+    let mut got = match kind {
         "application/x-protobuf" => ExportMetricsServiceRequest::decode(&*request.bytes).expect("a request of OTLP"),
         _ => serde_json::from_slice(&request.bytes).expect("a request of OTLP in JSON"),
     };
-    let mut of = told.resource_metrics.remove(0);
+    let mut of = got.resource_metrics.remove(0);
     let scope = of.scope_metrics.remove(0);
-    assert!(told.resource_metrics.is_empty() && of.scope_metrics.is_empty());
+    assert!(got.resource_metrics.is_empty() && of.scope_metrics.is_empty());
     assert_eq!(scope.scope.expect("a scope").name, "syncctl");
     let (mut duration, mut sums, mut gauges) = (None, BTreeMap::new(), BTreeMap::new());
     for metric in scope.metrics {
@@ -82,11 +82,11 @@ fn decoded(request: &Request) -> Told {
         }
     }
     let resource = texts(&of.resource.expect("a resource").attributes);
-    Told { text: request.body.clone(), resource, duration: duration.expect("a duration"), sums, gauges }
+    Received { text: request.body.clone(), resource, duration: duration.expect("a duration"), sums, gauges }
 }
 
-/// The one request of metrics that came since this was last asked.
-fn told(collector: &Receiver) -> Told {
+/// The only metrics request since the last call.
+fn got(collector: &Receiver) -> Received {
     let mut requests = collector.take();
     requests.retain(|request| request.path == "/v1/metrics");
     assert_eq!(requests.len(), 1, "{requests:?}");
@@ -109,18 +109,18 @@ fn a_run_sends_what_its_row_says() {
     let mut paths: Vec<String> = collector.requests().into_iter().map(|request| request.path).collect();
     paths.sort_unstable();
     assert_eq!(paths, ["/v1/metrics", "/v1/traces"]);
-    let told = told(&collector);
-    assert_eq!((&*told.resource["service.name"], told.resource.contains_key("service.version")), ("syncctl", true));
+    let got = got(&collector);
+    assert_eq!((&*got.resource["service.name"], got.resource.contains_key("service.version")), ("syncctl", true));
 
-    // The duration is a histogram of one run, whose point stands in the bucket that its value belongs to.
+    // The duration is a histogram of one run, whose point is in the bucket of its value.
     let seconds = recorded(&world, "r.total_processing_time_ms") / 1000.0;
-    let point = &told.duration;
+    let point = &got.duration;
     assert_eq!((point.count, point.sum, point.min, point.max), (1, Some(seconds), Some(seconds), Some(seconds)));
     let bucket = point.bucket_counts.iter().position(|count| *count == 1).expect("a bucket");
     assert_eq!((point.bucket_counts.len(), point.bucket_counts.iter().sum::<u64>()), (point.explicit_bounds.len() + 1, 1));
     assert!(bucket == 0 || point.explicit_bounds[bucket - 1] < seconds);
     assert!(point.explicit_bounds.get(bucket).is_none_or(|bound| seconds <= *bound));
-    assert_eq!(told.of_run(), texts_of([("syncctl.job", "calendar cron"), ("syncctl.status", "completed")]));
+    assert_eq!(got.of_run(), texts_of([("syncctl.job", "calendar cron"), ("syncctl.status", "completed")]));
 
     let expected = [
         ("syncctl.users", "{user}", "r.total_users"),
@@ -141,21 +141,21 @@ fn a_run_sends_what_its_row_says() {
         ("syncctl.quarantined", "{item}", "s.summary_data->>'quarantined'"),
     ];
     for (name, unit, column) in expected {
-        assert_eq!(told.sum(name), (unit, recorded(&world, column) as i64), "{name}");
-        assert_eq!(texts(&told.sums[name].1[0].attributes), texts_of([("syncctl.job", "calendar cron")]));
+        assert_eq!(got.sum(name), (unit, recorded(&world, column) as i64), "{name}");
+        assert_eq!(texts(&got.sums[name].1[0].attributes), texts_of([("syncctl.job", "calendar cron")]));
     }
-    assert_eq!(told.sums.len(), expected.len());
-    assert!(told.sum("syncctl.users").1 == 2 && told.sum("syncctl.rows.changed").1 >= 6 && told.sum("syncctl.api_calls").1 > 2);
+    assert_eq!(got.sums.len(), expected.len());
+    assert!(got.sum("syncctl.users").1 == 2 && got.sum("syncctl.rows.changed").1 >= 6 && got.sum("syncctl.api_calls").1 > 2);
 
-    // A delta is of the time of the run, by the clock of this machine, which is the database's too.
+    // A delta covers the time of the run, by this machine's clock, which the database shares.
     let (began, ended) = (point.start_time_unix_nano as f64 / 1e9, point.time_unix_nano as f64 / 1e9);
     assert!(began <= recorded(&world, "extract(epoch FROM runs.started_at)"));
     assert!(ended >= recorded(&world, "extract(epoch FROM runs.ended_at)"));
-    let starts = told.sums.values().flat_map(|(_, points)| points).map(|point| point.start_time_unix_nano);
+    let starts = got.sums.values().flat_map(|(_, points)| points).map(|point| point.start_time_unix_nano);
     assert!(starts.into_iter().all(|start| start == point.start_time_unix_nano));
-    assert_eq!(told.gauges["syncctl.last_run.duration"], seconds);
-    assert!((told.gauges["syncctl.last_run.timestamp"] - began).abs() < 1e-3);
-    assert!((told.gauges["syncctl.last_success.timestamp"] - ended).abs() < 1e-3);
+    assert_eq!(got.gauges["syncctl.last_run.duration"], seconds);
+    assert!((got.gauges["syncctl.last_run.timestamp"] - began).abs() < 1e-3);
+    assert!((got.gauges["syncctl.last_success.timestamp"] - ended).abs() < 1e-3);
 }
 
 fn texts_of<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String> {
@@ -170,24 +170,24 @@ fn failures_are_counted_by_class_and_are_no_success() {
         world.sim.fault(json!({ "fault": fault, "method": "calendarList.list", "user": user, "probability": 1.0 }));
     }
     world.syncctl(&["calendar", "cron"]).expect(1);
-    let of = told(&collector);
+    let of = got(&collector);
     let expected = [("syncctl.job", "calendar cron"), ("syncctl.status", "partial"), ("error.type", "gone")];
     assert_eq!(of.of_run(), texts_of(expected));
     let errors: BTreeMap<String, i64> =
-        of.sums["syncctl.errors"].1.iter().map(|point| (texts(&point.attributes)["error.type"].clone(), whole(point))).collect();
+        of.sums["syncctl.errors"].1.iter().map(|point| (texts(&point.attributes)["error.type"].clone(), int(point))).collect();
     assert_eq!(errors, [("gone".to_owned(), 1), ("transient".to_owned(), 1)].into());
     assert_eq!((of.sum("syncctl.streams.failed").1, of.sum("syncctl.users.failed").1), (2, 2));
     let gauges: Vec<&str> = of.gauges.keys().map(String::as_str).collect();
     assert_eq!(gauges, ["syncctl.last_run.duration", "syncctl.last_run.timestamp"]);
     assert!(world.sim.users().iter().all(|user| !of.text.contains(user)), "{}", of.text);
 
-    // One that was skipped counts as that, and is nobody's last run.
+    // A skipped run is counted as skipped, and never as the last run.
     world.execute(
         "INSERT INTO job_locks (job, run_id, held_until) VALUES ('calendar cron', gen_random_uuid(), now() + interval '1 hour')
          ON CONFLICT (job) DO UPDATE SET run_id = excluded.run_id, held_until = excluded.held_until",
     );
     world.syncctl(&["calendar", "cron"]).expect(75);
-    let of = told(&collector);
+    let of = got(&collector);
     assert_eq!(of.of_run(), texts_of([("syncctl.job", "calendar cron"), ("syncctl.status", "skipped")]));
     assert!(of.gauges.is_empty() && of.sum("syncctl.streams").1 == 0);
 }
@@ -203,7 +203,7 @@ fn the_variables_of_metrics_come_before_those_of_everything() {
     paths.sort_unstable();
     assert_eq!(paths, ["/otlp/v1/metrics?team=sync", "/otlp/v1/traces?team=sync"]);
 
-    // Taken as it stands: no path is added.
+    // Used unchanged: no path is appended.
     world.set("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", metrics.url().replace("/hook", "/api/v1/otlp"));
     world.set("OTEL_EXPORTER_OTLP_METRICS_HEADERS", "Authorization=Basic%20a+b==, x-team = sync%2Cmail");
     world.set("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "http/json");
@@ -218,13 +218,13 @@ fn the_variables_of_metrics_come_before_those_of_everything() {
     assert!(!request.headers.contains_key("x-api-key"));
     let of = decoded(&request);
     assert_eq!((&*of.resource["host.name"], &*of.of_run()["syncctl.status"]), ("sync-1", "completed"));
-    // 64 bits are text in JSON.
+    // 64-bit numbers are strings in JSON.
     let json = request.json();
     let metrics_of = &json["resourceMetrics"][0]["scopeMetrics"][0]["metrics"];
     assert_eq!(metrics_of[0]["histogram"]["dataPoints"][0]["count"], "1");
     assert_eq!(metrics_of[1]["sum"]["dataPoints"][0]["asInt"], of.sum("syncctl.users").1.to_string());
 
-    // Metrics do not ask whether the trace is sampled. Switched off, and a run that writes nothing.
+    // Metrics are sent even if the trace is not sampled. Then: switched off, and a run that writes nothing.
     let run = |variables: &[(&str, &str)], arguments: &[&str]| {
         let run = world.command(arguments).envs(variables.iter().copied()).output().expect("the binary starts");
         assert!(run.status.success() && run.stderr.is_empty(), "{run:?}");
@@ -249,7 +249,7 @@ fn a_collector_that_fails_costs_a_warning_without_its_address_and_nothing_else()
     world.sync_all().expect(0);
     let warned = |world: &World, name: &str, said: &str| {
         let run = world.syncctl(&["calendar", "cron", "--force"]).expect(0);
-        let begin = format!("the collector of {name} did not take the metrics of `calendar cron`: ");
+        let begin = format!("the collector of {name} did not accept the metrics of `calendar cron`: ");
         assert!(run.stderr.lines().count() == 1 && run.stderr.contains(&begin) && run.stderr.contains(said), "{run:#?}");
         assert!(!run.stderr.contains("127.0.0.1") && !run.stderr.contains("s3cret"), "{run:#?}");
     };
@@ -264,26 +264,26 @@ fn a_collector_that_fails_costs_a_warning_without_its_address_and_nothing_else()
         collector.answer(move |_| reply.clone());
         warned(&world, general, said);
         assert!(collector.requests().len() == 1 && !collector.gave_up(), "{:?}", collector.requests());
-        // What answers is not cut off, however slow this machine is.
+        // Answers are not cut off, however slow this machine is.
         world.set("OTEL_EXPORTER_OTLP_TIMEOUT", "300000");
     }
-    // A collector can take the request and refuse points of it.
+    // A collector can accept the request and refuse points of it.
     let refused = ExportMetricsPartialSuccess { rejected_data_points: 3, error_message: "no deltas, ask ann@example.com".into() };
     let answer = ExportMetricsServiceResponse { partial_success: Some(refused) };
     let text = String::from_utf8(answer.encode_to_vec()).expect("small numbers are ASCII");
     collector.answer(move |_| Reply::Full(200, Vec::new(), text.clone()));
-    warned(&world, general, "it refused 3 of them: no deltas, ask <address>");
+    warned(&world, general, "it rejected 3 of them: no deltas, ask <address>");
     collector.answer(|_| {
         let answer = json!({ "partialSuccess": { "rejectedDataPoints": "3", "errorMessage": "no deltas" } });
         Reply::Full(200, Vec::new(), answer.to_string())
     });
     world.set("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json");
-    warned(&world, general, "it refused 3 of them: no deltas");
+    warned(&world, general, "it rejected 3 of them: no deltas");
     world.set("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "grpc");
-    warned(&world, general, "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL is http/protobuf or http/json here");
+    warned(&world, general, "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL must be http/protobuf or http/json");
     world.set("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "http/json");
     world.set("OTEL_EXPORTER_OTLP_METRICS_HEADERS", "s3cret");
-    warned(&world, general, "OTEL_EXPORTER_OTLP_METRICS_HEADERS is name=value,name=value");
+    warned(&world, general, "OTEL_EXPORTER_OTLP_METRICS_HEADERS must have the form name=value,name=value");
     world.set("OTEL_EXPORTER_OTLP_METRICS_HEADERS", "x-api-key=s3cret");
 
     let own = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT";
@@ -293,6 +293,6 @@ fn a_collector_that_fails_costs_a_warning_without_its_address_and_nothing_else()
     world.set(own, "collector:4318");
     warned(&world, own, "http:// or https://");
     world.set(own, "127.0.0.1");
-    warned(&world, own, "no URL");
+    warned(&world, own, "not a valid URL");
     assert_eq!(world.count("SELECT count(*) FROM runs WHERE status <> 'completed'"), 0);
 }

@@ -1,4 +1,4 @@
-//! The database goes away while a run is under way.
+//! The database becomes unavailable during a run.
 
 use serde_json::json;
 
@@ -35,7 +35,7 @@ fn a_database_that_goes_away_ends_the_run_with_69_and_loses_nothing() {
     assert_eq!(world.count("SELECT count(*) FROM calendar_cron_results WHERE status = 'abandoned'"), 1);
 }
 
-/// Runs a command again and again, the database gone after its first piece, its second, and so on, until one gets through to its end.
+/// Runs a command repeatedly, with the database failing after its first message, its second, and so on, until one run completes.
 fn at_each_moment(world: &mut World, command: &[&str], ahead: impl Fn(&World)) -> usize {
     let server = postgres::shared();
     let gate = Gate::before(&server.socket_dir(), server.port());
@@ -69,7 +69,7 @@ fn a_sync_ends_with_69_whenever_the_database_goes_away() {
     world.sync_all().expect(0);
     let moments = at_each_moment(&mut world, &["calendar", "cron", "--force"], |world| {
         world.churn(4, 1);
-        // Streams of runs that died twice are polled apart, which has tests of its own.
+        // Streams of runs that died twice are polled in separate processes, which other tests cover.
         world.execute("UPDATE streams SET lapses = 0");
     });
     assert!(moments > 10, "{moments}");
@@ -87,7 +87,7 @@ fn a_command_ends_with_69_whenever_the_database_goes_away() {
         ["status", "calendar metrics", "accounts list", "accounts check", "verify", "db prune", "deliver", "channels list"]
     {
         let words: Vec<&str> = command.split(' ').collect();
-        // A check that died holds the right to refresh a token for half a minute.
+        // A check that died holds the token refresh lock for half a minute.
         let ahead = |world: &World| world.execute("UPDATE accounts SET refreshing_until = NULL");
         assert!(at_each_moment(&mut world, &words, ahead) > 1, "{command} asks the database nothing");
     }
@@ -102,7 +102,7 @@ fn connections_that_a_server_drops_are_replaced() {
     world.sim.fault(json!({ "fault": "stall", "at_call": 3, "times": 1 }));
     let run = world.spawn(&["calendar", "cron", "--force"]);
     world.wait_for_stall();
-    // The one poll waits for its answer; what the dispatcher has begun ends by itself.
+    // The only poll waits for its answer; the dispatcher's own statements end.
     let others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
     while world.count(&format!("SELECT count(*) {others} AND state <> 'idle'")) > 0 {
         std::thread::yield_now();
@@ -135,7 +135,7 @@ fn a_command_whose_connection_is_cut_ends_with_69_too() {
     tx.rollback().expect("the end of the lock");
 }
 
-/// As after a failover, where the old primary is reached and only reads.
+/// As after a failover, when the old primary is reachable but read-only.
 #[test]
 fn a_database_that_only_reads_ends_with_69_and_is_said() {
     let world = World::with_users(1, 1);
@@ -161,7 +161,7 @@ fn a_database_whose_disk_is_full_ends_with_69_and_nothing_is_lost() {
         world.churn(4, 1);
         world.execute(&format!("CREATE TRIGGER no_room BEFORE INSERT OR UPDATE ON {table} EXECUTE FUNCTION no_room()"));
         let ran = world.sync_all();
-        // One that can be recorded is a run with failed streams.
+        // A failure that can be recorded is a run with failed streams.
         let code = if table == "calendar_events" { 1 } else { 69 };
         assert!(ran.code == code && ran.stderr.contains("No space left on device"), "{table}: {ran:#?}");
         world.execute(&format!("DROP TRIGGER no_room ON {table}"));

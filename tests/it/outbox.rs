@@ -1,4 +1,4 @@
-//! Deliveries from the outbox, by the real binary to a receiver that keeps, refuses, stalls and breaks.
+//! Deliveries from the outbox, by the real binary to a receiver that accepts, refuses, stalls and breaks.
 
 mod failures;
 mod runs;
@@ -27,7 +27,7 @@ fn settings(world: &mut World, targets: &[(&str, &Receiver, &str)], lines: &str)
     world.set("SYNCCTL_CONFIG", file.display().to_string());
 }
 
-/// So many new documents.
+/// This many new documents.
 fn documents(count: usize) -> Vec<Uuid> {
     (0..count).map(|_| Uuid::new_v4()).collect()
 }

@@ -1,11 +1,11 @@
-//! Answers that are older than what was told while they were on their way: to single polls, to `items retry`, and to the feed itself.
+//! Answers that are outdated by changes in the meantime: of single polls, of `items retry`, and of the feed itself.
 
 use serde_json::json;
 
 use crate::support::World;
 use crate::support::service::{CALENDAR, GMAIL};
 
-/// A file of one user's that is followed and in step.
+/// A user's file that is followed and in sync.
 fn followed() -> (World, String, String) {
     let world = World::with_files(1, 2);
     let user = world.sim.users().into_iter().next().expect("a user");
@@ -19,7 +19,7 @@ fn edit(world: &World, file: &str, content: &str) {
     world.drive_admin("PUT", "files", &json!({ "id": file, "content": content }));
 }
 
-/// Runs a command; once Google has its answer to `method` ready, and before it comes, `meanwhile` happens.
+/// Runs a command; once Google's answer to `method` is ready, and before it is sent, `meanwhile` runs.
 fn late(world: &World, method: &str, command: &[&str], meanwhile: impl FnOnce()) {
     world.sim.fault(json!({ "fault": "stall_answer", "method": method, "times": 1 }));
     let run = world.spawn(command);
@@ -50,7 +50,7 @@ fn a_file_that_comes_and_goes_while_its_first_poll_waits_is_not_left_behind() {
     let file = world.add_file(&user, "a.txt", "One");
     world.watch(&user, &file);
     late(&world, "files.get", &["drive", "poll", &file], || {
-        // The feed tells that it is gone, of which nothing is stored.
+        // The feed reports that it is gone, although nothing of it is stored.
         world.drive_admin("DELETE", "files", &json!({ "id": file }));
         world.sync_drive().expect(0);
     });

@@ -1,4 +1,4 @@
-//! Projects that a provider told to stop for the day: no run polls them and calls itself completed, and a probe or a person lifts the pause.
+//! Projects paused by a provider for the day: no run polls them or reports completed, and a probe or a person lifts the pause.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use crate::support::World;
 
 const PAUSED: &str = "SELECT count(*) FROM quota_pauses WHERE until > now()";
 
-/// So many users in step and due, whose project's quota of the day is used up; one request at a time, with one call in it.
+/// This many users in sync and due, whose project's daily quota is used up; one request at a time, with one call in it.
 fn used_up(users: u32) -> World {
     let mut world = World::with_users(users, 3);
     world.sync_all().expect(0);
@@ -56,14 +56,14 @@ fn a_pause_is_told_everywhere_and_a_person_lifts_it() {
     let world = used_up(3);
     world.syncctl(&["calendar", "cron"]).expect(1);
     let (project, user) = (project(&world), world.sim.users().into_iter().next().expect("a user"));
-    let told = |command: &[&str]| world.syncctl(command).stdout;
-    let text = told(&["calendar", "cron"]);
+    let output_of = |command: &[&str]| world.syncctl(command).stdout;
+    let text = output_of(&["calendar", "cron"]);
     assert!(text.starts_with("calendar cron: paused") && text.contains(&format!("project {project} is paused until")), "{text}");
     for command in [&["status"][..], &["sync", "explain", &user], &["doctor", "--offline"], &["quota", "list"]] {
-        let text = told(command);
+        let text = output_of(command);
         assert!(text.contains("paused until") && text.contains(&project), "{command:?}: {text}");
     }
-    let metrics = told(&["metrics", "--prometheus"]);
+    let metrics = output_of(&["metrics", "--prometheus"]);
     let labels = format!("{{service=\"calendar\",project=\"{project}\"}}");
     assert!(metrics.contains(&format!("syncctl_quota_paused_streams{labels} 6.0\n")), "{metrics}");
     assert!(metrics.contains(&format!("syncctl_quota_paused_until_timestamp_seconds{labels}")), "{metrics}");
@@ -76,7 +76,7 @@ fn a_pause_is_told_everywhere_and_a_person_lifts_it() {
     assert_eq!(world.count(PAUSED), 0);
     world.syncctl(&["calendar", "cron"]).expect(0);
     world.assert_in_step();
-    assert!(told(&["quota", "list"]).contains("no project is paused"));
+    assert!(output_of(&["quota", "list"]).contains("no project is paused"));
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn one_careful_call_finds_out_whether_a_pause_is_over() {
     world.assert_in_step();
 }
 
-/// Where nobody has a cursor yet, the probe is the first page of somebody's first sync.
+/// If no stream has a cursor yet, the probe is the first page of a first sync.
 #[test]
 fn a_first_sync_is_a_probe_too() {
     let mut world = World::with_users(3, 30);
@@ -134,14 +134,14 @@ fn a_cap_of_our_own_is_a_pause_too() {
     world.set("SYNCCTL_QUOTA_CALENDAR_PER_DAY", "12");
     world.sync_all().expect(1);
     let run = world.syncctl(&["calendar", "cron"]).expect(1);
-    assert!(run.stdout.starts_with("calendar cron: paused") && run.stdout.contains("that the settings allow"), "{run:#?}");
+    assert!(run.stdout.starts_with("calendar cron: paused") && run.stdout.contains("allowed by the settings"), "{run:#?}");
     world.set("SYNCCTL_QUOTA_CALENDAR_PER_DAY", "1000");
     world.execute("UPDATE quota_pauses SET probe_at = now()");
     world.syncctl(&["calendar", "cron"]).expect(0);
     world.assert_in_step();
 }
 
-/// Also what follows no feed.
+/// Including jobs without a feed.
 #[test]
 fn jobs_that_claim_no_stream_do_not_call_a_paused_project() {
     let mut world = used_up(2);

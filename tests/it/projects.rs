@@ -1,4 +1,4 @@
-//! Projects of users, and the people's word on which of them a document belongs to.
+//! Projects of users, and people's decisions which of them a document belongs to.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -21,7 +21,7 @@ fn say(world: &World, arguments: &[&str]) -> Value {
     world.syncctl(&[&["projects"], arguments, &["--json"]].concat()).expect(0).json()
 }
 
-/// The events of decisions, in their order: project, and what stood before.
+/// The events of decisions, in order: project, by whom, and the previous project.
 fn told(world: &World) -> Vec<(Value, Value, Value)> {
     let rows = world.query("SELECT payload::text FROM outbox_events WHERE type = 'document.classified' ORDER BY seq");
     let payload = |row: &postgres::Row| serde_json::from_str::<Value>(row.get(0)).expect("JSON");
@@ -42,7 +42,7 @@ fn a_persons_word_is_stored_told_and_recorded_and_said_once() {
     let (world, _, document) = ann();
     let (document, bridge) = (document.to_string(), id_of(&world, "Bridge"));
     assert_eq!(say(&world, &["assign", &document, "Bridge"])["changed"], json!(true));
-    // By its id too, and again nothing happens.
+    // By its ID too, and again nothing happens.
     assert_eq!(say(&world, &["assign", &document, bridge.as_str().expect("an id")])["changed"], json!(false));
     let shown = world.syncctl(&["documents", "show", &document, "--json"]).expect(0).json();
     assert_eq!(shown["project_id"], bridge);
@@ -82,7 +82,7 @@ fn a_new_version_of_a_document_and_its_events_keep_what_a_person_said() {
     let kept: (Option<String>, i32, Option<String>) = (kept[0].get(0), kept[0].get(1), kept[0].get(2));
     let bridge = bridge.as_str().map(str::to_owned);
     assert_eq!(kept, (bridge.clone(), 2, bridge));
-    // Also that it belongs to none.
+    // Including that it belongs to none.
     say(&world, &["assign", &document.to_string(), "--none"]);
     world.document(&syncctl::db::documents::Document { project: other, ..email(user, "m1", "Girders", "newer text") });
     assert_eq!(world.count("SELECT count(*) FROM documents WHERE project_id IS NULL AND version = 3"), 1);

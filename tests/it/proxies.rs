@@ -1,9 +1,9 @@
-//! Where Google is reached only through a proxy: people's grants and service accounts get their tokens by it alike.
+//! Google is reachable only through a proxy: user grants and service accounts both get their tokens through it.
 
 use crate::support::World;
 use crate::support::proxy::{HOST, Proxy};
 
-/// So many users, the first half of whom a service account acts for, who are asked at `origin` by default.
+/// This many users, the first half with a service account, whose default Google host is `origin`.
 fn both_kinds(world: &World, users: u32, origin: &str) {
     world.sim.generate(users, 3);
     let lines = world.accounts_of_both_kinds().replace(&world.sim.url, origin);

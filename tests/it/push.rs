@@ -1,4 +1,4 @@
-//! Push channels: every stream has one, renewed without a gap, and the simulator has none that the database does not know.
+//! Push channels: every stream has one, renewed without a gap, and the simulator has none that is unknown to the database.
 
 #[path = "push/channels.rs"]
 mod channels;

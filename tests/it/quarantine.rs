@@ -1,4 +1,4 @@
-//! Items that cannot be applied: put aside with their error, never in the way of the others.
+//! Items that cannot be applied: quarantined with their error, and never blocking others.
 
 use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -33,7 +33,7 @@ fn poison_items_are_put_aside_and_the_cursor_moves_on() {
         assert!(ids.contains(&id), "{ids:?}");
     }
     let again = world.sync_all().expect(0).json();
-    assert_eq!(again["quarantined"], 0, "the cursor stands behind them");
+    assert_eq!(again["quarantined"], 0, "the cursor is behind them");
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn an_item_leaves_quarantine_when_a_good_version_comes() {
     let (start, end) = (json!({ "date": today }), json!({ "date": today + TimeDelta::days(1) }));
     let good = json!({ "id": "odd", "status": "confirmed", "start": start, "end": end });
     let url = format!("{}/admin/events", world.sim.url);
-    ureq::put(url).send_json(json!({ "user": user, "calendar": "primary", "event": good })).expect("mending the event");
+    ureq::put(url).send_json(json!({ "user": user, "calendar": "primary", "event": good })).expect("repairing the event");
     world.sync_all().expect(0);
     assert_eq!(world.count("SELECT count(*) FROM quarantined_items"), 0);
     assert_eq!(world.count("SELECT count(*) FROM calendar_events WHERE event_id = 'odd' AND deleted_at IS NULL"), 1);
@@ -93,7 +93,7 @@ fn a_server_that_stutters_never_condemns_an_item() {
     assert_eq!(listed, json!([]));
 }
 
-/// Lets PostgreSQL refuse the rows of a table for which this holds.
+/// Makes PostgreSQL refuse the rows of a table that meet this condition.
 fn refuse(world: &World, table: &str, condition: &str) {
     world.execute(&format!(
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -102,7 +102,7 @@ fn refuse(world: &World, table: &str, condition: &str) {
     ));
 }
 
-/// A mailbox in step, and a message that arrives; answers its user and its id.
+/// A mailbox in sync, and a new message; returns its user and its id.
 fn world_with_odd_mail() -> (World, String, String) {
     let world = World::of(&GMAIL, 1, 3);
     world.sync_all().expect(0);
@@ -119,7 +119,7 @@ fn a_message_in_quarantine_is_not_lost_when_its_labels_change() {
     world.sync_all().expect(0);
     world.sim.admin("mail/labels", json!({ "user": user, "id": id, "remove": ["UNREAD"] }));
     world.sync_all().expect(0);
-    assert_eq!(world.count("SELECT count(*) FROM quarantined_items"), 1, "nobody knows of the message any more");
+    assert_eq!(world.count("SELECT count(*) FROM quarantined_items"), 1, "the message is no longer known");
     world.execute("DROP TRIGGER refuse ON gmail_messages");
     world.syncctl(&["items", "retry"]).expect(0);
     assert_eq!(world.count("SELECT count(*) FROM gmail_messages WHERE subject = 'odd'"), 1);

@@ -1,4 +1,4 @@
-//! Accounts that are not called: refused by the provider, or ended here on purpose; what is said of each, and what there is to do.
+//! Accounts that are not called: refused by the provider, or ended here on purpose; their messages and remedies.
 
 use std::time::SystemTime;
 
@@ -42,8 +42,8 @@ fn an_account_that_was_revoked_on_purpose_is_no_alarm_and_a_state_of_its_own() {
     assert!(!metrics.contains("syncctl_accounts_failing{"), "{metrics}");
     let text = explained(&world, &user);
     assert!(text.contains("ended on purpose") && text.contains("accounts login"), "{text}");
-    assert!(!text.contains("next at") && !text.contains("tried again"), "{text}");
-    // Nothing asks for it, whatever a check says, until there are new credentials.
+    assert!(!text.contains("next at") && !text.contains("retried"), "{text}");
+    // It is not called, whatever a check finds, until there are new credentials.
     world.syncctl(&["accounts", "check", &user]).expect(77);
     assert_eq!(world.count("SELECT count(*) FROM accounts WHERE state = 'ended'"), 1);
     world.sim.admin("restore", json!({ "user": user }));
@@ -62,14 +62,14 @@ fn explain_says_of_a_refused_user_what_is_so() {
     world.sim.admin("expire", json!({ "what": "access_tokens" }));
     world.sync_all().expect(77);
     let text = explained(&world, &user);
-    assert!(text.contains("not polled: the account is revoked since"), "{text}");
-    assert!(text.contains("asked for a token again at") && text.contains("let the user consent anew"), "{text}");
-    assert!(!text.contains("tried again after") && !text.contains("next at"), "{text}");
-    let told = world.syncctl(&["sync", "explain", &user, "--json"]).expect(0).json();
-    assert_eq!(told[0]["account_state"], "revoked", "{told}");
+    assert!(text.contains("not polled: the account has been revoked since"), "{text}");
+    assert!(text.contains("a new token is requested at") && text.contains("have the user consent again"), "{text}");
+    assert!(!text.contains("retried after") && !text.contains("next at"), "{text}");
+    let answer = world.syncctl(&["sync", "explain", &user, "--json"]).expect(0).json();
+    assert_eq!(answer[0]["account_state"], "revoked", "{answer}");
 }
 
-/// So many users for whom a service account acts, one of whom it may not act for any more.
+/// This many users with a service account, which may no longer act for one of them.
 fn delegated(count: u32) -> (World, String) {
     let mut world = World::empty();
     world.set("SYNCCTL_DRIVE_ENABLED", "false");
@@ -87,27 +87,27 @@ fn assert_delegation(text: &str) {
     for part in ["client id 1 ", scopes, "Manage domain-wide delegation", "accounts check --all --failing"] {
         assert!(text.contains(part), "no {part:?} in {text}");
     }
-    assert!(!text.contains("consent"), "nobody consents: {text}");
+    assert!(!text.contains("consent"), "there is no consent: {text}");
     assert!(!text.contains("drive.readonly"), "drive is switched off: {text}");
 }
 
 fn remedies(world: &World) -> Vec<String> {
     let doctor = world.syncctl(&["doctor", "--all-users", "--json"]).json();
     let lines = doctor["checks"].as_array().expect("checks").clone();
-    let wanted = lines.iter().filter(|line| ["credentials", "streams"].contains(&line["check"].as_str().unwrap_or_default()));
-    wanted.filter_map(|line| line["remedy"].as_str().map(str::to_owned)).collect()
+    let relevant = lines.iter().filter(|line| ["credentials", "streams"].contains(&line["check"].as_str().unwrap_or_default()));
+    relevant.filter_map(|line| line["remedy"].as_str().map(str::to_owned)).collect()
 }
 
 #[test]
 fn the_remedy_of_a_service_account_names_what_to_enter_and_where() {
     let (world, user) = delegated(2);
     world.syncctl(&["calendar", "cron"]).expect(1);
-    let found = remedies(&world);
-    assert!(found.len() >= 2, "{found:?}");
-    found.iter().for_each(|remedy| assert_delegation(remedy));
-    let told: Value = world.syncctl(&["accounts", "list", "--json"]).expect(0).json();
-    assert_delegation(told[0]["remedy"].as_str().unwrap_or_default());
-    assert_eq!(told[1]["remedy"], Value::Null);
+    let remedies_found = remedies(&world);
+    assert!(remedies_found.len() >= 2, "{remedies_found:?}");
+    remedies_found.iter().for_each(|remedy| assert_delegation(remedy));
+    let answer: Value = world.syncctl(&["accounts", "list", "--json"]).expect(0).json();
+    assert_delegation(answer[0]["remedy"].as_str().unwrap_or_default());
+    assert_eq!(answer[1]["remedy"], Value::Null);
     // A day of refusals later.
     world.execute(
         "UPDATE accounts SET refused_at = refused_at - interval '25 hours', ask_at = now() WHERE refused_at IS NOT NULL",
@@ -128,7 +128,7 @@ fn a_check_of_the_failing_ones_asks_for_nobody_else() {
     world.sim.reset_ledger();
     let check = world.syncctl(&["accounts", "check", "--all", "--failing", "--json"]).expect(77).json();
     assert_eq!((check.as_array().map(Vec::len), &check[0]["email"]), (Some(1), &json!(user)), "{check}");
-    assert_eq!(world.sim.ledger()["by_user"], json!({}), "nobody else was asked");
+    assert_eq!(world.sim.ledger()["by_user"], json!({}), "no other user was called");
     let all = ["calendar", "drive", "gmail"].map(|name| format!("https://www.googleapis.com/auth/{name}.readonly"));
     world.sim.admin("scopes", json!({ "user": user, "scopes": all }));
     world.syncctl(&["accounts", "check", "--all", "--failing"]).expect(0);
@@ -138,7 +138,7 @@ fn a_check_of_the_failing_ones_asks_for_nobody_else() {
     assert!(none.stdout.contains("no account fails"), "{none:?}");
 }
 
-/// So many users in step. The token endpoint refuses all of them from now on, and nobody has a token left.
+/// This many users in sync. From now on the token endpoint refuses all of them, and no cached token is left.
 fn refused(users: u32) -> World {
     let world = World::with_users(users, 3);
     world.sync_all().expect(0);
@@ -161,7 +161,7 @@ fn a_domain_whose_accounts_are_all_refused_fails_every_run_and_is_told_everywher
         assert!(run.stdout.starts_with("calendar cron: failed"), "run {number}: {run:#?}");
         assert!(run.stderr.contains("12 of 12 accounts are refused"), "run {number}: {run:#?}");
         assert!(run.stderr.lines().count() <= 3 && !run.stderr.contains('@'), "run {number}: {run:#?}");
-        let end = receiver.take().pop().expect("the end is told");
+        let end = receiver.take().pop().expect("the end is pinged");
         assert!(end.path.starts_with("/ping/calendar-cron/77?") && end.body.contains("12 of 12"), "{end:?}");
     }
     assert_eq!(success(&world), before, "last success moved on");
@@ -229,7 +229,7 @@ fn accounts_that_were_ended_on_purpose_are_not_refused() {
     assert!(!doctor.contains("FAIL  credentials"), "{doctor}");
 }
 
-/// Their streams are put off for a day, and not due meanwhile.
+/// Their streams are postponed by a day, and not due before.
 #[test]
 fn a_service_that_no_account_may_use_fails_every_run_too() {
     let world = refused(3);

@@ -1,11 +1,11 @@
-//! The report: one page that tells what runs did, whole in itself, and readable on a phone.
+//! The report: one self-contained page about the runs, readable on a phone.
 
 use serde_json::json;
 
 use crate::support::World;
 use crate::support::browser::Browser;
 
-/// Writes the page of a world; answers its text and its address.
+/// Writes the page of a world; returns its text and its address.
 fn report(world: &World, arguments: &[&str]) -> (String, String) {
     let path = world.folder.path().join("report.html");
     let argument = path.display().to_string();
@@ -23,14 +23,14 @@ fn the_first_page_shows_the_first_hour() {
     let steps = |arguments: &[&str]| {
         let (page, _) = report(&world, arguments);
         let head = page.split("<h2").next().unwrap_or_default();
-        let told = head.split("in steps of").nth(1).unwrap_or_else(|| panic!("{head}"));
-        told.split('.').next().unwrap_or_default().trim().to_owned()
+        let unit = head.split("in steps of").nth(1).unwrap_or_else(|| panic!("{head}"));
+        unit.split('.').next().unwrap_or_default().trim().to_owned()
     };
     assert_eq!(steps(&[]), steps(&["--since", "1h"]));
     assert_ne!(steps(&[]), steps(&["--since", "7days"]));
 }
 
-/// A world with runs of every kind, of hours and days ago, failures among them.
+/// A world with runs of every kind, hours and days old, including failures.
 fn busy() -> World {
     let mut world = World::with_users(3, 5);
     world.sync_all().expect(0);
@@ -68,12 +68,12 @@ fn the_page_has_every_section_and_asks_nobody_for_anything() {
     }
     assert!(!page.contains('@') || page.matches('@').count() == page.matches("@media").count(), "an address in {page}");
     assert!(page.contains("calendar cron") && page.contains("transient") && page.contains("nothing if it passes"), "{page}");
-    // Five of calendar, one each of drive and gmail; what others wrote by hand is no run.
+    // Five of calendar, one each of drive and gmail; rows written by hand are not runs.
     assert!(page.contains("7 runs"), "{page}");
     assert!(page.contains("All times are UTC"));
     let title: String = world.query("SELECT summary FROM calendar_events WHERE summary <> '' LIMIT 1")[0].get(0);
-    assert!(!page.contains(&title), "a title of somebody's event in {page}");
-    // The last day knows nothing of the days before.
+    assert!(!page.contains(&title), "a title of a user's event in {page}");
+    // The last day excludes earlier days.
     assert!(report(&world, &["--since", "24h"]).0.contains("4 runs"));
 }
 
@@ -98,7 +98,7 @@ fn a_database_without_runs_gives_a_page_that_says_so() {
         "No account fails",
         "There are no push channels",
         "There are no streams",
-        "Nothing was to be delivered",
+        "There was nothing to deliver",
     ] {
         assert!(page.contains(said), "no {said:?} in {page}");
     }
@@ -131,7 +131,7 @@ fn a_browser_shows_it_without_complaint_and_a_phone_without_scrolling_sideways()
         assert_eq!((&seen[0], &seen[1]), (&json!(width), &json!(width)), "it is wider than the screen");
         assert_eq!(seen[2], SECTIONS.len());
         assert!(seen[3].as_u64().is_some_and(|charts| charts >= 8), "{seen}");
-        // Names on an axis never touch.
+        // Axis labels never overlap.
         let overlaps = browser.script(
             "return [...document.querySelectorAll('svg')].flatMap(svg => {
                const boxes = [...svg.querySelectorAll('text.x')].map(text => text.getBoundingClientRect());

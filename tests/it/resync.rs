@@ -1,4 +1,4 @@
-//! Cursors that expire, passes that are interrupted, windows that move on.
+//! Cursors that expire, passes that are interrupted, windows that move.
 
 use serde_json::json;
 
@@ -140,7 +140,7 @@ fn the_window_moves_on_by_a_full_pass_of_its_own() {
     world.assert_in_step();
 }
 
-/// As of a mailbox that was moved to another server and numbers its history anew.
+/// Like a mailbox that was moved to another server and restarts its history numbers.
 #[test]
 fn mail_with_lower_numbers_than_before_is_what_a_complete_pass_names() {
     let world = World::of(&GMAIL, 1, 10);

@@ -1,4 +1,4 @@
-//! `syncctl db prune`: what is old goes, what somebody needs stays.
+//! `syncctl db prune`: old rows are deleted, rows in use stay.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::World;
 
-/// Rows of runs as they were so many days ago.
+/// Makes the rows of runs this many days old.
 fn age_runs(world: &World, days: i32) {
     for service in ["calendar", "drive", "gmail", "attendee"] {
         world.execute(&format!(
@@ -19,7 +19,7 @@ fn age_runs(world: &World, days: i32) {
 }
 
 fn rows(world: &World) -> [i64; 4] {
-    // Each prune has a row of its own, and is too young to go.
+    // Each prune has its own row, which is too young to be pruned.
     ["runs WHERE job <> 'db prune'", "calendar_cron_results", "calendar_cron_metrics", "calendar_cron_summaries"]
         .map(|table| world.count(&format!("SELECT count(*) FROM {table}")))
 }
@@ -30,7 +30,7 @@ fn old_runs_go_with_all_their_rows_and_young_ones_stay() {
     world.syncctl(&["calendar", "cron"]).expect(0);
     age_runs(&world, 100);
     world.syncctl(&["calendar", "cron", "--force"]).expect(0);
-    // One that is still under way, however old.
+    // A run in progress, however old.
     world.execute(
         "INSERT INTO runs (id, service, job, host, pid, version, status, started_at, alive_until)
          VALUES (gen_random_uuid(), 'calendar', 'calendar cron', 'h', 1, '0', 'running', now() - interval '200 days', now() + interval '1 hour')",
@@ -41,14 +41,14 @@ fn old_runs_go_with_all_their_rows_and_young_ones_stay() {
     assert_eq!((dry["rows"].as_u64(), rows(&world)), (Some(4), [3, 2, 2, 2]), "{dry}");
     let tables = dry["tables"].as_array().expect("tables");
     assert_eq!(tables[0]["keep_seconds"].as_u64(), Some(90 * 86_400), "{dry}");
-    // All was counted.
+    // Everything was counted.
     assert!(tables.iter().all(|table| table["more"] == false), "{dry}");
     let pruned = world.syncctl(&["db", "prune", "--json"]).expect(0).json();
     assert_eq!((pruned["rows"].as_u64(), rows(&world)), (Some(4), [2, 1, 1, 1]), "{pruned}");
     let again = world.syncctl(&["db", "prune"]).expect(0);
     assert!(again.stdout.starts_with("0 rows deleted"), "{again:?}");
 
-    // As the settings say, also never.
+    // As configured, including never.
     age_runs(&world, 100);
     world.syncctl(&["db", "prune", "--set", "retention.runs=0s"]).expect(0);
     assert_eq!(rows(&world), [2, 1, 1, 1]);
@@ -63,7 +63,7 @@ fn tombstones_go_but_those_that_a_series_needs_and_the_sync_goes_on() {
     world.churn(60, 7);
     world.syncctl(&["calendar", "cron", "--force"]).expect(0);
     world.execute("UPDATE calendar_events SET deleted_at = deleted_at - interval '400 days'");
-    // An occurrence that is cancelled in a series that goes on.
+    // A cancelled occurrence of a continuing series.
     world.execute(
         "INSERT INTO calendar_events (stream_id, event_id, user_id, calendar_id, status, recurring_event_id, raw, deleted_at)
          SELECT stream_id, event_id || '_20200101', user_id, calendar_id, 'cancelled', event_id, '{}', now() - interval '400 days'
@@ -77,9 +77,12 @@ fn tombstones_go_but_those_that_a_series_needs_and_the_sync_goes_on() {
     assert!(gone > 2, "{gone} tombstones");
     world.syncctl(&["db", "prune"]).expect(0);
     assert_eq!(world.count(alive), before);
-    let left = world.count("SELECT count(*) FROM calendar_events e WHERE deleted_at IS NOT NULL AND NOT EXISTS (
+    let remaining = world.count("SELECT count(*) FROM calendar_events e WHERE deleted_at IS NOT NULL AND NOT EXISTS (
         SELECT 1 FROM calendar_events s WHERE s.stream_id = e.stream_id AND s.event_id = e.recurring_event_id AND s.deleted_at IS NULL)");
-    assert!(left == 0 && world.count("SELECT count(*) FROM calendar_events WHERE event_id LIKE '%\\_20200101'") == 1, "{left}");
+    assert!(
+        remaining == 0 && world.count("SELECT count(*) FROM calendar_events WHERE event_id LIKE '%\\_20200101'") == 1,
+        "{remaining}"
+    );
     world.execute("DELETE FROM calendar_events WHERE event_id LIKE '%\\_20200101'");
     world.churn(20, 8);
     world.syncctl(&["calendar", "cron", "--force"]).expect(0);
@@ -100,7 +103,7 @@ fn more_rows_than_one_statement_takes_go_and_a_limit_is_kept() {
     assert_eq!(world.count("SELECT (SELECT count(*) FROM gmail_cron_metrics) + (SELECT count(*) FROM notifications)"), 0);
 }
 
-/// Old rows in every table that is pruned, and in each that keeps some one more that is not for it.
+/// Old rows in every table that is pruned, and in each that keeps some one more that must stay.
 fn age_everything(world: &mut World) {
     let settings = world.folder.path().join("settings.toml");
     std::fs::write(
@@ -147,7 +150,7 @@ fn age_everything(world: &mut World) {
     ));
 }
 
-/// Of a table of which only the texts go.
+/// Suffix for a table of which only the texts are pruned.
 const TEXTS: &str = " texts";
 
 #[test]
@@ -169,7 +172,7 @@ fn a_dry_run_counts_in_every_table_what_a_run_then_deletes() {
     let foretold = rows(&["--dry-run"]);
     let untouched: Vec<_> = foretold.iter().filter(|(_, rows)| **rows == 0).collect();
     assert!(foretold.len() > 20 && untouched.is_empty(), "nothing old in {untouched:?}");
-    // The run that deletes has a row of its own.
+    // The run that deletes has its own row.
     let other = "to_jsonb(t) ->> 'job' IS DISTINCT FROM 'db prune'";
     let kept = |table: &str| world.count(&format!("SELECT count(*) FROM {table} t WHERE {other}"));
     let of_rows = || foretold.iter().filter(|(table, _)| !table.ends_with(TEXTS));
@@ -181,7 +184,7 @@ fn a_dry_run_counts_in_every_table_what_a_run_then_deletes() {
     assert!(rows(&["--dry-run"]).values().all(|rows| *rows == 0));
 }
 
-/// Whoever adds a table that grows must say how it ends.
+/// Adding a growing table requires a rule for pruning it.
 #[test]
 fn every_table_with_runs_is_pruned_by_an_index() {
     let world = World::empty();

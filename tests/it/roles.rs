@@ -1,19 +1,19 @@
-//! `sql/roles.sql`: jobs run without the right to change the schema, dashboards read without secrets, strangers see nothing.
+//! `sql/roles.sql`: jobs run without the right to change the schema, dashboards read no secrets, strangers see nothing.
 
 use std::process::Command;
 
 use crate::support::World;
 
-/// Runs the file as an administrator would. Answers what it says.
+/// Runs the file as an administrator would. Returns its output.
 pub fn apply(world: &World) -> String {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/sql/roles.sql");
     let ran = Command::new("psql")
         .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", file, "-d", &world.database.url()])
         .output()
         .expect("psql");
-    let told = String::from_utf8_lossy(&ran.stderr).into_owned();
-    assert!(ran.status.success(), "{told}");
-    told
+    let printed = String::from_utf8_lossy(&ran.stderr).into_owned();
+    assert!(ran.status.success(), "{printed}");
+    printed
 }
 
 /// The same database as another role.
@@ -36,23 +36,23 @@ fn count(world: &World, role: &str, statement: &str) -> i64 {
 #[test]
 fn jobs_run_without_rights_to_the_schema_and_others_see_what_is_theirs_to_see() {
     let mut world = World::with_users(3, 5);
-    // As a platform grants by default, to a role that anybody on the internet has.
+    // Like a platform's default grants to a role that anyone on the internet has.
     world.execute(
         "DO $$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'anon') THEN CREATE ROLE anon; END IF; END $$;
          GRANT USAGE ON SCHEMA public TO anon; GRANT ALL ON ALL TABLES IN SCHEMA public TO anon",
     );
     assert!(count(&world, "anon", "SELECT count(*) FROM accounts") > 0, "what is to be prevented");
     apply(&world);
-    // A table that is not ours stays as it is.
+    // A foreign table is unchanged.
     world.execute("CREATE TABLE gmail_labels_of_somebody (id int); GRANT SELECT ON gmail_labels_of_somebody TO anon; INSERT INTO gmail_labels_of_somebody VALUES (1)");
     apply(&world);
     assert_eq!(count(&world, "anon", "SELECT count(*) FROM gmail_labels_of_somebody"), 1);
 
-    // Every table of ours is covered.
+    // All our tables are covered.
     let open = world.query("SELECT relname::text FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND NOT relrowsecurity AND relname <> 'gmail_labels_of_somebody'");
     assert_eq!(open.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>(), Vec::<String>::new());
 
-    // A lost host's connection is let go of, whatever it was about to say.
+    // A lost host's connection is dropped, whatever it was about to send.
     let bounded = "SELECT count(*) FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
       WHERE d.datname = current_database() AND s.setrole = 'syncctl_runtime'::regrole AND 'idle_in_transaction_session_timeout=1min' = ANY (s.setconfig)";
     assert_eq!(world.count(bounded), 1);
@@ -67,7 +67,7 @@ fn jobs_run_without_rights_to_the_schema_and_others_see_what_is_theirs_to_see() 
     assert!(world.syncctl(&["db", "migrate"]).expect(0).stdout.contains("schema is current"));
     world.url = as_role(&world, "syncctl_readonly");
     let may_not = world.syncctl(&["calendar", "cron"]).expect(78);
-    assert!(may_not.stderr.contains("the role in db.url has no right to that"), "{}", may_not.stderr);
+    assert!(may_not.stderr.contains("the role in db.url lacks a privilege"), "{}", may_not.stderr);
     refused(&world, "syncctl_runtime", "CREATE TABLE mine (id int)");
     refused(&world, "syncctl_runtime", "DROP TABLE runs");
     refused(&world, "syncctl_runtime", "ALTER TABLE runs ADD COLUMN x int");
@@ -92,7 +92,7 @@ fn jobs_run_without_rights_to_the_schema_and_others_see_what_is_theirs_to_see() 
     }
     refused(&world, "anon", "INSERT INTO users (email) VALUES ('x@example.com')");
 
-    // A later migration, by the owner: jobs work with its table at once, and the schema is still the one that the binary knows.
+    // A later migration, by the owner: jobs can use its table immediately, and the schema version is still the binary's.
     world.url = as_role(&world, "syncctl_owner");
     world.syncctl(&["db", "migrate"]).expect(0);
     let mut owner = postgres::Client::connect(&world.url, postgres::NoTls).expect("a connection");
@@ -107,7 +107,7 @@ fn jobs_run_without_rights_to_the_schema_and_others_see_what_is_theirs_to_see() 
         .expect("the runtime's rights");
 }
 
-/// From nothing: the roles first, then the schema by its owner, in a schema of its own.
+/// From scratch: first the roles, then the schema by its owner, in a separate schema.
 #[test]
 fn another_schema_is_made_and_secured_by_its_owner() {
     let mut world = World::with_users(1, 2);

@@ -1,4 +1,4 @@
-//! Every run has its row: one that was refused before it began, and one that found nothing to do.
+//! Every run has a row: including one refused before it began, and one with nothing to do.
 
 use crate::support::World;
 use crate::support::service::CALENDAR;
@@ -17,7 +17,7 @@ fn of_service(world: &World, job: &str) -> (String, String) {
     (row.get(0), row.get(1))
 }
 
-/// Statuses of all runs of a job that no service's tables tell of.
+/// Statuses of all runs of a job that belongs to no service.
 fn statuses(world: &World, job: &str) -> Vec<String> {
     let statement =
         format!("SELECT status FROM runs WHERE job = '{job}' AND (status = 'running') = (ended_at IS NULL) ORDER BY started_at");
@@ -82,8 +82,8 @@ fn a_job_that_fails_says_why_in_its_row_and_one_that_died_is_closed_by_the_next(
     let world = World::of(&CALENDAR, 1, 3);
     world.syncctl(&["report", "--html", "/nowhere/page.html"]).expect(1);
     assert_eq!(statuses(&world, "report"), ["failed"]);
-    let told = world.syncctl(&["status", "--json"]).expect(0).json();
-    let job = told["jobs"].as_array().and_then(|jobs| jobs.iter().find(|job| job["job"] == "report")).expect("the job");
+    let report = world.syncctl(&["status", "--json"]).expect(0).json();
+    let job = report["jobs"].as_array().and_then(|jobs| jobs.iter().find(|job| job["job"] == "report")).expect("the job");
     assert!(job["error"].as_str().is_some_and(|error| error.contains("/nowhere")), "{job}");
     world.execute(
         "INSERT INTO runs (id, service, job, host, pid, version, started_at, alive_until)

@@ -1,4 +1,4 @@
-//! The crontab and the units that people copy: every command in them is one that this binary runs, at minutes that are told apart.
+//! The example crontab and units: every command in them is valid for this binary, and their minutes are staggered.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt as _;
@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::support::World;
 
-/// Jobs that take one look at the database, mostly: they may begin at any time.
+/// Jobs that mostly take a quick look at the database: they may begin at any time.
 const LIGHT: [&str; 7] =
     ["attendee cron", "classify cron", "attendee schedule", "deliver", "webhook drain", "sync cron", "metrics"];
 
@@ -23,12 +23,12 @@ fn read(path: &Path) -> String {
 fn units(ending: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(root().join("systemd")).expect("the folder of units");
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|found| found == ending));
+    paths.retain(|path| path.extension().is_some_and(|other| other == ending));
     assert!(!paths.is_empty(), "no {ending} units");
     paths
 }
 
-/// What the service runs, after `syncctl`; for each instance where it has some.
+/// What the service runs, after `syncctl`; for each instance if it has some.
 fn commands(service: &Path) -> Vec<String> {
     let text = read(service);
     let Some(start) = text.lines().find_map(|line| line.strip_prefix("ExecStart=syncctl ")) else { return Vec::new() };
@@ -38,7 +38,7 @@ fn commands(service: &Path) -> Vec<String> {
     }
 }
 
-/// Runs a command of the crontab as cron would, by the shell, in a home of its own; what it writes is closed to others unless it says otherwise.
+/// Runs a command of the crontab with the shell, as cron does, in a separate home; its output files are private unless requested otherwise.
 #[track_caller]
 fn assert_runs_by_cron(world: &World, command: &str) {
     let binary = Path::new(env!("CARGO_BIN_EXE_syncctl")).parent().expect("a folder").display();
@@ -52,16 +52,16 @@ fn assert_runs_by_cron(world: &World, command: &str) {
 
 #[track_caller]
 fn assert_readable_by_others(file: &Path) {
-    let found = std::fs::metadata(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-    assert_eq!(found.permissions().mode() & 0o777, 0o644, "{}", file.display());
+    let metadata = std::fs::metadata(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    assert_eq!(metadata.permissions().mode() & 0o777, 0o644, "{}", file.display());
 }
 
-/// A command without the file that it writes, which lies elsewhere by cron than by systemd.
+/// A command without its output file, whose path differs between cron and systemd.
 fn without_file(command: &str) -> &str {
-    [" \"$HOME/", " %t/"].iter().find_map(|place| Some(command.split_once(place)?.0)).unwrap_or(command)
+    [" \"$HOME/", " %t/"].iter().find_map(|folder| Some(command.split_once(folder)?.0)).unwrap_or(command)
 }
 
-/// The values of a field of a crontab, as cron(8) reads it: `*`, `a`, `a-b`, each with `/step`, in a list.
+/// The values of a crontab field, as cron(8) reads it: `*`, `a`, `a-b`, each with `/step`, in a list.
 pub fn field(text: &str, least: u32, most: u32) -> BTreeSet<u32> {
     let number = |word: &str| word.parse::<u32>().unwrap_or_else(|_| panic!("{text}: {word} is no number"));
     let mut values = BTreeSet::new();
@@ -78,17 +78,18 @@ pub fn field(text: &str, least: u32, most: u32) -> BTreeSet<u32> {
     values
 }
 
-/// A job of a crontab: its command, and the minutes of the week at which it begins, Sunday first.
+/// A job of a crontab: its command, and the minutes of the week at which it begins, from Sunday.
 pub fn job(line: &str) -> (String, BTreeSet<u32>) {
     let mut rest = line;
     let fields: Vec<&str> = std::iter::repeat_with(|| {
-        let (word, left) = rest.trim_start().split_once(char::is_whitespace).unwrap_or_else(|| panic!("{line}: too few fields"));
-        rest = left;
+        let (word, remainder) =
+            rest.trim_start().split_once(char::is_whitespace).unwrap_or_else(|| panic!("{line}: too few fields"));
+        rest = remainder;
         word
     })
     .take(5)
     .collect();
-    assert_eq!((fields[2], fields[3]), ("*", "*"), "{line}: a week tells all");
+    assert_eq!((fields[2], fields[3]), ("*", "*"), "{line}: only weekly fields are supported");
     let days = field(fields[4], 0, 6);
     let mut minutes = BTreeSet::new();
     for (day, hour) in days.iter().flat_map(|day| field(fields[1], 0, 23).into_iter().map(move |hour| (day, hour))) {
@@ -97,7 +98,7 @@ pub fn job(line: &str) -> (String, BTreeSet<u32>) {
     (rest.trim().to_owned(), minutes)
 }
 
-/// The jobs of the example, those that it offers included: commands as the shell gets them, and minutes of the week.
+/// The jobs of the example, including commented-out ones: commands as the shell gets them, and minutes of the week.
 fn lines() -> Vec<(String, BTreeSet<u32>)> {
     let text = read(&root().join("crontab.example"));
     let is_job = |line: &&str| {
@@ -108,7 +109,7 @@ fn lines() -> Vec<(String, BTreeSet<u32>)> {
     jobs
 }
 
-/// The same by what stands after `syncctl`, without redirections and files.
+/// The same by the arguments after `syncctl`, without redirections and files.
 fn crontab() -> BTreeMap<String, BTreeSet<u32>> {
     let arguments = |line: String| {
         let command = line.split('>').next().unwrap_or_default().trim();
@@ -118,7 +119,7 @@ fn crontab() -> BTreeMap<String, BTreeSet<u32>> {
     lines().into_iter().map(|(line, minutes)| (arguments(line), minutes)).collect()
 }
 
-/// The minutes of the week at which a timer elapses, as systemd says.
+/// The minutes of the week at which a timer elapses, according to systemd.
 fn elapses(timer: &Path) -> BTreeSet<u32> {
     let mut minutes = BTreeSet::new();
     for spec in read(timer).lines().filter_map(|line| line.strip_prefix("OnCalendar=")) {
@@ -173,10 +174,10 @@ fn every_unit_starts_a_job_that_runs_and_every_timer_a_unit() {
                 assert_eq!(ran.code, 0, "syncctl {command}: {ran:#?}");
                 continue;
             }
-            // One that stays is not run to its end; without the socket that its unit has, it says what it misses.
+            // A long-running one is not run to its end; without the socket from its unit, it reports what is missing.
             assert!(unit.with_extension("socket").is_file(), "{} has no socket", unit.display());
             let ran = world.syncctl(&command.split_whitespace().collect::<Vec<_>>()).expect(2);
-            assert!(ran.stderr.contains("start this from a socket unit"), "{ran:?}");
+            assert!(ran.stderr.contains("start this from a systemd socket unit"), "{ran:?}");
         }
     }
     for timer in units("timer") {
@@ -187,13 +188,13 @@ fn every_unit_starts_a_job_that_runs_and_every_timer_a_unit() {
     }
 }
 
-/// A service with a user that systemd makes up has no folder that others can read: its state lies below one that is closed, and what it has in
-/// /run goes when it ends. So one unit holds a folder for all, and with it the user that they share.
+/// The folders of a service with a dynamic user are not readable by others: its state is below a closed folder, and its runtime folder is
+/// removed when it ends. Therefore one unit keeps a folder for all, and with it the shared user.
 #[test]
 fn what_is_written_for_others_lies_in_a_folder_that_stays() {
     let public = read(&root().join("systemd/syncctl-public.service"));
     for line in ["Type=oneshot", "RemainAfterExit=yes", "RuntimeDirectory=syncctl"] {
-        assert!(public.lines().any(|found| found == line), "no {line}");
+        assert!(public.lines().any(|other| other == line), "no {line}");
     }
     assert!(!public.contains("RuntimeDirectoryPreserve"), "it would be below /run/private, which is closed");
     let writing: Vec<_> = units("service").into_iter().filter(|unit| read(unit).contains("%t/")).collect();
@@ -201,7 +202,7 @@ fn what_is_written_for_others_lies_in_a_folder_that_stays() {
     for unit in writing {
         let text = read(&unit);
         for line in ["Requires=syncctl-public.service", "After=syncctl-public.service", "ReadWritePaths=%t/syncctl"] {
-            assert!(text.lines().any(|found| found == line), "{}: no {line}", unit.display());
+            assert!(text.lines().any(|other| other == line), "{}: no {line}", unit.display());
         }
         assert!(!text.contains("RuntimeDirectory="), "{}: the folder would go when it ends", unit.display());
     }
@@ -234,8 +235,8 @@ fn the_timers_elapse_when_the_crontab_says() {
             let unit = if timer.to_string_lossy().contains('@') { 60 } else { 1 };
             let coarse = |minutes: &BTreeSet<u32>| minutes.iter().map(|minute| minute / unit).collect::<BTreeSet<_>>();
             let (by_timer, by_cron) = (coarse(&minutes), coarse(line));
-            let apart: Vec<_> = by_timer.symmetric_difference(&by_cron).take(5).collect();
-            assert!(apart.is_empty(), "{command}: the timer and the crontab differ at {apart:?}");
+            let differences: Vec<_> = by_timer.symmetric_difference(&by_cron).take(5).collect();
+            assert!(differences.is_empty(), "{command}: the timer and the crontab differ at {differences:?}");
             seen.insert(command);
         }
     }
@@ -243,7 +244,7 @@ fn the_timers_elapse_when_the_crontab_says() {
     assert!(without.is_empty(), "no timer starts {without:?}");
 }
 
-/// Offline, as they lie in the source: with the drop-ins that all services share.
+/// Offline, directly from the source: with the drop-ins that all services share.
 #[test]
 fn no_service_may_do_more_than_it_has_to() {
     for unit in units("service") {
@@ -258,7 +259,7 @@ fn no_service_may_do_more_than_it_has_to() {
     }
 }
 
-/// A notice of a notice that failed would go on for ever.
+/// A notice about a failed notice would loop forever.
 #[test]
 fn every_failure_is_told_of_but_that_of_the_notice() {
     let of_all = root().join("systemd/syncctl-.service.d");
@@ -279,6 +280,6 @@ fn the_packages_settings_file_is_not_for_everybody_and_its_services_get_it_all_t
     let (manifest, script) = (read(&root().join("Cargo.toml")), read(&root().join("scripts/deb")));
     assert!(manifest.contains(r#"["target/deb/syncctl.toml", "etc/syncctl/", "640"]"#), "{manifest}");
     for line in ["LoadCredential=syncctl.toml:/etc/syncctl/syncctl.toml", "Environment=SYNCCTL_CONFIG=%d/syncctl.toml"] {
-        assert!(script.lines().any(|found| found == line), "{line}: {script}");
+        assert!(script.lines().any(|other| other == line), "{line}: {script}");
     }
 }

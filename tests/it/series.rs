@@ -1,4 +1,4 @@
-//! Series, zones and fields as calendar programs write them and Google keeps them: each of `tests/cases/cal-*.json` by the real binary.
+//! Series, zones and fields as calendar programs write them and Google stores them: each of `tests/cases/cal-*.json` with the real binary.
 
 use std::collections::BTreeSet;
 
@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 use crate::bots::ground::{ANN, bots, counts, schedule, text, world};
 use crate::support::World;
 
-/// The day of the week before those that the cases speak of.
+/// The first day of the week before the cases.
 fn first_day() -> NaiveDate {
     NaiveDate::from_ymd_opt(2026, 11, 28).expect("a date")
 }
 
-/// So many whole weeks that the cases' first day lies ahead, and its Monday stays one.
+/// A number of whole weeks that puts the cases' first day in the future, still on a Monday.
 fn shift() -> Duration {
     let ahead = (Utc::now().date_naive() + Duration::days(1) - first_day()).num_days();
     Duration::days((ahead.div_euclid(7) + 1) * 7)
@@ -26,12 +26,12 @@ fn case(name: &str) -> Value {
     serde_json::from_str(&std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))).expect("JSON")
 }
 
-/// A clock in Warsaw, as an instant.
+/// A local time in Warsaw, as an instant.
 fn warsaw(local: NaiveDateTime) -> DateTime<chrono_tz::Tz> {
     Warsaw.from_local_datetime(&local).earliest().expect("a time that Warsaw's clocks show")
 }
 
-/// A case, as if today were its day.
+/// A case, shifted to the present.
 fn shifted(name: &str) -> Value {
     let mut event = case(name);
     for field in ["start", "end"] {
@@ -41,8 +41,8 @@ fn shifted(name: &str) -> Value {
     }
     let dates = Regex::new(r"\b\d{8}").expect("a pattern");
     for line in event["recurrence"].as_array_mut().expect("a series") {
-        let moved = dates.replace_all(line.as_str().expect("a line"), |found: &regex::Captures<'_>| {
-            let date = NaiveDate::parse_from_str(&found[0], "%Y%m%d").expect("a date");
+        let moved = dates.replace_all(line.as_str().expect("a line"), |captures: &regex::Captures<'_>| {
+            let date = NaiveDate::parse_from_str(&captures[0], "%Y%m%d").expect("a date");
             (date + shift()).format("%Y%m%d").to_string()
         });
         *line = json!(moved);
@@ -50,7 +50,7 @@ fn shifted(name: &str) -> Value {
     event
 }
 
-/// Puts an event as it is into Ann's calendar and lets her bots be scheduled for two weeks of the cases.
+/// Puts an event unchanged into Ann's calendar and schedules her bots for two weeks of the cases.
 fn bots_of(event: &Value) -> (World, BTreeSet<DateTime<Utc>>) {
     let mut world = world();
     let until = warsaw((first_day() + shift() + Duration::days(15)).and_hms_opt(0, 0, 0).expect("midnight"));
@@ -79,13 +79,13 @@ fn a_series_is_read_as_google_shows_it_however_it_is_written() {
         ("cal-exdate-windows-tzid", &["2026-12-07"]),
         ("cal-windows-timezone-series", &["2026-11-30", "2026-12-07"]),
         ("cal-weekly-1mo", &["2026-11-30", "2026-12-07"]),
-        // As the first, in a zone of which only the offset is known.
+        // Like the first, in a zone of which only the offset is known.
         ("cal-until-date", &["2026-11-30", "2026-12-07"]),
     ];
-    for (place, (name, days)) in table.iter().enumerate() {
+    for (index, (name, days)) in table.iter().enumerate() {
         let mut event = shifted(name);
         let mut at: Box<dyn Fn(NaiveDateTime) -> DateTime<Utc>> = Box::new(|local| warsaw(local).to_utc());
-        if place == table.len() - 1 {
+        if index == table.len() - 1 {
             event["start"]["timeZone"] = json!("Customized Time Zone");
             let start = DateTime::parse_from_rfc3339(event["start"]["dateTime"].as_str().expect("a time")).expect("a time");
             let offset = *start.offset();
@@ -96,7 +96,7 @@ fn a_series_is_read_as_google_shows_it_however_it_is_written() {
             .map(|day| at((day.parse::<NaiveDate>().expect("a date") + shift()).and_hms_opt(9, 0, 0).expect("nine o'clock")))
             .collect();
         let (world, mut times) = bots_of(&event);
-        // The days until then are of no case.
+        // Earlier days belong to no case.
         times.retain(|time| *time >= warsaw((first_day() + shift()).and_hms_opt(0, 0, 0).expect("midnight")));
         assert_eq!(times, expected, "{name}: {event}");
         assert_eq!(world.count("SELECT count(*) FROM calendar_events WHERE unread IS NOT NULL"), 0, "{name}");
@@ -128,9 +128,9 @@ fn a_rule_that_nobody_can_read_is_counted_and_named_until_it_can_be_read() {
     let status = world.syncctl(&["status", "--json"]).expect(0).json();
     assert_eq!(status["unread"], json!({ "events": 1, "series": 1, "users": 1, "first": [ANN] }));
     let shown = world.syncctl(&["status"]).expect(0).stdout;
-    assert!(shown.contains("1 are recurring meetings whose rule cannot be read") && shown.contains(ANN), "{shown}");
+    assert!(shown.contains("1 are recurring meetings whose rule cannot be parsed") && shown.contains(ANN), "{shown}");
     let doctor = world.syncctl(&["doctor"]).stdout;
-    assert!(doctor.contains("1 are recurring meetings whose rule cannot be read"), "{doctor}");
+    assert!(doctor.contains("1 are recurring meetings whose rule cannot be parsed"), "{doctor}");
     assert_eq!(counts(&schedule(&world)), [0, 0, 0, 0]);
     event["recurrence"] = json!(["RRULE:FREQ=DAILY"]);
     event["etag"] = json!("\"2\"");
@@ -190,8 +190,8 @@ fn what_is_wrong_with_an_event_is_told_in_words_and_an_event_is_kept_where_nothi
     let rows = |statement: &str| -> Vec<(String, String)> {
         world.query(statement).iter().map(|row| (row.get(0), row.get(1))).collect()
     };
-    let told: Vec<(String, String)> = wrong.iter().map(|(id, _, _, told)| ((*id).into(), (*told).into())).collect();
-    assert_eq!(rows("SELECT item_id, error FROM quarantined_items ORDER BY item_id"), told);
+    let expected: Vec<(String, String)> = wrong.iter().map(|(id, _, _, expected)| ((*id).into(), (*expected).into())).collect();
+    assert_eq!(rows("SELECT item_id, error FROM quarantined_items ORDER BY item_id"), expected);
     let named: Vec<(String, String)> = kept.iter().map(|(id, _, _, name)| ((*id).into(), (*name).into())).collect();
     assert_eq!(rows("SELECT event_id, array_to_string(unread, ',') FROM calendar_events ORDER BY event_id"), named);
     let listed = world.syncctl(&["items", "list"]).expect(0).stdout;

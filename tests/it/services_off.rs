@@ -1,4 +1,4 @@
-//! People who do not have a service, did not grant it, or for whom it is switched off: nothing to sync, no failure, no alarm.
+//! Users who do not have a service, did not grant it, or for whom it is switched off: nothing to sync, no failure, no alarm.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ fn first(world: &World) -> String {
     world.sim.users().into_iter().next().expect("a user")
 }
 
-/// What a run that is scheduled tells, and its exit code must be 0.
+/// The report of a scheduled run, whose exit code must be 0.
 #[track_caller]
 fn cron(world: &World) -> Value {
     let run = world.syncctl(&[world.service.name, "cron", "--json"]).expect(0);
@@ -17,7 +17,7 @@ fn cron(world: &World) -> Value {
     run.json()
 }
 
-fn standing(world: &World) -> Value {
+fn state(world: &World) -> Value {
     let status = world.syncctl(&["status", "--json"]).expect(0).json();
     assert_eq!(status["failing"], json!([]), "{status}");
     let services = status["services"].as_array().cloned().unwrap_or_default();
@@ -38,21 +38,21 @@ fn a_user_without_the_service_is_no_failure(service: &'static Service, fault: &s
     assert_eq!((&run["status"], &run["errors"]), (&json!("completed"), &json!({})), "{fault}: {run}");
     assert!(run["off"]["service_off"]["count"].as_u64() > Some(0), "{fault}: {run}");
     assert_eq!((run["total_users"].as_u64(), run["failed_users"].as_u64()), (Some(3), Some(0)), "{run}");
-    let service_now = standing(&world);
+    let service_now = state(&world);
     assert!(service_now["off"].as_u64() > Some(0) && service_now["failing"] == 0, "{service_now}");
     assert_eq!(world.count("SELECT count(*) FROM accounts WHERE state = 'revoked'"), 0, "{fault}");
     world.sim.reset_ledger();
     cron(&world);
     assert_eq!(calls_of(&world, &user), 0, "{fault}: asked again within the day");
-    let mut asked = Vec::new();
+    let mut calls = Vec::new();
     for _ in 0..20 {
         world.move_database_clock(24.0);
         world.sim.reset_ledger();
         cron(&world);
-        asked.push(calls_of(&world, &user).min(1));
+        calls.push(calls_of(&world, &user).min(1));
     }
-    assert_eq!(asked[..7], [1; 7], "{fault}: {asked:?}");
-    assert!((1..=3).contains(&asked[8..].iter().sum::<u64>()), "{fault}: {asked:?}");
+    assert_eq!(calls[..7], [1; 7], "{fault}: {calls:?}");
+    assert!((1..=3).contains(&calls[8..].iter().sum::<u64>()), "{fault}: {calls:?}");
     world.sim.clear_faults();
     world.move_database_clock(7.0 * 24.0);
     cron(&world);
@@ -86,12 +86,12 @@ fn a_service_that_is_switched_off_for_one_user_is_not_called_until_it_is_switche
     world.syncctl(&["accounts", "set", &user, "gmail=off"]).expect(0);
     let run = world.syncctl(&["gmail", "cron", "--force", "--json"]).expect(0).json();
     assert_eq!((calls_of(&world, &user), &run["total_users"]), (0, &json!(1)), "{run}");
-    assert_eq!(standing(&world)["off"], 1);
+    assert_eq!(state(&world)["off"], 1);
     let listed = world.syncctl(&["accounts", "list", "--json"]).expect(0).json();
     assert_eq!(listed[0]["switched_off"], json!(["gmail"]), "{listed}");
     let check = world.syncctl(&["accounts", "check", &user, "--json"]).expect(0).json();
     assert_eq!(check[0]["services"], json!({ "calendar": "ok", "drive": "ok", "gmail": "off" }), "{check}");
-    // The other services go on.
+    // The other services continue.
     world.syncctl(&["calendar", "cron"]).expect(0);
     assert!(calls_of(&world, &user) > 0);
     world.syncctl(&["accounts", "set", &user, "gmail=on"]).expect(0);
@@ -134,7 +134,7 @@ fn what_a_person_did_not_grant_is_no_failure_and_is_synced_once_it_is_granted() 
     world.import();
     let run = cron(&world);
     assert_eq!((&run["status"], &run["off"]["not_granted"]["count"]), (&json!("completed"), &json!(1)), "{run}");
-    assert_eq!(standing(&world)["off"], 1);
+    assert_eq!(state(&world)["off"], 1);
     let doctor = world.syncctl(&["doctor", "--all-users", "--json"]);
     assert!(!doctor.stdout.contains("not_granted") && !doctor.stdout.contains("scope_missing"), "{}", doctor.stdout);
     let all = ["calendar", "drive", "gmail"].map(scope);

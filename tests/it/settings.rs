@@ -1,4 +1,4 @@
-//! Settings: their layers, where each came from, and what is said of bad ones.
+//! Settings: their layers, their sources, and messages about bad ones.
 
 use crate::support::World;
 
@@ -57,7 +57,7 @@ fn secrets_come_from_credentials_and_files_and_are_never_shown() {
 fn a_value_that_cannot_be_used_is_refused_with_its_place_and_what_is_allowed() {
     let world = World::empty();
     for (key, value, allowed) in [
-        // A word that is no level names a part of the program, of which there is none: nothing would be logged.
+        // A word that is not a level would be parsed as a module name, and nothing would be logged.
         ("log.level", "warning", "must be error, warn, info"),
         ("log.level", "syncctl=loud", "must be error, warn, info"),
         ("google.root", "accounts.google.com", "must be an origin such as"),

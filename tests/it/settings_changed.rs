@@ -1,4 +1,4 @@
-//! Settings that a complete pass depends on, changed after it: what says so, and `resync`, which makes them good.
+//! Settings that complete passes depend on, changed afterwards: the warnings about it, and `resync`, which applies them.
 
 use serde_json::{Value, json};
 
@@ -10,14 +10,14 @@ fn cron(world: &World) {
     world.syncctl(&[world.service.name, "cron"]).expect(0);
 }
 
-/// Lines of doctor that tell of a setting.
+/// Lines of doctor about a setting.
 fn told(world: &World, key: &str) -> Vec<Value> {
     let checks = world.syncctl(&["doctor", "--offline", "--json"]).json()["checks"].as_array().cloned().unwrap_or_default();
-    let tells = |line: &Value| line["message"].as_str().is_some_and(|text| text.starts_with(key));
-    checks.into_iter().filter(tells).collect()
+    let is_about = |line: &Value| line["message"].as_str().is_some_and(|text| text.starts_with(key));
+    checks.into_iter().filter(is_about).collect()
 }
 
-/// That doctor and `config show` name a change, and that nothing happened by itself.
+/// Asserts that doctor and `config show` report the change, and that nothing was applied automatically.
 #[track_caller]
 fn assert_told(world: &World, key: &str, was: &str, service: &str) {
     let lines = told(world, key);
@@ -55,8 +55,8 @@ fn a_longer_window_and_whole_messages_come_with_a_resync() {
     world.set("SYNCCTL_GMAIL_STORE", "all");
     world.syncctl(&["gmail", "cron", "--force"]).expect(0);
     let stored = "SELECT count(*) FROM gmail_messages WHERE deleted_at IS NULL";
-    let whole = "SELECT count(*) FROM gmail_messages WHERE body LIKE 'the text of%'";
-    assert_eq!((world.count(stored), world.count(whole)), (2, 0), "nothing happens by itself");
+    let fetched = "SELECT count(*) FROM gmail_messages WHERE body LIKE 'the text of%'";
+    assert_eq!((world.count(stored), world.count(fetched)), (2, 0), "nothing happens by itself");
     assert_told(&world, "gmail.window", "7days", "gmail");
     assert_told(&world, "gmail.store", "detected", "gmail");
     let dry = world.syncctl(&["resync", "--all", "--dry-run", "--json"]).expect(0).json();
@@ -66,15 +66,15 @@ fn a_longer_window_and_whole_messages_come_with_a_resync() {
         "{dry}"
     );
     cron(&world);
-    assert_eq!((world.count(stored), world.count(whole)), (2, 0), "a dry run changes nothing");
+    assert_eq!((world.count(stored), world.count(fetched)), (2, 0), "a dry run changes nothing");
     world.syncctl(&["resync", &users[0], "--service", "gmail"]).expect(0);
     cron(&world);
-    assert_eq!((world.count(stored), world.count(whole)), (3, 2));
+    assert_eq!((world.count(stored), world.count(fetched)), (3, 2));
     let lines = told(&world, "gmail.window");
     assert!(lines[0]["message"].as_str().is_some_and(|text| text.contains("1 of 2")), "{lines:?}");
     world.syncctl(&["resync", "--all"]).expect(0);
     cron(&world);
-    assert_eq!((world.count(stored), world.count(whole)), (4, 4));
+    assert_eq!((world.count(stored), world.count(fetched)), (4, 4));
     assert_silent(&world, "gmail.");
     world.assert_no_leftovers();
     assert_eq!(world.count("SELECT count(*) FROM streams WHERE resyncs > 0 OR state = 'degraded'"), 0, "no cursor expired");
@@ -122,19 +122,19 @@ fn all_files_become_documents_and_a_larger_limit_reads_what_was_too_large() {
     let file = world.add_file(&user, "notes.txt", "more than ten bytes of text");
     world.watch(&user, &file);
     world.sync_drive().expect(0);
-    let whole = "SELECT count(*) FROM documents WHERE body = 'more than ten bytes of text'";
+    let fetched = "SELECT count(*) FROM documents WHERE body = 'more than ten bytes of text'";
     let documents = "SELECT count(*) FROM documents WHERE source = 'drive' AND status <> 'deleted'";
-    assert_eq!((world.count(documents), world.count(whole)), (1, 0));
+    assert_eq!((world.count(documents), world.count(fetched)), (1, 0));
     world.set("SYNCCTL_DRIVE_CONTENT_MAX_SIZE", "1000000");
     world.set("SYNCCTL_DRIVE_DOCUMENTS", "all");
     world.sync_drive().expect(0);
-    assert_eq!((world.count(documents), world.count(whole)), (1, 0), "nothing happens by itself");
+    assert_eq!((world.count(documents), world.count(fetched)), (1, 0), "nothing happens by itself");
     assert_told(&world, "drive.documents", "watched", "drive");
     assert_told(&world, "drive.content_max_size", "10", "drive");
     world.syncctl(&["resync", "--all", "--service", "drive"]).expect(0);
     world.sync_drive().expect(0);
     world.sync_drive().expect(0);
-    assert_eq!(world.count(whole), 1);
+    assert_eq!(world.count(fetched), 1);
     assert!(world.count(documents) > 1, "every readable file is a document");
     assert_silent(&world, "drive.");
     let twice = "SELECT count(*) FROM (SELECT 1 FROM outbox_events WHERE type = 'drive.file.created' GROUP BY subject HAVING count(*) > 1) t";

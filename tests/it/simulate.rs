@@ -1,4 +1,4 @@
-//! `sync simulate`: made-up changes and stored ones, as a table, as JSON and as a picture.
+//! `sync simulate`: synthetic changes and stored ones, as a table, as JSON and as a picture.
 
 use serde_json::{Value, json};
 
@@ -28,8 +28,8 @@ fn the_table_and_the_picture_have_the_figures_of_the_json_and_no_database_is_nee
             let line = part.lines().find(|line| line.starts_with(&format!("{rule}  "))).expect("a line for each rule");
             for window in ["whole", "learnt"] {
                 let calls = row[window]["calls"].as_u64().expect("calls");
-                let wanted = if window == "whole" { 960 } else { 480 };
-                assert!(calls.abs_diff(wanted) <= 5, "{rule} made {calls} calls");
+                let width = if window == "whole" { 960 } else { 480 };
+                assert!(calls.abs_diff(width) <= 5, "{rule} made {calls} calls");
                 let mean = row[window]["mean"].as_f64().expect("a mean");
                 assert!(line.contains(&format!(" {calls} ")) && line.contains(&format!(" {mean:.1} ")), "{line}: {row}");
             }
@@ -42,14 +42,10 @@ fn the_table_and_the_picture_have_the_figures_of_the_json_and_no_database_is_nee
 fn stored_changes_are_replayed_each_where_it_was() {
     let world = World::with_users(3, 40);
     let nothing = world.syncctl(&["sync", "simulate", "--stored"]).expect(1);
-    assert!(
-        nothing.stderr.contains("no changes are stored of the last 14 days: sync first, or set --days"),
-        "{}",
-        nothing.stderr
-    );
+    assert!(nothing.stderr.contains("no changes stored from the last 14 days: sync first, or set --days"), "{}", nothing.stderr);
 
     world.sync_all().expect(0);
-    // One change an hour and calendar, and ten that are too old.
+    // One change per hour and calendar, and ten that are too old.
     world.execute(
         "UPDATE calendar_events e SET updated = now() - make_interval(hours => n.hours::int, mins => 5)
          FROM (SELECT stream_id, event_id, row_number() OVER (PARTITION BY stream_id ORDER BY event_id) AS hours

@@ -1,11 +1,11 @@
-//! `syncctl db size`: what fills the database, and what makes it grow.
+//! `syncctl db size`: the size of the database, and its growth.
 
 use serde_json::{Value, json};
 
 use crate::support::World;
 use crate::support::postgres::Postgres;
 
-/// What is said of a table.
+/// The report's entry of a table.
 fn table(world: &World, name: &str) -> Value {
     let size = world.syncctl(&["db", "size", "--json"]).expect(0).json();
     let tables = size["tables"].as_array().expect("tables").clone();
@@ -24,10 +24,10 @@ fn size_names_what_fills_the_database() {
         "{events}"
     );
     let text = world.syncctl(&["db", "size"]).expect(0).stdout;
-    assert!(text.contains("calendar_events") && text.contains("in all") && text.contains(" %"), "{text}");
+    assert!(text.contains("calendar_events") && text.contains("in total") && text.contains(" %"), "{text}");
 }
 
-/// The server's counters would call a burst of long ago growth for ever, and miss what came before they began.
+/// The server's counters would report an old burst as growth forever, and miss rows from before they began.
 #[test]
 fn tables_of_runs_grow_by_the_dates_of_the_last_week() {
     let world = World::empty();
@@ -42,14 +42,14 @@ fn tables_of_runs_grow_by_the_dates_of_the_last_week() {
     assert_eq!(metrics["growth"]["by"], "dates");
     assert_eq!(metrics["growth"]["days"].as_f64(), Some(7.0));
     assert_eq!(metrics["growth"]["rows_a_day"].as_f64(), Some(288.0), "{metrics}");
-    // Of a database that is minutes old, an empty table says nothing yet.
+    // In a database that is minutes old, an empty table has no growth yet.
     assert_eq!(table(&world, "gmail_cron_metrics")["growth"], Value::Null);
 
     let text = world.syncctl(&["db", "size"]).expect(0).stdout;
     let line = text.lines().find(|line| line.trim_start().starts_with("calendar_cron_metrics ")).expect("a line");
     let bytes = (metrics["bytes"].as_f64().expect("bytes") + metrics["index_bytes"].as_f64().expect("bytes")) * 288.0 / 24_032.0;
     assert!(line.contains(&format!("+{:.0} KiB (288 rows)", bytes / 1024.0)), "{line}: {bytes}");
-    assert!(text.contains("a day: the mean of what came in the last 7 days, by the dates of the rows"), "{text}");
+    assert!(text.contains("a day: mean of new rows in the last 7 days, by the dates of the rows"), "{text}");
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn a_table_that_began_later_grows_by_the_days_since() {
     assert!((a_day - 24.5).abs() < 0.1 && (days - 2.0).abs() < 0.01, "{growth}");
 }
 
-/// Events, files and messages have no date of their coming: only the server's counters tell, as far as they know.
+/// Events, files and messages have no insertion date: only the server's counters are available.
 #[test]
 fn what_has_no_date_grows_by_the_counters_of_the_server_or_not_at_all() {
     let world = World::with_users(2, 60);
@@ -71,20 +71,20 @@ fn what_has_no_date_grows_by_the_counters_of_the_server_or_not_at_all() {
     let stored = world.count("SELECT count(*) FROM calendar_events");
     assert!(stored >= 100, "{stored} events");
     world.execute("UPDATE schema_migrations SET applied_at = applied_at - interval '10 days'; ANALYZE");
-    // A server process tells what it counted when it ends, which is soon after its client has.
+    // A server process reports its counts when it ends, shortly after its client.
     let counted = "SELECT n_tup_ins FROM pg_stat_user_tables WHERE relname = 'calendar_events'";
     while world.count(counted) < stored {
         std::thread::yield_now();
     }
     let growth = table(&world, "calendar_events")["growth"].clone();
-    // Before PostgreSQL 15 the counters know when they began: with this database.
+    // Before PostgreSQL 15 the counters' start is known: they began with this database.
     if world.count("SELECT count(*) FROM pg_stat_database WHERE datname = current_database() AND stats_reset IS NULL") == 1 {
         let a_day = growth["rows_a_day"].as_f64().expect("a rate");
         assert!(growth["by"] == "counters" && (a_day - stored as f64 / 10.0).abs() < 0.1, "{growth}: {stored} events");
         let text = world.syncctl(&["db", "size"]).expect(0).stdout;
-        assert!(text.contains("10 days that the server has counted, first syncs included"), "{text}");
+        assert!(text.contains("10 days counted by the server, including first syncs"), "{text}");
     }
-    // Counters that were set back have seen none of this.
+    // Counters that were reset have seen none of this.
     world.execute("SELECT pg_stat_reset()");
     assert_eq!(table(&world, "calendar_events")["growth"], Value::Null);
 }

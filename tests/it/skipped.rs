@@ -1,9 +1,9 @@
-//! Runs that were skipped because another one holds the job: they hide neither the one that works nor how the last one went.
+//! Runs that were skipped because another one holds the job: they hide neither the running one nor the outcome of the last one.
 
 use crate::support::World;
 use crate::support::service::ATTENDEE;
 
-/// A run of `calendar cron` that is under way, and three that were skipped meanwhile.
+/// A run of `calendar cron` in progress, and three that were skipped meanwhile.
 fn under_way() -> (World, std::process::Child) {
     let world = World::with_users(1, 3);
     world.sync_all().expect(0);
@@ -39,8 +39,8 @@ fn skipped_runs_hide_neither_the_one_that_works_nor_the_last_one_that_ended() {
         (&"completed".into(), &4.into(), &child.id().into()),
         "{job}"
     );
-    let found = doctor(&world);
-    assert!(found.contains("4 skipped since") && found.contains(&running), "{found}");
+    let report = doctor(&world);
+    assert!(report.contains("4 skipped since") && report.contains(&running), "{report}");
     let metrics = world.syncctl(&["metrics", "--prometheus"]).expect(0).stdout;
     assert!(metrics.contains("syncctl_last_run_status{syncctl_job=\"calendar cron\",status=\"completed\"} 1.0"), "{metrics}");
     assert!(metrics.contains("syncctl_runs_skipped{syncctl_job=\"calendar cron\"} 4.0"), "{metrics}");
@@ -71,8 +71,8 @@ fn a_failure_is_told_while_the_next_run_works_and_others_are_skipped() {
         "UPDATE runs SET status = 'failed' WHERE status = 'completed';
          UPDATE calendar_cron_results SET status = 'failed', error_message = 'the database went away' WHERE status = 'completed'",
     );
-    let found = doctor(&world);
-    assert!(found.contains("FAIL  jobs") && found.contains("failed: the database went away"), "{found}");
+    let report = doctor(&world);
+    assert!(report.contains("FAIL  jobs") && report.contains("failed: the database went away"), "{report}");
     assert!(world.syncctl(&["status"]).expect(0).stdout.contains("the database went away"));
     child.kill().expect("it runs");
     child.wait().expect("it ends");
@@ -87,6 +87,6 @@ fn a_job_whose_runs_are_all_skipped_is_late() {
          INSERT INTO job_locks (job, run_id, held_until) VALUES ('calendar cron', gen_random_uuid(), now() + interval '1 hour')",
     );
     world.syncctl(&["calendar", "cron"]).expect(75);
-    let found = doctor(&world);
-    assert!(found.contains("`calendar cron` last ran 3h") && found.contains("1 skipped since"), "{found}");
+    let report = doctor(&world);
+    assert!(report.contains("`calendar cron` last ran 3h") && report.contains("1 skipped since"), "{report}");
 }

@@ -1,5 +1,5 @@
-//! Short words of a provider, or of the database, that mean nothing for long: every stream is tried again within the minute, and ever more
-//! rarely only where the trouble stays.
+//! Short failures of a provider or of the database: every stream is retried within the minute, and at growing intervals only if the failure
+//! persists.
 
 use serde_json::{Value, json};
 
@@ -7,19 +7,19 @@ use crate::support::World;
 use crate::support::attendee::PROJECT;
 use crate::support::service::{CALENDAR, DRIVE, GMAIL, Service};
 
-/// Seconds that the streams wait that were put off, the longest wait.
+/// The longest wait of the postponed streams, in seconds.
 fn wait(world: &World) -> f64 {
     let longest =
         "SELECT coalesce(max(extract(epoch FROM due_at - failed_at)), 0)::float8 FROM streams WHERE failed_class IS NOT NULL";
     world.query(longest)[0].get(0)
 }
 
-/// As if so many seconds had gone by.
+/// As if this many seconds had passed.
 fn pass(world: &World, seconds: f64) {
     world.move_database_clock(seconds / 3600.0);
 }
 
-/// One run while it lasts, and one as the next line of a crontab, after it is over.
+/// One run during the fault, and one like the next cron run, after it is over.
 #[track_caller]
 fn is_over_soon(service: &'static Service, fault: &Value) {
     let mut world = World::of(service, 2, 5);

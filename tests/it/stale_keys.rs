@@ -1,4 +1,4 @@
-//! A host whose file of seal keys is older than what is sealed: it leaves everything to the hosts that have the key.
+//! A host whose seal key file is outdated: it leaves everything to hosts that have the key.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -7,8 +7,8 @@ use serde_json::json;
 
 use crate::support::World;
 
-/// What its runs may not change: who is due when, and with which failures.
-fn standing(world: &World) -> Vec<String> {
+/// What its runs must not change: due times and failures.
+fn state(world: &World) -> Vec<String> {
     let rows = world.query(
         "SELECT (s.id, s.due_at, s.failures, s.failed_class, s.state, s.claimed_by)::text FROM streams s
          UNION ALL SELECT (a.user_id, a.state, a.access_token, a.credentials)::text FROM accounts a ORDER BY 1",
@@ -26,13 +26,13 @@ fn a_host_with_stale_keys_ends_with_78_and_touches_nothing() {
     world.syncctl(&["accounts", "rekey", "--new-key"]).expect(0);
     world.execute("UPDATE streams SET due_at = now()");
     world.churn(6, 1);
-    let before = standing(&world);
+    let before = state(&world);
     let calls = world.sim.get("ledger").to_string();
     world.set("SYNCCTL_SEAL_KEY_FILE", stale.to_str().expect("a path"));
     for command in [&["calendar", "cron"][..], &["calendar", "poll", "user00000@example.com"], &["sync", "cron"]] {
         let ran = world.syncctl(command).expect(78);
         assert!(ran.stderr.contains("3 accounts are sealed with key") && ran.stderr.contains("stale.keys"), "{ran:#?}");
-        assert_eq!(standing(&world), before, "{command:?}");
+        assert_eq!(state(&world), before, "{command:?}");
         assert_eq!(world.sim.get("ledger").to_string(), calls, "{command:?} asked Google");
         assert_eq!(world.count("SELECT count(*) FROM job_locks"), 0, "{command:?} holds a job that others could do");
     }

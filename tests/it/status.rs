@@ -57,7 +57,7 @@ fn a_run_that_died_an_account_that_is_revoked_and_an_outbox_that_waits_are_seen(
     assert!(status["outbox"]["oldest_seconds"].as_f64().is_some_and(|age| age > 7000.0), "{status}");
     assert_eq!(status["quarantine"][0]["items"], 1, "{status}");
     let text = world.syncctl(&["status"]).expect(0).stdout;
-    for part in ["died", "let the user consent anew", "1 events", "syncctl items list"] {
+    for part in ["died", "have the user consent again", "1 events", "syncctl items list"] {
         assert!(text.contains(part), "no {part:?} in {text}");
     }
 }
@@ -88,7 +88,7 @@ fn watch_goes_on_until_it_is_interrupted_and_that_is_no_failure() {
     let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
     let mut frame = || -> Value {
         let mut text = String::new();
-        // A frame ends with the brace at the beginning of a line.
+        // A frame ends with a brace at the beginning of a line.
         for line in lines.by_ref() {
             let line = line.expect("a line");
             text.push_str(&line);

@@ -1,4 +1,4 @@
-//! Rows that somebody else holds and does not let go: a host that vanished, a person with an open transaction, another statement.
+//! Rows that another session holds and does not release: a host that vanished, a person with an open transaction, another statement.
 
 use std::process::{Child, Output};
 use std::time::{Duration, Instant};
@@ -7,11 +7,12 @@ use serde_json::json;
 
 use crate::support::gate::Gate;
 use crate::support::service::DRIVE;
+use crate::support::waiting::{terminate, until_within};
 use crate::support::{World, postgres};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Waits for the end of a run; one that has not come to it by then is killed, and the test fails.
+/// Waits for the end of a run; kills one that has not ended by then, and fails the test.
 #[track_caller]
 fn ended_by(mut run: Child, by: Instant) -> Output {
     while run.try_wait().expect("a child").is_none() {
@@ -24,19 +25,9 @@ fn ended_by(mut run: Child, by: Instant) -> Output {
     run.wait_with_output().expect("it has ended")
 }
 
-/// Polls until it holds.
 #[track_caller]
 fn until(what: &str, holds: impl Fn() -> bool) {
-    let patience = Instant::now() + MINUTE;
-    while !holds() {
-        assert!(Instant::now() < patience, "not within a minute: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
-fn terminate(run: &Child) {
-    let pid = i32::try_from(run.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a pid");
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
+    until_within(MINUTE, what, holds);
 }
 
 /// The network loses a host in the middle of a page: its locks must not outlive it for long.
@@ -52,27 +43,27 @@ fn a_host_that_vanishes_inside_a_page_holds_others_up_for_less_than_a_minute() {
     gate.freeze_at("COMMIT");
     let mut lost = world.spawn(&["drive", "cron", "--force"]);
     world.url = direct;
-    assert!(gate.stands_still_before_the_end_of(&mut lost), "no page came to its commit: {:?}", lost.wait_with_output());
+    assert!(gate.stands_still_before_the_end_of(&mut lost), "no page reached its commit: {:?}", lost.wait_with_output());
     lost.kill().expect("killing the run");
     lost.wait().expect("it ends");
-    // What has rows, or a snapshot. A connection that was lost behind its BEGIN, before the limits of that transaction, has neither.
+    // Sessions with rows or a snapshot. A connection that was lost after its BEGIN, before the limits of that transaction, has neither.
     let open = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'
       AND (backend_xid IS NOT NULL OR backend_xmin IS NOT NULL)";
     assert!(world.count(open) > 0, "it holds nothing");
     world.wait_until_leases_lapse();
-    // Another host meets what it holds, and gets it in the end.
+    // Another host runs into these locks, and gets the rows in the end.
     let other = world.spawn(&["drive", "cron", "--force"]);
     until("what the lost host held is free", || world.count(open) == 0);
     let output = ended_by(other, Instant::now() + MINUTE);
     assert!(output.status.success(), "{output:?}");
-    // The stream of that page is nobody's by now.
+    // The stream of that page is free by now.
     world.wait_until_leases_lapse();
     world.sync_all().expect(0);
     world.assert_in_step();
     world.assert_no_leftovers();
 }
 
-/// Six users with one event each that has changed, of which somebody holds four.
+/// Six users with one changed event each, four of which another session holds.
 fn held(world: &World) -> ::postgres::Client {
     world.sim.generate(6, 2);
     world.import();
@@ -100,7 +91,7 @@ fn a_page_whose_rows_somebody_holds_waits_aside_and_the_others_go_on() {
     let mut other = held(&world);
     world.set("SYNCCTL_DB_POOL_SIZE", "2");
     let run = world.spawn(&["calendar", "cron", "--force", "--json"]);
-    until("the events that nobody holds", || world.count(AFTER) == 2);
+    until("the events that are not held", || world.count(AFTER) == 2);
     other.batch_execute("COMMIT").expect("its end");
     let output = ended_by(run, Instant::now() + MINUTE);
     assert!(output.status.success(), "{output:?}");
@@ -117,7 +108,10 @@ fn a_page_that_never_gets_its_rows_is_a_failure_with_a_name_and_the_run_ends() {
     let output = ended_by(run, Instant::now() + 3 * MINUTE);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("4 of ") && said.contains("streams failed") && said.contains("`syncctl doctor` names it"), "{said}");
+    assert!(
+        said.contains("4 of ") && said.contains("streams failed") && said.contains("`syncctl doctor` shows which one"),
+        "{said}"
+    );
     other.batch_execute("COMMIT").expect("its end");
     world.sync_all().expect(0);
     world.assert_in_step();
@@ -131,7 +125,7 @@ fn a_run_ends_in_its_time_although_its_pages_wait_for_rows() {
         let mut other = held(&world);
         let run = world.spawn(&[&["calendar", "cron", "--force", "--json"], arguments].concat());
         if arguments.is_empty() {
-            until("the events that nobody holds", || world.count(AFTER) == 2);
+            until("the events that are not held", || world.count(AFTER) == 2);
             terminate(&run);
         }
         let output = ended_by(run, Instant::now() + MINUTE);
@@ -143,7 +137,7 @@ fn a_run_ends_in_its_time_although_its_pages_wait_for_rows() {
     }
 }
 
-/// A table that is altered, or rewritten by VACUUM FULL: no statement comes through, not even those at the end of a run.
+/// A table that is altered, or rewritten by VACUUM FULL: no statement gets through, not even those at the end of a run.
 #[test]
 fn a_run_ends_in_its_time_although_every_statement_waits() {
     for arguments in [&["--max-duration", "1s"][..], &[]] {
@@ -180,7 +174,7 @@ fn no_transaction_is_open_while_a_provider_is_asked() {
     world.sim.fault(json!({ "fault": "stall", "method": "events.list" }));
     let run = world.spawn(&["calendar", "cron"]);
     world.wait_for_stall();
-    // What began before may end yet. One that belonged to the page would stay.
+    // Older statements may still end. One that belonged to the page would stay.
     let open = "SELECT count(*) FROM pg_stat_activity
       WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend' AND xact_start IS NOT NULL";
     let patience = Instant::now() + Duration::from_secs(60);

@@ -1,4 +1,4 @@
-//! What lies in quarantine and is deleted at the provider while nobody can tell of it: the complete pass that does not name it buries it.
+//! Quarantined items that are deleted at the provider unnoticed: the complete pass that does not name them removes them.
 
 use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::World;
 use crate::support::service::{DRIVE, GMAIL};
 
-/// PostgreSQL refuses the rows of this table for which this holds.
+/// PostgreSQL refuses the rows of this table that meet this condition.
 fn refuse(world: &World, table: &str, condition: &str) {
     world.execute(&format!(
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -28,14 +28,14 @@ fn user(world: &World) -> String {
     world.sim.users().into_iter().next().expect("a user")
 }
 
-/// As if the list were never followed, so that the next poll of it is a complete pass.
+/// Makes the next poll of the list a complete pass.
 fn list_anew(world: &World, kind: &str) {
     world.execute(&format!("UPDATE streams SET cursor = NULL WHERE kind = '{kind}'"));
 }
 
 #[track_caller]
 fn assert_buried(world: &World, what: &str) {
-    // The second run asks for what the first one left in doubt.
+    // The second run requests what the first one could not confirm.
     world.sync_all().expect(0);
     world.sync_all().expect(0);
     assert_eq!(quarantined(world), 0, "{what} stays in quarantine");
@@ -60,7 +60,7 @@ fn an_event_is_buried() {
     world.sim.admin("events", json!({ "user": user, "calendar": "team", "raw": raw }));
     world.sync_all().expect(0);
     assert_eq!(quarantined(&world), 1);
-    // Deleted so long ago that no list names it.
+    // Deleted too long ago for any list to name it.
     delete(&world, "calendars", &json!({ "user": user, "id": "team" }));
     world.sim.admin("calendars", team);
     world.expire();

@@ -1,4 +1,4 @@
-//! All services in one run, and the pace: activity, meetings that are near, budgets, and what is no change at all.
+//! All services in one run, and the pace: activity, upcoming meetings, budgets, and non-changes.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::support::service::CALENDAR;
 
 const ANN: &str = "user00000@example.com";
 
-/// Users with a little of everything, synced once.
+/// Users with some items in each service, synced once.
 fn synced(users: u32) -> World {
     let world = World::empty();
     world.sim.generate(users, 5);
@@ -22,7 +22,7 @@ fn sync(world: &World, arguments: &[&str]) -> Value {
     world.syncctl(&[&["sync", "--json"], arguments].concat()).expect(0).json()
 }
 
-/// What a service's stream says of itself.
+/// The explanation of a service's stream.
 fn explained(world: &World, service: &str, kind: &str) -> Value {
     let all = sync(world, &["explain", ANN]);
     all.as_array().into_iter().flatten().find(|one| one["service"] == service && one["kind"] == kind).expect("the stream").clone()
@@ -49,10 +49,10 @@ fn one_run_polls_every_service_and_each_has_its_rows() {
         .flatten()
         .map(|run| (run["service"].as_str().expect("a name"), run["report"]["api_calls"].as_u64().expect("calls")))
         .collect();
-    // Lists and feeds: each service counts its own calls though all run at once.
+    // Lists and feeds: each service counts its own calls although all run together.
     assert_eq!(calls, [("calendar", 6), ("drive", 6), ("gmail", 3)], "{again:#}");
-    let told = world.query("SELECT summary_data FROM sync_cron_summaries ORDER BY timestamp");
-    assert_eq!((told.len(), &told[1].get::<_, Value>(0)["execution_id"]), (2, &again["execution_id"]));
+    let summaries = world.query("SELECT summary_data FROM sync_cron_summaries ORDER BY timestamp");
+    assert_eq!((summaries.len(), &summaries[1].get::<_, Value>(0)["execution_id"]), (2, &again["execution_id"]));
 }
 
 #[test]
@@ -62,14 +62,14 @@ fn a_service_that_fails_or_is_busy_stops_no_other() {
     world.execute(
         "INSERT INTO job_locks (job, run_id, held_until) VALUES ('drive cron', gen_random_uuid(), now() + interval '1 hour')",
     );
-    let ran = world.syncctl(&["sync", "cron", "--force", "--json"]).expect(1);
-    let run = ran.json();
-    let status = |place: usize| run["runs"][place]["report"]["status"].as_str().expect("a status").to_owned();
+    let output = world.syncctl(&["sync", "cron", "--force", "--json"]).expect(1);
+    let run = output.json();
+    let status = |index: usize| run["runs"][index]["report"]["status"].as_str().expect("a status").to_owned();
     assert_eq!([status(0), status(1), status(2)], ["completed", "skipped", "failed"], "{run:#}");
     assert!(
-        ran.stderr.contains("gmail") && !ran.stderr.contains("drive"),
-        "that one is skipped is nobody's trouble: {}",
-        ran.stderr
+        output.stderr.contains("gmail") && !output.stderr.contains("drive"),
+        "a skipped one is not an error: {}",
+        output.stderr
     );
     world.sim.clear_faults();
     world.execute("DELETE FROM job_locks");
@@ -80,10 +80,10 @@ fn a_service_that_fails_or_is_busy_stops_no_other() {
 #[test]
 fn activity_makes_streams_due_earlier_and_explain_says_so() {
     let world = synced(1);
-    // The wait after a first pass is half an hour at random or more, which may be as early as activity would make it.
+    // The wait after a first pass is random, half an hour or more, which may be as early as activity would make it.
     world.execute("UPDATE streams SET due_at = polled_at + interval '1 hour' WHERE kind = 'events'");
     let before = explained(&world, "calendar", "events");
-    // A bound below which activity shows, and changes enough not to be at the upper one.
+    // A minimum below which activity shows, and enough changes not to be at the maximum.
     world.execute("UPDATE streams SET change_mass = 5, change_shape = NULL WHERE kind = 'events'");
     let recorded = sync(&world, &["activity", ANN, "calendar_view"]);
     assert!(recorded["hastened"].as_u64() >= Some(1), "{recorded}");
@@ -92,7 +92,7 @@ fn activity_makes_streams_due_earlier_and_explain_says_so() {
     assert!((after["weight"].as_f64().expect("a weight") - 6.0).abs() < 0.1, "{after:#}");
     let reason = after["reason"].as_str().expect("words");
     assert!(reason.contains("active ") && reason.contains(" s ago (x6.0)"), "{after:#}");
-    // An hour later half of it is left, and a weaker activity takes nothing away.
+    // An hour later half of it is left, and a weaker activity does not reduce it.
     world.execute("UPDATE streams SET weight_at = weight_at - interval '1 hour'; UPDATE user_activity SET last_at = last_at - interval '1 hour'");
     sync(&world, &["activity", ANN, "general"]);
     let later = explained(&world, "calendar", "events");
@@ -103,7 +103,7 @@ fn activity_makes_streams_due_earlier_and_explain_says_so() {
     world.syncctl(&["sync", "activity", ANN, "sleeping"]).expect(2);
 }
 
-/// Everything that syncctl does by itself, and does again.
+/// All of syncctl's own work, repeated.
 #[test]
 fn syncctls_own_work_is_no_change_and_no_activity() {
     let mut world = synced(2);
@@ -136,7 +136,7 @@ fn syncctls_own_work_is_no_change_and_no_activity() {
         assert!((before.1 - after.1).abs() <= 1e-6 * before.1.abs(), "stream {}: {} became {}", before.0, before.1, after.1);
     }
     assert_eq!(world.count("SELECT count(*) FROM user_activity"), 0);
-    // And a change that somebody else made is one.
+    // A change by another client counts.
     world.sim.churn(20, 5);
     world.syncctl(&["calendar", "cron", "--force"]).expect(0);
     assert_ne!(known(&world), after);
@@ -152,7 +152,7 @@ fn a_calendar_with_a_meeting_soon_is_polled_more_often_also_when_it_is_one_of_a_
                 "end": { "dateTime": at(start + 30), "timeZone": "UTC" } })
     };
     world.sim.admin("events", json!({ "user": ANN, "calendar": "primary", "event": meeting(40) }));
-    // A series that began four weeks ago takes place in 80 minutes again.
+    // A series that began four weeks ago has an occurrence in 80 minutes.
     let mut series = meeting(80 - 4 * 7 * 24 * 60);
     series["recurrence"] = json!(["RRULE:FREQ=WEEKLY"]);
     world.sim.admin("events", json!({ "user": "user00001@example.com", "calendar": "primary", "event": series }));
@@ -199,8 +199,8 @@ fn polls_together_keep_the_budget_and_one_user_keeps_theirs() {
     let polls = tight["polls"].as_f64().expect("polls") * 24.0;
     assert!((polls / 2000.0 - 1.0).abs() < 0.02, "{polls} polls a day\n{tight:#}");
     assert!(tight["price"].as_f64() > Some(0.05), "{tight:#}");
-    assert!(explained(&world, "calendar", "events")["reason"].as_str().expect("words").contains("times as dear"));
-    // A user with sixty calendars pays more than the others.
+    assert!(explained(&world, "calendar", "events")["reason"].as_str().expect("words").contains("times as expensive"));
+    // A user with sixty calendars costs more than the others.
     world.set("SYNCCTL_PACE_USER_CALLS_PER_DAY", "700");
     price(&world);
     let dearer = world.count(&format!(
@@ -208,8 +208,8 @@ fn polls_together_keep_the_budget_and_one_user_keeps_theirs() {
          WHERE u.email = '{crowd}' AND p.price > a.price"
     ));
     assert_eq!((dearer, world.count("SELECT count(*) FROM pace_user_prices")), (1, 1));
-    // Even the longest intervals are more than this.
+    // Even the longest intervals exceed this.
     world.set("SYNCCTL_PACE_CALLS_PER_DAY", "10");
-    let ran = world.syncctl(&["calendar", "cron", "-v"]).expect(0);
-    assert!(ran.stderr.contains("cost more than the budget"), "{}", ran.stderr);
+    let output = world.syncctl(&["calendar", "cron", "-v"]).expect(0);
+    assert!(output.stderr.contains("polls exceed the budget"), "{}", output.stderr);
 }

@@ -1,4 +1,4 @@
-//! What a terminal, a pipe, a script and a full disk get to see, whatever the command.
+//! Output to a terminal, a pipe, a script and a full disk, for every command.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, pipe};
@@ -19,7 +19,7 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// A pipe that nobody reads any more.
+/// A pipe whose reader is gone.
 fn unread() -> Stdio {
     let (_, writer) = pipe().expect("a pipe");
     writer.into()
@@ -36,7 +36,7 @@ fn a_reader_that_goes_away_changes_no_exit_code() {
         (&["calendar", "poll", "nobody@example.com", "--json"], 2),
         (&["no-such-command", "--json"], 2),
     ] {
-        // As `2>&1 | head -1` leaves both.
+        // The state that `2>&1 | head -1` leaves for both.
         let ended = world.command(arguments).stdout(unread()).stderr(unread()).status().expect("the binary starts");
         assert_eq!(ended.code(), Some(code), "{arguments:?}");
     }
@@ -58,7 +58,7 @@ fn one_ctrl_c_ends_what_only_reads_also_while_the_database_hangs() {
         &["drive", "watch-file", "list"],
     ];
     for arguments in words {
-        // The server does not notice while it waits that nobody waits for it.
+        // The server does not notice a closed client while it waits.
         let others = world.count(waiting);
         let mut child = world.spawn(arguments);
         until("the command waits", || world.count(waiting) > others);
@@ -96,7 +96,7 @@ fn a_watch_is_left_at_once_though_the_database_does_not_answer() {
         .expect("rows")
         .is_empty()
     {
-        // Within a transaction this view stands still.
+        // Within a transaction this view is a snapshot.
         tx.batch_execute("SELECT pg_stat_clear_snapshot()").expect("a new look");
     }
     let pid = rustix::process::Pid::from_child(&child);
@@ -112,8 +112,8 @@ fn a_disk_that_is_full_is_told_and_is_no_success() {
         let full = File::options().write(true).open("/dev/full").expect("a full disk");
         let ran = world.command(arguments).stdout(full).stderr(Stdio::piped()).output().expect("the binary ends");
         assert_eq!(ran.status.code(), Some(1), "{arguments:?}");
-        let told = String::from_utf8_lossy(&ran.stderr).into_owned();
-        assert!(told.contains("writing the result to standard output"), "{told}");
+        let printed = String::from_utf8_lossy(&ran.stderr).into_owned();
+        assert!(printed.contains("writing the result to standard output"), "{printed}");
     }
 }
 
@@ -121,13 +121,13 @@ fn a_disk_that_is_full_is_told_and_is_no_success() {
 fn with_json_every_end_is_one_document() {
     let world = World::with_users(3, 1);
     for arguments in [&["status", "--nonsense"][..], &["calendar", "poll"], &["verify", "mail"]] {
-        let told = world.syncctl(&[&["--json"], arguments].concat()).expect(2).json();
-        assert_eq!(told["exit_code"], 2, "{told}");
-        assert!(told["error"].as_str().is_some_and(|error| !error.is_empty() && !error.starts_with("error:")), "{told}");
+        let printed = world.syncctl(&[&["--json"], arguments].concat()).expect(2).json();
+        assert_eq!(printed["exit_code"], 2, "{printed}");
+        assert!(printed["error"].as_str().is_some_and(|error| !error.is_empty() && !error.starts_with("error:")), "{printed}");
     }
-    // A script that asks for help gets it as people do.
+    // A script gets the same help text as a person.
     assert!(world.syncctl(&["--json", "--help"]).expect(0).stdout.contains("Usage"));
-    // What was found out before the end is the result, and that it is not everything stands beside it.
+    // The results so far are printed, together with a note that they are incomplete.
     world.sim.fault(json!({ "fault": "stall", "method": "about.get", "times": 1 }));
     let child = world.spawn(&["accounts", "check", "--all", "--json", "--set", "engine.concurrency=1"]);
     world.wait_for_stall();
@@ -194,7 +194,7 @@ fn psql_opens_the_database_of_the_settings() {
     }
     let world = World::empty();
     let ran = world.command(&["db", "psql"]).env("PATH", "/nowhere").output().expect("the binary ends");
-    let told = String::from_utf8_lossy(&ran.stderr).into_owned();
-    assert_eq!(ran.status.code(), Some(2), "{told}");
-    assert!(told.contains("postgresql-client"), "{told}");
+    let printed = String::from_utf8_lossy(&ran.stderr).into_owned();
+    assert_eq!(ran.status.code(), Some(2), "{printed}");
+    assert!(printed.contains("postgresql-client"), "{printed}");
 }

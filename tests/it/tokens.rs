@@ -1,11 +1,11 @@
-//! The token endpoint: only its own verdict condemns a grant, and one that is condemned is asked for again by itself, rarely.
+//! The token endpoint: only its own verdict revokes a grant, and a revoked one is tried again automatically, rarely.
 
 use serde_json::{Value, json};
 
 use crate::support::World;
 use crate::support::answer::{answer, with};
 
-/// So many users, the first half of whom a service account acts for, synced once; each later run asks for new tokens.
+/// This many users, the first half with a service account, synced once; each later run requests new tokens.
 fn synced(users: u32) -> World {
     let mut world = World::empty();
     world.sim.generate(users, 3);
@@ -24,11 +24,11 @@ fn revoked(world: &World) -> i64 {
     world.count("SELECT count(*) FROM accounts WHERE state = 'revoked'")
 }
 
-fn asked(world: &World) -> Value {
+fn token_requests(world: &World) -> Value {
     world.sim.ledger()["oauth"]["refreshes"].clone()
 }
 
-/// Every answer that says nothing of a grant, whatever it looks like.
+/// Every answer that is no verdict on a grant, whatever it looks like.
 fn bad_minutes() -> Vec<Value> {
     let mut ways = vec![answer("token-server-error.http"), answer("token-proxy-403.http")];
     for status in [500, 503, 504, 408, 429] {
@@ -46,18 +46,18 @@ fn bad_minutes() -> Vec<Value> {
 #[test]
 fn no_bad_minute_of_the_endpoint_revokes_anybody_and_all_are_synced_afterwards_by_themselves() {
     let world = synced(4);
-    for way in bad_minutes() {
+    for fault in bad_minutes() {
         world.churn(8, 3);
         forget_tokens(&world);
-        world.sim.fault(with(way.clone(), json!({ "method": "token" })));
-        // Several runs, as crontabs start them, while it lasts.
+        world.sim.fault(with(fault.clone(), json!({ "method": "token" })));
+        // Several runs, like cron's, while it lasts.
         for _ in 0..2 {
             let run = world.sync_all();
-            assert!([1, 69].contains(&run.code), "{way}: {run:#?}");
+            assert!([1, 69].contains(&run.code), "{fault}: {run:#?}");
         }
-        assert_eq!(revoked(&world), 0, "{way}");
+        assert_eq!(revoked(&world), 0, "{fault}");
         world.sim.clear_faults();
-        // The longest that a stream waits after failures of this kind.
+        // The longest wait of a stream after failures of this kind.
         world.move_database_clock(1.1);
         world.syncctl(&["calendar", "cron"]).expect(0);
         world.assert_in_step();
@@ -66,12 +66,12 @@ fn no_bad_minute_of_the_endpoint_revokes_anybody_and_all_are_synced_afterwards_b
 
 #[test]
 fn a_session_that_the_workspace_ends_says_what_its_administrator_does() {
-    for (way, remedy) in [
+    for (fault, remedy) in [
         (answer("token-invalid-rapt.http"), "session control"),
         (json!({ "fault": "answer", "body": { "error": "admin_policy_enforced" } }), "API controls"),
     ] {
         let world = synced(2);
-        world.sim.fault(with(way, json!({ "method": "token" })));
+        world.sim.fault(with(fault, json!({ "method": "token" })));
         let run = world.sync_all().expect(77);
         assert!(run.stderr.contains(remedy), "{}", run.stderr);
         let listed = world.syncctl(&["accounts", "list"]).expect(0).stdout;
@@ -89,10 +89,10 @@ fn a_revoked_account_that_works_again_is_synced_again_by_itself() {
     world.churn(20, 1);
     world.sim.reset_ledger();
     world.syncctl(&["calendar", "cron"]).expect(77);
-    assert_eq!(asked(&world), 0, "asked within a day");
+    assert_eq!(token_requests(&world), 0, "asked within a day");
     world.move_database_clock(25.0);
     let run = world.syncctl(&["calendar", "cron", "--json"]).expect(0).json();
-    assert_eq!((&run["revived_accounts"], &asked(&world), revoked(&world)), (&json!(4), &json!(4), 0));
+    assert_eq!((&run["revived_accounts"], &token_requests(&world), revoked(&world)), (&json!(4), &json!(4), 0));
     world.assert_in_step();
 }
 
@@ -128,10 +128,10 @@ fn a_grant_that_is_gone_costs_one_question_a_day_and_later_one_a_week_whatever_r
         for job in ["calendar cron", "drive cron", "gmail cron", "sync cron"] {
             let words: Vec<&str> = job.split(' ').collect();
             let run = world.syncctl(&words).expect(77);
-            let told = run.stderr.lines().all(|line| line.contains("4 of 4 accounts are refused"));
-            assert!(told, "more than that on day {day}: {}", run.stderr);
+            let all_refused = run.stderr.lines().all(|line| line.contains("4 of 4 accounts are refused"));
+            assert!(all_refused, "more than that on day {day}: {}", run.stderr);
         }
-        questions.push(asked(&world).as_u64().expect("a number") / 4);
+        questions.push(token_requests(&world).as_u64().expect("a number") / 4);
     }
     assert_eq!(questions[..7], [1; 7], "{questions:?}");
     assert!((2..=4).contains(&questions[8..].iter().sum::<u64>()), "{questions:?}");
@@ -160,10 +160,10 @@ fn a_delegation_that_spreads_slowly_revokes_nobody_and_one_that_never_comes_does
     let run = world.sync_all().expect(1);
     assert!(run.json()["errors"]["client_refused"]["count"].as_u64() > Some(0), "{}", run.stdout);
     assert_eq!(revoked(&world), 0);
-    // One answer does for all streams and runs of the next minutes.
+    // One answer covers all streams and runs of the next minutes.
     world.sim.reset_ledger();
     world.syncctl(&["sync", "cron", "--force"]).expect(1);
-    assert_eq!(asked(&world), 0);
+    assert_eq!(token_requests(&world), 0);
     world.sim.admin("scopes", json!({ "user": user, "scopes": all }));
     world.move_database_clock(1.1);
     world.syncctl(&["calendar", "cron"]).expect(0);

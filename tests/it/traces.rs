@@ -1,4 +1,4 @@
-//! Traces: each run is a span that any collector of OpenTelemetry can read, and a collector that fails costs a warning.
+//! Traces: each run is a span that any OpenTelemetry collector can read, and a failing collector costs only a warning.
 
 use std::collections::BTreeMap;
 
@@ -11,19 +11,19 @@ use crate::support::World;
 use crate::support::collector::{self, texts};
 use crate::support::receiver::{Receiver, Reply, Request};
 
-/// A world of which only the spans are sent.
+/// A world that sends only spans.
 fn world(users: u32) -> (World, Receiver) {
     let (mut world, collector) = collector::world(users);
     world.set("OTEL_METRICS_EXPORTER", "none");
     (world, collector)
 }
 
-/// The one span of a request, with its attributes and those of the resource.
+/// The only span of a request, with its attributes and those of the resource.
 fn decoded(request: &Request) -> (Span, BTreeMap<String, String>, BTreeMap<String, String>) {
     assert_eq!((&*request.path, request.header("content-type")), ("/v1/traces", "application/x-protobuf"));
-    let mut told = ExportTraceServiceRequest::decode(&*request.bytes).expect("a request of OTLP");
-    assert_eq!(told.resource_spans.len(), 1);
-    let mut of = told.resource_spans.remove(0);
+    let mut decoded_request = ExportTraceServiceRequest::decode(&*request.bytes).expect("a request of OTLP");
+    assert_eq!(decoded_request.resource_spans.len(), 1);
+    let mut of = decoded_request.resource_spans.remove(0);
     let resource = texts(&of.resource.as_ref().expect("a resource").attributes);
     let span = of.scope_spans.remove(0).spans.remove(0);
     (span.clone(), texts(&span.attributes), resource)
@@ -37,7 +37,7 @@ fn a_run_is_a_span_with_its_figures() {
     assert_eq!(requests.len(), 1);
     let (span, attributes, resource) = decoded(&requests[0]);
     assert_eq!((&*span.name, span.status.as_ref().map(|status| status.code)), ("calendar cron", Some(1)));
-    // The trace is found by the run.
+    // The run's ID leads to the trace.
     let run = report["execution_id"].as_str().expect("an id");
     assert_eq!(data_encoding::HEXLOWER.encode(&span.trace_id), run.replace('-', ""));
     assert!(span.parent_span_id.is_empty() && span.end_time_unix_nano > span.start_time_unix_nano);
@@ -117,7 +117,7 @@ fn a_collector_that_hangs_refuses_or_is_not_there_costs_a_warning_and_nothing_el
         collector.answer(move |_| reply.clone());
         warned(&world, said);
         assert!(collector.requests().len() == 1 && !collector.gave_up(), "{:?}", collector.requests());
-        // What answers is not cut off, however slow this machine is.
+        // Answers are not cut off, however slow this machine is.
         world.set("OTEL_EXPORTER_OTLP_TIMEOUT", "300000");
     }
     let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();

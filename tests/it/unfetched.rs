@@ -1,4 +1,4 @@
-//! Things that the provider would not give: put aside by their ids, never in the way of the others, and asked for again by themselves.
+//! Items that the provider does not return: quarantined by ID, never blocking others, and requested again automatically.
 
 use serde_json::{Value, json};
 
@@ -6,10 +6,10 @@ use crate::support::World;
 use crate::support::answer::{answer, with};
 use crate::support::service::GMAIL;
 
-/// One mailbox with so many messages that were never read; answers its user too.
+/// One mailbox with this many unread messages; also returns its user.
 fn mailbox(messages: u32) -> (World, String) {
     let mut world = World::of(&GMAIL, 1, messages);
-    // Each of its tries costs no time here, and there are few.
+    // Attempts cost no time here, and there are few.
     world.set("SYNCCTL_ENGINE_TRIES", "3");
     let user = world.sim.users().into_iter().next().expect("a user");
     (world, user)
@@ -21,7 +21,7 @@ fn arrives(world: &World, user: &str, subject: &str) -> String {
     made["id"].as_str().unwrap_or_else(|| panic!("an id in {made}")).to_owned()
 }
 
-/// From now on Google answers so when it is asked for this message.
+/// From now on Google answers requests for this message with this fault.
 fn refuse(world: &World, fault: &str, id: &str) {
     refuse_with(world, json!({ "fault": fault }), id);
 }
@@ -34,12 +34,12 @@ fn quarantined(world: &World) -> Vec<String> {
     world.query("SELECT item_id FROM quarantined_items ORDER BY 1").iter().map(|row| row.get(0)).collect()
 }
 
-/// The time has come to ask again for what lies in quarantine.
+/// Makes quarantined items due for another request.
 fn an_hour_later(world: &World) {
     world.execute("UPDATE quarantined_items SET retry_at = retry_at - interval '1 hour'");
 }
 
-fn asked_for(world: &World) -> Value {
+fn requested(world: &World) -> Value {
     world.sim.ledger()["by_method"]["messages.get"].clone()
 }
 
@@ -52,9 +52,9 @@ fn a_message_that_cannot_be_fetched_never_stops_its_mailbox() {
     };
     let mut faults = vec![answer("gmail-one-message-500.http"), json!({ "fault": "cut_json" })];
     faults.extend([400, 403, 409, 413, 499, 503].map(status));
-    for (place, fault) in faults.into_iter().enumerate() {
+    for (index, fault) in faults.into_iter().enumerate() {
         let (world, user) = mailbox(10);
-        let is_first_sync = place % 2 == 0;
+        let is_first_sync = index % 2 == 0;
         if !is_first_sync {
             world.sync_all().expect(0);
         }
@@ -77,13 +77,13 @@ fn a_raw_message_that_is_no_base64_goes_to_quarantine_alone() {
     world.sync_all().expect(0);
     let bad = arrives(&world, &user, "bad");
     arrives(&world, &user, "good");
-    // The second answer for it is the raw one.
+    // The second answer for it is the raw message.
     let fault = json!({ "fault": "answer", "status": 200, "body": { "raw": "no base64!" }, "at_call": 2 });
     refuse_with(&world, fault, &bad);
     world.sync_all().expect(0);
     assert_eq!(quarantined(&world), [bad.as_str()]);
     assert_eq!(world.count("SELECT count(*) FROM gmail_messages WHERE subject = 'good' AND body = 'x'"), 1);
-    // It was a bad moment.
+    // The failure was temporary.
     world.syncctl(&["items", "retry"]).expect(0);
     assert_eq!(world.count("SELECT count(*) FROM gmail_messages WHERE subject = 'bad' AND body = 'x'"), 1);
 }
@@ -96,7 +96,7 @@ fn what_could_not_be_fetched_is_asked_for_again_by_itself_and_ever_more_rarely()
     refuse(&world, "server_500", &bad);
     world.sync_all().expect(0);
     world.sim.reset_ledger();
-    assert_eq!(world.sync_all().expect(0).json()["idle_streams"], 1, "it is not asked for at once");
+    assert_eq!(world.sync_all().expect(0).json()["idle_streams"], 1, "it is not requested immediately");
     assert_eq!(world.sim.ledger()["total"], 1, "an idle mailbox costs one call");
     let mut waits = Vec::new();
     for _ in 0..5 {
@@ -199,7 +199,7 @@ fn quota_scope_and_token_never_blame_a_message() {
         let run = world.sync_all().json();
         assert!(quarantined(&world).is_empty(), "{fault}: {run}");
         match class {
-            // No failure of the stream, but a pause of its project.
+            // Not a failure of the stream, but a pause of its project.
             "daily_quota" => assert_eq!(run["paused"][0]["streams"], 1, "{fault}: {run}"),
             class => assert!(run["errors"].get(class).is_some(), "{fault}: {run}"),
         }
@@ -235,7 +235,7 @@ fn a_hundred_are_asked_for_again_at_a_time() {
     bad.iter().for_each(|id| refuse(&world, "bad_request_400", id));
     world.sync_all().expect(0);
     assert_eq!(quarantined(&world).len(), 30);
-    // And others, of long ago.
+    // And other, old ones.
     world.execute(
         "INSERT INTO quarantined_items (stream_id, item_id, raw, error)
          SELECT id, 'gone' || n, '', 'not given' FROM streams, generate_series(1, 80) AS n WHERE service = 'gmail'",
@@ -243,5 +243,5 @@ fn a_hundred_are_asked_for_again_at_a_time() {
     world.execute("UPDATE quarantined_items SET retry_at = now()");
     world.sim.reset_ledger();
     world.sync_all().expect(0);
-    assert_eq!(asked_for(&world), 100);
+    assert_eq!(requested(&world), 100);
 }

@@ -1,4 +1,5 @@
-//! `syncctl verify`: what differs from the provider is named exactly, what only waits for its poll is not called lost, and repair mends it.
+//! `syncctl verify`: differences from the provider are named exactly, unpolled changes are not called lost, and repair fixes the
+//! differences.
 
 mod calm;
 mod derived;
@@ -9,19 +10,19 @@ use serde_json::Value;
 
 use crate::support::World;
 use crate::support::service::Service;
-use crate::support::world::Ran;
+use crate::support::world::RunResult;
 
 /// Compares every stream of the world's service.
-fn verify(world: &World, more: &[&str]) -> Ran {
+fn verify(world: &World, more: &[&str]) -> RunResult {
     world.syncctl(&[&["verify", world.service.name, "--all", "--json"], more].concat())
 }
 
-/// The part of the report that tells of one kind of stream.
+/// The part of the report about one kind of stream.
 fn kind<'a>(report: &'a Value, kind: &str) -> &'a Value {
     &report["runs"][0]["verify"]["kinds"][kind]
 }
 
-/// The kind of stream that holds what the service is about.
+/// The kind of stream with the service's main data.
 fn main_kind(service: &Service) -> &'static str {
     match service.name {
         "calendar" => "events",
@@ -31,10 +32,10 @@ fn main_kind(service: &Service) -> &'static str {
     }
 }
 
-/// The ids that a report names as found so, in order.
-fn named(figures: &Value, found: &str) -> Vec<String> {
+/// The IDs that a report lists under this kind of difference, in order.
+fn named(figures: &Value, difference: &str) -> Vec<String> {
     let examples = figures["examples"].as_array().expect("examples");
-    let named = examples.iter().filter(|example| example["found"] == found);
+    let named = examples.iter().filter(|example| example["found"] == difference);
     let mut ids: Vec<String> = named.map(|example| example["id"].as_str().expect("an id").to_owned()).collect();
     ids.sort();
     ids

@@ -1,4 +1,4 @@
-//! Several versions of PostgreSQL on one machine: the private cluster stays with the one that made it, and so do its clients.
+//! Several versions of PostgreSQL on one machine: the private cluster and its clients stay with the version that created it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -7,7 +7,7 @@ use std::process::Output;
 use crate::ground::{private, start, syncctl};
 use crate::support::postgres::Postgres;
 
-/// A server's programs that say they are of version 99, and fail at everything else.
+/// Server programs that claim to be version 99, and fail at everything else.
 const NEWER: &str = "#!/bin/sh
 if [ \"$1\" = --version ]; then echo 'postgres (PostgreSQL) 99.1'; else echo \"$0 was run\" >&2; exit 1; fi
 ";

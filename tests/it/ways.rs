@@ -1,11 +1,11 @@
-//! The main job by the other ways to PostgreSQL: a pooler in transaction mode, and TLS that checks the server.
+//! The main job over the other connections to PostgreSQL: a pooler in transaction mode, and TLS with verification.
 
 use serde_json::json;
 
 use crate::support::world::Way;
 use crate::support::{World, pgbouncer, postgres};
 
-/// First sync, changes, an expired cursor, faults, an idle run: as the direct way.
+/// First sync, changes, an expired cursor, faults, an idle run: as with the direct connection.
 fn main_job(world: &World) {
     world.populate(20, 20);
     world.sync_all().expect(0);
@@ -26,7 +26,7 @@ fn main_job(world: &World) {
 fn the_main_job_passes_through_a_pooler_in_transaction_mode() {
     let world = World::by(Way::Pooler);
     main_job(&world);
-    // Several processes at once interleave their statements on the same server connections.
+    // Several concurrent processes interleave their statements on the same server connections.
     world.execute("UPDATE streams SET due_at = now()");
     let runs: Vec<_> = (0..3).map(|_| world.spawn(&["calendar", "cron", "--parallel"])).collect();
     for run in runs {

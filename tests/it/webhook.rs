@@ -1,4 +1,4 @@
-//! The intake of notifications: the real binary under real requests, forged ones, too many, and without its database.
+//! The intake of notifications: the real binary under valid requests, forged ones, too many, and without its database.
 
 #[path = "webhook/drain.rs"]
 mod drain;

@@ -1,4 +1,4 @@
-//! Events that leave the window of a sync token. Whether the token tells of it is documented nowhere: the simulator plays each way.
+//! Events that leave the window of a sync token. Whether the token reports that is undocumented: the simulator supports both.
 
 use chrono::{DateTime, Duration, Utc};
 use serde_json::{Value, json};
@@ -6,21 +6,21 @@ use serde_json::{Value, json};
 use crate::bots::ground::{ANN, ahead, bots, counts, event, put, schedule, stamp, world};
 use crate::support::World;
 
-/// Changes an event at Google, and nobody is told yet.
+/// Changes an event at Google without a notification.
 fn change(world: &World, event: Value) {
     world.sim.admin("events", json!({ "user": ANN, "calendar": "primary", "event": event }));
 }
 
-/// Behind the window of every pass.
+/// Outside the window of every pass.
 fn far() -> DateTime<Utc> {
     ahead(500 * 24 * 60)
 }
 
-fn asked(world: &World) -> u64 {
+fn event_gets(world: &World) -> u64 {
     world.sim.ledger()["by_method"]["events.get"].as_u64().unwrap_or(0)
 }
 
-/// A poll of what is due.
+/// A poll of due streams.
 fn cron(world: &World) {
     world.syncctl(&["calendar", "cron"]).expect(0);
 }
@@ -47,7 +47,7 @@ fn a_meeting_that_leaves_the_window_takes_its_bot_along_whatever_the_sync_token_
         assert_eq!(standing_near(&world), 0, "{outside}");
         assert_eq!(counts(&schedule(&world)), [0, 0, 1, 0], "{outside}");
         assert_eq!(bots(&world)[0]["deleted"], true, "{outside}");
-        // It comes back into the window, and gets a bot again.
+        // It moves back into the window, and gets a bot again.
         put(&world, ANN, event("standup", ahead(40), json!({})));
         assert_eq!(counts(&schedule(&world)), [1, 0, 0, 0], "{outside}");
     }
@@ -60,10 +60,10 @@ fn an_instance_that_leaves_the_window_takes_its_bot_along_and_its_series_keeps_t
     let start = ahead(50);
     put(&world, ANN, event("daily", start, json!({ "recurrence": ["RRULE:FREQ=DAILY"] })));
     assert_eq!(counts(&schedule(&world)), [2, 0, 0, 0]);
-    // As it stands, it is asked for and stays what it was.
+    // Unchanged: it is requested and stays the same.
     an_hour_later(&world);
     cron(&world);
-    assert_eq!((asked(&world), counts(&schedule(&world))), (2, [0, 0, 0, 2]));
+    assert_eq!((event_gets(&world), counts(&schedule(&world))), (2, [0, 0, 0, 2]));
     world.execute("UPDATE meetings SET confirmed_at = NULL");
     let id = format!("daily_{}", start.format("%Y%m%dT%H%M%SZ"));
     let original = json!({ "dateTime": stamp(start), "timeZone": "UTC" });
@@ -94,16 +94,16 @@ fn a_meeting_is_asked_for_once_and_a_refusal_leaves_it_as_it_is() {
         an_hour_later(&world);
         cron(&world);
     }
-    assert_eq!(asked(&world), 1, "only what begins soon, and once");
+    assert_eq!(event_gets(&world), 1, "only what begins soon, and once");
     assert_eq!(world.count("SELECT count(*) FROM meetings WHERE confirmed_at IS NOT NULL"), 1);
-    // Shortly before it begins, once more. That tells nothing of a channel that has missed changes.
+    // Shortly before it begins, once more. That does not prove that a channel has missed changes.
     world.execute(
         "UPDATE streams SET push_until = now() + interval '1 day', pushed_at = now(), push_missed = 5 WHERE kind = 'events'",
     );
     world.execute("UPDATE meetings SET start_at = now() + interval '10 minutes', confirmed_at = now() - interval '30 minutes' WHERE event_id = 'standup'");
     an_hour_later(&world);
     cron(&world);
-    assert_eq!(asked(&world), 2);
+    assert_eq!(event_gets(&world), 2);
     assert_eq!(world.count("SELECT push_missed::bigint FROM streams WHERE kind = 'events'"), 5);
 }
 
@@ -112,7 +112,7 @@ fn a_short_window_is_renewed_before_half_of_it_has_passed() {
     let mut world = world();
     world.set("SYNCCTL_CALENDAR_WINDOW_FUTURE", "4days");
     put(&world, ANN, event("moved", ahead(60), json!({})));
-    // Nobody tells that one has left the window, and that time has brought another into it.
+    // It is not reported that one has left the window, and that another has entered it over time.
     change(&world, event("moved", far(), json!({})));
     put(&world, ANN, event("far", Utc::now() + Duration::days(5), json!({})));
     let live = "SELECT string_agg(event_id, ' ' ORDER BY event_id) FROM calendar_events WHERE deleted_at IS NULL";

@@ -1,15 +1,15 @@
-//! Databases of which PostgreSQL knows nothing yet: the first minute of an installation, and of every large first sync.
+//! Databases without statistics: the first minute of an installation, and of every large first sync.
 
 use std::time::{Duration, Instant};
 
 use crate::support::World;
 use crate::support::service::{CALENDAR, DRIVE, GMAIL, Service};
 
-/// Users, and things of each: enough for a table that is read through with each page to show.
+/// Users, and items of each: enough to reveal a table scan per page.
 const USERS: u32 = 60;
 const THINGS: u32 = 40;
-/// Rows that may be read for each that is stored.
-const MOST: i64 = 10;
+/// Maximum rows read per row stored.
+const MAX_ROWS: i64 = 10;
 
 #[test]
 fn a_first_sync_of_calendars_reads_no_table_through_for_each_page() {
@@ -31,7 +31,7 @@ fn reads_no_table_through(service: &'static Service, table: &str) {
     if let Some(page_size) = service.page_size {
         world.set(page_size, "10");
     }
-    // As tables are until autovacuum looks at them for the first time.
+    // The state of tables before autovacuum's first analyze.
     world.execute(
         "DO $$ DECLARE name text; BEGIN
            FOR name IN SELECT relid::regclass FROM pg_stat_user_tables LOOP
@@ -42,7 +42,7 @@ fn reads_no_table_through(service: &'static Service, table: &str) {
     world.sync_all().expect(0);
     let rows = world.count(&format!("SELECT count(*) FROM {table}"));
     assert!(rows >= i64::from(USERS * THINGS) / 2, "{rows} rows in {table}");
-    // A session tells what it read when it ends.
+    // A session reports its statistics when it ends.
     let late = Instant::now() + Duration::from_secs(60);
     while world.count("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()") > 0
     {
@@ -54,7 +54,7 @@ fn reads_no_table_through(service: &'static Service, table: &str) {
     );
     let read: Vec<(String, i64)> = read.iter().map(|row| (row.get(0), row.get(1))).collect();
     println!("{rows} rows stored; {read:?}");
-    assert!(read[0].1 <= MOST * rows, "{rows} rows were stored, and read were {read:?}");
+    assert!(read[0].1 <= MAX_ROWS * rows, "{rows} rows were stored, and read were {read:?}");
 }
 
 #[test]

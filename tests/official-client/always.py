@@ -1,7 +1,7 @@
-"""Fields that Google always sends where they are selected. The discovery documents do not tell them; the reference pages and answers that
-are public do. And what is selected where a request names no `fields`."""
+"""Fields that Google always sends if they are selected. They are not in the discovery documents, but in the reference pages and in public
+answers. Also the default selection without `fields`."""
 
-# Drive shows a few fields, unless others are named.
+# Drive returns a few fields by default.
 FILE = "kind,id,name,mimeType"
 DRIVE = "kind,id,name"
 SELECTED = {
@@ -13,7 +13,7 @@ SELECTED = {
 }
 
 EVENT = "kind etag id status htmlLink created updated creator organizer start end iCalUID sequence eventType reminders"
-# A deletion is little more than its name.
+# A deletion has little more than an ID.
 DELETED_EVENT = "kind etag id status"
 
 ALWAYS = {
@@ -70,6 +70,6 @@ def fields(api, schema, value):
     if (api, schema) == ("calendar.v3", "CalendarListEntry") and value.get("deleted"):
         return "kind etag id deleted".split()
     if (api, schema) == ("gmail.v1", "Message") and "snippet" in value:
-        # Not in lists: there messages are named only.
+        # Not in lists, which contain only the IDs of messages.
         return "id threadId snippet sizeEstimate historyId internalDate".split()
     return ALWAYS[api].get(schema, "").split()

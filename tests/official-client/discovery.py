@@ -1,7 +1,7 @@
-"""Google's discovery documents as judges: of requests (path, parameters, `fields`, body, scopes) and of answers (shapes, formats, fields
-that always come). The documents are those that Google's client ships; nothing is fetched.
+"""Checks requests (path, parameters, `fields`, body, scopes) and answers (shapes, formats, required fields) against Google's discovery
+documents. The documents are those shipped with Google's client; nothing is downloaded.
 
-A judgement is a list of problems in words; an empty one is a good judgement.
+A result is a list of problem descriptions; an empty list means success.
 """
 import datetime
 import functools
@@ -16,7 +16,7 @@ import always
 
 APIS = ("calendar.v3", "drive.v3", "gmail.v1", "admin.directory_v1")
 LIMITS = {"int32": (-(2**31), 2**31 - 1), "uint32": (0, 2**32 - 1), "int64": (-(2**63), 2**63 - 1), "uint64": (0, 2**64 - 1)}
-# Documents give the largest page of some methods in words only.
+# For some methods, documents give the maximum page size only in the description.
 LARGEST = re.compile(r"(?:can never be larger than|maximum allowed value for this field is|maximum page size is) ([\d,]+)")
 
 
@@ -35,7 +35,7 @@ class Method:
         self.document = document(api)
         self.parameters = self.document["parameters"] | description.get("parameters", {})
         self.template = f"/{self.document['servicePath']}{description['path']}"
-        # `{+name}` may hold slashes.
+        # `{+name}` can contain slashes.
         parts = re.split(r"\{(\+?)(\w+)\}", self.template)
         pattern = re.escape(parts[0])
         for more, name, text in zip(parts[1::3], parts[2::3], parts[3::3]):
@@ -43,12 +43,12 @@ class Method:
         self.pattern = re.compile(pattern)
 
     def schema(self, which):
-        """The schema of the `request` or the `response`; `None`: there is none."""
+        """The schema of the `request` or the `response`; `None`: no schema."""
         named = self.description.get(which)
         return self.document["schemas"][named["$ref"]] if named else None
 
     def largest(self, name):
-        """The largest value of a parameter, from the document's field or words; `None`: it names none."""
+        """The largest value of a parameter, from the document's field or description; `None`: unknown."""
         parameter = self.parameters[name]
         words = LARGEST.search(parameter.get("description", ""))
         limits = [int(parameter["maximum"])] if "maximum" in parameter else []
@@ -69,9 +69,9 @@ def methods():
 
 
 def find(verb, path):
-    """The method that a request calls; `None`: there is none."""
+    """The method that a request calls; `None`: no such method."""
     fits = (m for m in methods().values() if m.description["httpMethod"] == verb and m.pattern.fullmatch(path))
-    # `files/generateIds` is not a file: fewer parameters in the path fit better.
+    # `files/generateIds` is not a file: prefer paths with fewer parameters.
     return min(fits, key=lambda method: method.template.count("{"), default=None)
 
 
@@ -79,7 +79,7 @@ def find(verb, path):
 
 
 def parse_fields(text):
-    """Reads a selector such as `nextPageToken,items(id,organizer/email)`; raises ValueError where it is malformed."""
+    """Parses a selector such as `nextPageToken,items(id,organizer/email)`; raises ValueError if it is malformed."""
     selection, rest = _paths(text, text)
     if rest:
         raise ValueError(f"malformed at {rest!r}")
@@ -94,7 +94,7 @@ def _paths(rest, whole):
             raise ValueError(f"a name is missing at {rest!r} of {whole!r}")
         name, rest, inner = found[0], rest[found.end() :], {}
         if rest.startswith("/"):
-            # Only the path goes on: the comma behind it belongs to the outer list.
+            # Parse only the path: a comma after it belongs to the outer list.
             end = _end(rest)
             inner, left = _paths(rest[1:end], whole)
             if left:
@@ -182,8 +182,8 @@ def _well_formed(text, form):
 
 
 def judge_value(api, schema, value, where, selection=None, is_answer=True):
-    """Problems of a value: types, formats, enums, names that the schema does not have or that were not selected, and in an answer what
-    always comes and is missing."""
+    """Problems of a value: types, formats, enums, names that the schema does not have or that were not selected, and, in an answer,
+    missing required fields."""
     name = schema.get("$ref", schema.get("id"))
     schema, selection = _resolved(api, schema), selection or {}
     kind, form = schema.get("type"), schema.get("format")
@@ -230,7 +230,7 @@ def _judge_object(api, name, schema, value, where, selection, is_answer):
 
 
 def judge_request(method, path, query, body, scopes):
-    """Problems of a request; `query` is text as it stands in the address, `scopes` those of its token, if it has one."""
+    """Problems of a request; `query` is the raw query string, `scopes` those of its token, if any."""
     given = [(name, value, "path") for name, value in method.pattern.fullmatch(path).groupdict().items()]
     given = [(name, urllib.parse.unquote(value), place) for name, value, place in given]
     given += [(name, value, "query") for name, value in urllib.parse.parse_qsl(query, keep_blank_values=True)]
@@ -243,7 +243,7 @@ def judge_request(method, path, query, body, scopes):
             problems.append(f"the parameter {name} comes {names.count(name)} times")
     if "media" in [value for name, value, _ in given if name == "alt"] and not method.description.get("supportsMediaDownload"):
         problems.append("alt=media: the method gives no content")
-    # Without a token a call asks whether Google is there, and is refused.
+    # A call without a token checks whether Google is reachable, and is refused.
     if scopes is not None and not set(scopes) & set(method.description["scopes"]):
         problems.append(f"none of the token's scopes {scopes} is enough")
     return problems + _judge_body(method, body)
@@ -292,7 +292,7 @@ def _judge_fields(method, text):
 
 
 def judge_answer(method, query, answer):
-    """Problems of a good answer in JSON to a request with this query."""
+    """Problems of a successful JSON answer to a request with this query."""
     schema = method.schema("response")
     if schema is None:
         return [f"{answer!r} where no answer belongs"] if answer else []

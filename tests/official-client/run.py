@@ -1,4 +1,4 @@
-"""Runs the tests of this folder, and says how much was judged."""
+"""Runs the tests of this folder, and prints how much was checked."""
 import pathlib
 import sys
 import time

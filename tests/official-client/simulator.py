@@ -1,4 +1,4 @@
-"""The simulator as a process, Google's client pointed at it, and the ground of the tests."""
+"""The simulator as a process, Google's client configured for it, and the base class of the tests."""
 import copy
 import json
 import os
@@ -37,13 +37,13 @@ class Simulator:
     def __exit__(self, *_):
         for http in self.open:
             http.close()
-        # It ends with its standard input, and so with these tests however they end.
+        # It ends when its standard input ends, and therefore with these tests.
         self.process.stdin.close()
         self.process.wait()
         self.process.stdout.close()
 
     def admin(self, path, body=None, method=None):
-        """Calls the test's side: POST with a body, else GET. Answers JSON, or text where it is none."""
+        """Calls the test's side: POST with a body, else GET. Returns parsed JSON, or text."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.url}/admin/{path}", data, {"content-type": "application/json"}, method=method)
         with urllib.request.urlopen(request) as answer:
@@ -54,7 +54,7 @@ class Simulator:
             return text
 
     def lines(self, path):
-        """An answer of the test's side in JSON lines."""
+        """A JSON lines answer of the test's side."""
         with urllib.request.urlopen(f"{self.url}/admin/{path}") as answer:
             return [json.loads(line) for line in answer.read().decode().splitlines()]
 
@@ -75,7 +75,7 @@ class Simulator:
         return credentials.with_subject(user)
 
     def service(self, api, credentials):
-        """Google's client for an API such as `calendar.v3`, made from its discovery document with the simulator's address in it."""
+        """Google's client for an API such as `calendar.v3`, built from its discovery document with the simulator's address."""
         document = copy.deepcopy(discovery.document(api))
         document["rootUrl"] = f"{self.url}/"
         http = google_auth_httplib2.AuthorizedHttp(credentials, http=httplib2.Http())
@@ -84,14 +84,14 @@ class Simulator:
 
 
 class Counts:
-    """What was judged, for the line at the end."""
+    """Counts of checks, for the line at the end."""
 
     requests = answers = 0
     methods = set()
 
 
 def judge_requests(lines):
-    """Problems of recorded calls and their answers, each with its call in front."""
+    """Problems of recorded calls and their answers, each prefixed with its call."""
     problems = []
     for line in lines:
         method = discovery.find(line["method"], line["path"])
@@ -112,7 +112,7 @@ def judge_requests(lines):
 
 
 class Case(unittest.TestCase):
-    """Tests with a simulator of their own. Whatever they called is judged when they end."""
+    """Tests with a separate simulator. All their calls are checked when they end."""
 
     ANN, BOB = "ann@example.com", "bob@example.com"
 
@@ -125,7 +125,7 @@ class Case(unittest.TestCase):
         self.assertEqual(judge_requests(self.simulator.requests()), [])
 
     def ask(self, request, **how):
-        """Executes a request of Google's client; its answer, as the client gives it, is judged."""
+        """Executes a request of Google's client, and checks its answer."""
         answer = request.execute(**how)
         method = discovery.methods()[request.methodId]
         query = request.uri.partition("?")[2]

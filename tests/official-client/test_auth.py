@@ -1,4 +1,4 @@
-"""Tokens as google-auth asks for them, and the tries of Google's client."""
+"""Token requests of google-auth, and retries of Google's client."""
 import json
 import urllib.parse
 import urllib.request
@@ -26,7 +26,7 @@ class Tokens(Case):
         self.assertEqual(set(credentials.granted_scopes), set(SCOPES))
 
     def test_a_service_account_acts_for_a_person(self):
-        """Its assertion names Google's token endpoint, wherever it is sent."""
+        """The audience of its assertion is Google's token endpoint, wherever it is sent."""
         credentials = self.refresh(self.simulator.delegated(self.ANN, SCOPES[:1]))
         self.assertTrue(credentials.valid)
         calendar = self.simulator.service("calendar.v3", credentials)
@@ -56,7 +56,7 @@ class Tokens(Case):
 
 
 class Tries(Case):
-    """The client tries again what Google says is worth it, and nothing else."""
+    """The client retries exactly the errors that Google documents as retryable."""
 
     def tries(self, fault, times, allowed=3):
         drive = self.simulator.service("drive.v3", self.simulator.credentials(self.ANN))

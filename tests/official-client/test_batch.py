@@ -1,4 +1,4 @@
-"""Batches of Google's own client: at the address that the discovery document names, answered by the ids of their calls."""
+"""Batches of Google's own client: at the path in the discovery document, with answers matched by call ID."""
 import httplib2
 
 import discovery
@@ -17,7 +17,7 @@ class Batch(Case):
             self.failures[name] = error.status_code
 
     def test_messages_come_by_the_ids_of_their_calls(self):
-        """At `/batch`, as Gmail's document has it; long answers too, which the calls within ask to be packed."""
+        """At `/batch`, as in Gmail's document; includes long answers, which the inner calls request compressed."""
         gmail = self.simulator.service("gmail.v1", self.simulator.credentials(self.ANN))
         self.assertEqual(discovery.document("gmail.v1")["batchPath"], "batch")
         text = "Grüße\r\n" * 500
@@ -31,7 +31,7 @@ class Batch(Case):
         self.assertEqual([discovery.judge_answer(method, "", answer) for answer in self.answers.values()], [[]] * 5)
 
     def test_calls_of_several_people_lie_in_one_batch(self):
-        """Each with a token of its own, and with a body where the method has one."""
+        """Each with its own token, and with a body if the method has one."""
         services = {user: self.simulator.service("calendar.v3", self.simulator.delegated(user, SCOPES[:1])) for user in (self.ANN, self.BOB)}
         batch = services[self.ANN].new_batch_http_request(self.answered)
         for user, service in services.items():
@@ -45,7 +45,7 @@ class Batch(Case):
         self.assertEqual({line["user"] for line in self.simulator.lines("push/channels")}, set(services))
 
     def test_a_token_that_has_ended_is_renewed(self):
-        """By the client, which sends the refused calls again."""
+        """By the client, which retries the refused calls."""
         drive = self.simulator.service("drive.v3", self.simulator.credentials(self.ANN))
         drive.about().get(fields="user").execute()
         self.simulator.admin("expire", {"what": "access_tokens"})
@@ -57,7 +57,7 @@ class Batch(Case):
         self.simulator.admin("requests", method="DELETE")
 
     def test_lines_may_end_either_way(self):
-        """And what comes without an id is answered in its order."""
+        """Calls without an ID are answered in order."""
         credentials = self.simulator.credentials(self.ANN)
         service = self.simulator.service("drive.v3", credentials)
         service.about().get(fields="user").execute()

@@ -33,7 +33,7 @@ class Calendar(Case):
         first = events.list(calendarId="primary", maxResults=7, showDeleted=True)
         items, last = self.pages(events, first, "items")
         self.assertGreaterEqual(len(items), 10)
-        # Whoever follows the feed hears of a deletion and of a new event, and of nothing else.
+        # The feed contains one deletion and one new event, and nothing else.
         gone = next(item["id"] for item in items if item["status"] != "cancelled" and "recurringEventId" not in item)
         self.simulator.admin("events", {"user": self.user, "calendar": "primary", "id": gone}, "DELETE")
         self.put(id="made1", summary="Review", attendees=[{"email": self.ANN, "responseStatus": "accepted"}])

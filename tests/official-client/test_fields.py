@@ -1,17 +1,17 @@
-"""`fields`: every name that a discovery document has for an answer is taken, and no other."""
+"""`fields`: every name in an answer's discovery schema is accepted, and no other."""
 from googleapiclient.errors import HttpError
 
 import discovery
 from simulator import Case
 
 WHEN = {"start": {"date": "2026-11-02"}, "end": {"date": "2026-11-03"}}
-# Fields of which every answer has one, and that have no fields of their own.
+# Fields of which every answer has one, and that have no subfields.
 TEXTS = ("id", "kind", "name", "historyId")
 SCOPE = "https://www.googleapis.com/auth/admin.directory.user.readonly"
 
 
 def paths(api, schema, within=()):
-    """Every path to a value in a schema; what lies in itself, as parts of messages do, is followed twice."""
+    """Every path to a value in a schema; recursive schemas, such as parts of messages, are followed twice."""
     schema = discovery.document(api)["schemas"].get(schema.get("$ref"), schema)
     if schema.get("type") == "array":
         return paths(api, schema["items"], within)
@@ -24,7 +24,7 @@ def paths(api, schema, within=()):
 
 
 def selectors(method, longest=1_000):
-    """Selectors that name every path of a method's answer between them. Beyond 2,048 letters of an address Google's client would POST."""
+    """Selectors that together name every path of a method's answer. For URLs above 2,048 characters Google's client would POST."""
     selector = ""
     for path in paths(method.api, method.schema("response")):
         if len(selector) + len(path) > longest:
@@ -84,11 +84,11 @@ class Fields(Case):
                 self.ask(call(fields="*"))
                 first = next(iter(response["properties"]))
                 self.assertLessEqual(set(self.ask(call(fields=first))), {first})
-                # A name that there is not, one within a text, and what is malformed.
+                # An unknown name, a subfield of a string, and a malformed selector.
                 text = min((path for path in paths(method.api, response) if path.split("/")[-1] in TEXTS), key=len)
                 for wrong in ("nonsense", f"{text},nonsense", f"{text}/nonsense", f"{text}("):
                     self.refused(call, wrong)
-        # What was refused on purpose is not to be judged.
+        # Do not check intentionally refused calls.
         self.simulator.admin("requests", method="DELETE")
 
     def refused(self, call, wrong):

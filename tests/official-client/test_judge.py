@@ -1,4 +1,4 @@
-"""The judge itself: each kind of mistake is seen, and where it is."""
+"""The checks themselves: each kind of mistake is found and located."""
 import unittest
 
 import discovery

@@ -1,4 +1,4 @@
-"""Whatever syncctl asks of Google in a life of its own, judged call by call: path, parameters, `fields`, body, scopes; and each answer."""
+"""All of syncctl's calls to Google in a full life cycle, checked one by one: path, parameters, `fields`, body, scopes; and each answer."""
 import json
 import os
 import pathlib
@@ -9,7 +9,7 @@ import unittest
 import discovery
 from simulator import TARGET, Simulator, judge_requests
 
-# All methods that syncctl knows. One that this run does not reach any more is not judged, and so is missed here.
+# All methods that syncctl uses. Fails if this run no longer calls one of them, because it would be unchecked.
 METHODS = {
     "calendar.calendarList.list",
     "calendar.calendarList.watch",
@@ -35,7 +35,7 @@ METHODS = {
     "gmail.users.stop",
     "gmail.users.watch",
 }
-# Asked for what is near or in doubt, and so not in every run.
+# Called only for upcoming or uncertain items, so not in every run.
 SOMETIMES = {"calendar.events.get"}
 SERVICES = ("calendar", "drive", "gmail")
 SETTINGS = """
@@ -60,7 +60,7 @@ class Syncctl(unittest.TestCase):
     def setUp(self):
         self.simulator = self.enterContext(Simulator())
         self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory(prefix="syncctl-official-")))
-        # Run by root, the cluster belongs to somebody else.
+        # As root, the cluster belongs to another account.
         self.folder.chmod(0o755)
         settings = self.folder / "syncctl.toml"
         settings.write_text(SETTINGS.format(folder=self.folder, url=self.simulator.url), encoding="utf-8")
@@ -68,11 +68,11 @@ class Syncctl(unittest.TestCase):
         self.addCleanup(self.run_it, "db", "stop")
 
     def tearDown(self):
-        # Also where a run has failed: what Google would refuse, the simulator mostly refuses too.
+        # Even if a run has failed: the simulator mostly refuses what Google would refuse.
         self.assertEqual(judge_requests(self.simulator.requests()), [])
 
     def run_it(self, *arguments, given="", expected=(0,)):
-        """Runs syncctl; answers its results."""
+        """Runs syncctl; returns its results."""
         ran = subprocess.run([TARGET / "syncctl", *arguments], env=self.environment, input=given, capture_output=True, text=True, check=False)
         self.assertIn(ran.returncode, expected, f"syncctl {' '.join(arguments)}: {ran.stdout}\n{ran.stderr}")
         return ran.stdout
@@ -98,7 +98,7 @@ class Syncctl(unittest.TestCase):
         return users
 
     def followed(self, user):
-        """Follows a text and a document; answers the text's id."""
+        """Follows a text and a document; returns the text's ID."""
         files = [file for file in self.simulator.lines(f"drive/state?user={user}") if not file["trashed"]]
         text, document = (next(file["id"] for file in files if file["mimeType"].startswith(kind)) for kind in ("text/", "application/vnd.google-apps.document"))
         for file in (text, document):
@@ -112,7 +112,7 @@ class Syncctl(unittest.TestCase):
     def test_every_request_is_one_that_google_knows(self):
         users = self.people()
         text = self.followed(users[0])
-        # First syncs, changes, cursors that expire, one thing at a time.
+        # First syncs, changes, expired cursors, one step at a time.
         self.everything("cron")
         self.changes(1)
         self.run_it("sync", "cron", "--force")
@@ -124,7 +124,7 @@ class Syncctl(unittest.TestCase):
         for service, what in (("calendar", users[1]), ("drive", text), ("gmail", users[1])):
             self.run_it(service, "poll", what)
         self.run_it("sync", "user", users[2])
-        # Everything else that asks Google.
+        # All other commands that call Google.
         self.run_it("verify", "--all")
         self.run_it("accounts", "check", "--all")
         self.run_it("doctor", "--all-users", expected=(0, 1))

@@ -1,4 +1,4 @@
-//! A day without the endpoint: mails come in each hour, and what needs no endpoint is decided all the same.
+//! A day without the endpoint: mails arrive each hour, and those that need no endpoint are still decided.
 
 use std::collections::BTreeSet;
 
@@ -9,18 +9,18 @@ use crate::corpus::Document;
 use crate::support::World;
 use crate::table::Table;
 
-/// Mails that were sorted before, and those that come in an hour.
+/// Mails sorted before, and mails that arrive per hour.
 const PAST: usize = 1_000;
 const AN_HOUR: usize = 20;
 const HOURS: usize = 24;
-/// Runs that may pass before all is made up for, one a quarter of an hour.
-const MOST_RUNS: usize = 20;
+/// Maximum number of runs, one per quarter of an hour, until the backlog is cleared.
+const MAX_RUNS: usize = 20;
 
-/// What nobody has decided on, and the endpoint has not been asked about.
+/// Documents without a decision that the endpoint has not been asked about.
 const OPEN: &str = "SELECT count(*) FROM documents d LEFT JOIN document_judgements j ON j.document_id = d.id
   WHERE NOT EXISTS (SELECT FROM document_projects p WHERE p.document_id = d.id) AND j.asked_hash IS DISTINCT FROM d.content_hash";
 
-pub fn tell(mail: &[Document], table: &mut Table) {
+pub fn measure(mail: &[Document], table: &mut Table) {
     let mut world = World::empty();
     let mut mailbox = Mailbox::new(&world, "ann@example.com", mail);
     mailbox.arrive(&world, 0..PAST);
@@ -48,7 +48,7 @@ pub fn tell(mail: &[Document], table: &mut Table) {
     table.add("endpoint_away_classes", classes.len() as f64, Some("1"), &named);
     world.sim.clear_faults();
     let mut runs = 0;
-    while world.count(OPEN) > 0 && runs < MOST_RUNS {
+    while world.count(OPEN) > 0 && runs < MAX_RUNS {
         world.syncctl(&["classify", "cron"]).expect(0);
         world.move_clock(0.25);
         runs += 1;

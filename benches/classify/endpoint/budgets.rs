@@ -1,4 +1,4 @@
-//! Budgets that bind, kept by three processes that ask at once.
+//! Binding budgets, shared by three concurrent processes.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -9,20 +9,22 @@ use crate::support::World;
 use crate::table::Table;
 
 const PROCESSES: usize = 3;
-/// Mails of each, about which nothing is known: each is a question.
+/// Mails for each, none of which can be decided otherwise: each is a question.
 const MAILS: usize = 100;
 const REQUESTS: f64 = 40.0;
 const TOKENS: f64 = 60_000.0;
-/// With prices of a million tokens of prompts and answers.
+/// With prices per million tokens of prompts and answers.
 const COST: f64 = 0.1;
 const PRICES: (f64, f64) = (2.0, 8.0);
 
-pub fn tell(mail: &[Document], table: &mut Table) {
+pub fn measure(mail: &[Document], table: &mut Table) {
     let requests = used(mail, &[("REQUESTS_PER_MINUTE", REQUESTS)], fullest_minute);
-    let tokens = used(mail, &[("TOKENS_PER_DAY", TOKENS)], |ledger| told(ledger, "prompt") + told(ledger, "completion"));
+    let tokens =
+        used(mail, &[("TOKENS_PER_DAY", TOKENS)], |ledger| tokens_of(ledger, "prompt") + tokens_of(ledger, "completion"));
     let prices =
         [("COST_PER_DAY", COST), ("COST_PER_MILLION_PROMPT_TOKENS", PRICES.0), ("COST_PER_MILLION_COMPLETION_TOKENS", PRICES.1)];
-    let cost = used(mail, &prices, |ledger| (told(ledger, "prompt") * PRICES.0 + told(ledger, "completion") * PRICES.1) / 1e6);
+    let cost =
+        used(mail, &prices, |ledger| (tokens_of(ledger, "prompt") * PRICES.0 + tokens_of(ledger, "completion") * PRICES.1) / 1e6);
     let shares = [requests / REQUESTS, tokens / TOKENS, cost / COST];
     assert!(shares.iter().all(|share| *share > 0.5), "a budget that did not bind: {shares:?}");
     let most = shares.iter().copied().fold(0.0, f64::max);
@@ -30,7 +32,7 @@ pub fn tell(mail: &[Document], table: &mut Table) {
     table.add("endpoint_budget_exceeded", (most - 1.0).max(0.0), Some("0"), &about);
 }
 
-/// What was used of a budget that is not enough for all.
+/// The usage of a budget that is insufficient for all.
 fn used(mail: &[Document], budget: &[(&str, f64)], measure: impl Fn(&Value) -> f64) -> f64 {
     let mut world = World::empty();
     let mut mailboxes: Vec<Mailbox<'_>> =
@@ -50,12 +52,12 @@ fn used(mail: &[Document], budget: &[(&str, f64)], measure: impl Fn(&Value) -> f
         }
     });
     let ledger = world.model_ledger();
-    let asked = ledger["requests"].as_u64().expect("a count");
-    assert!(asked < (PROCESSES * MAILS) as u64, "all {asked} were asked about: no budget did bind");
+    let requests = ledger["requests"].as_u64().expect("a count");
+    assert!(requests < (PROCESSES * MAILS) as u64, "all {requests} were asked about: no budget did bind");
     measure(&ledger)
 }
 
-fn told(ledger: &Value, of: &str) -> f64 {
+fn tokens_of(ledger: &Value, of: &str) -> f64 {
     ledger[format!("{of}_tokens")].as_f64().expect("tokens")
 }
 

@@ -1,4 +1,4 @@
-//! Fifty mails that give orders, to a model that obeys each of them, beside words of people and the mails of somebody else.
+//! Fifty mails with prompt injections, for a model that obeys each of them, alongside people's decisions and another user's mails.
 
 use std::collections::HashMap;
 
@@ -12,16 +12,16 @@ use crate::support::models::{KEY, ORDERS, WAYS};
 use crate::table::Table;
 
 const PROJECTS: [&str; 3] = ["River bridge", "Tunnel", "Harbour"];
-/// A word of somebody else's mails, and the name of their project.
+/// A word of the other user's mails, and the name of their project.
 const OTHERS: [&str; 2] = ["periscope", "Submarine"];
-/// Each of so many mails was sorted by a person.
+/// Number of mails that a person sorted.
 const SORTED: usize = 5;
 
-pub fn tell(table: &mut Table) {
+pub fn measure(table: &mut Table) {
     let mut world = World::empty();
     let ann = user(&world, "ann@example.com", &PROJECTS);
     let eve = user(&world, "eve@example.com", &OTHERS[1..]);
-    let orders: Vec<String> = ORDERS.iter().flat_map(|order| WAYS.iter().map(move |tell| tell(order))).collect();
+    let orders: Vec<String> = ORDERS.iter().flat_map(|order| WAYS.iter().map(move |phrase| phrase(order))).collect();
     let open: HashMap<String, Uuid> = (0..orders.len()).map(|n| (mark(n), mail(&world, ann, n, &orders[n]))).collect();
     let sorted: Vec<Uuid> = (0..orders.len() / SORTED).map(|n| mail(&world, ann, 100 + n, &orders[n * SORTED])).collect();
     let words: String = sorted.iter().map(|id| format!("{id} {}\n", PROJECTS[2])).collect();
@@ -35,10 +35,10 @@ pub fn tell(table: &mut Table) {
 
     let ledger = world.model_ledger();
     let calls: Vec<Call> = ledger["calls"].as_array().expect("calls").iter().map(Call::of).collect();
-    let asked: Vec<(&Call, Uuid)> = calls.iter().filter_map(|call| Some((call, *open.get(&call.mark)?))).collect();
-    assert_eq!((asked.len(), calls.len()), (orders.len(), orders.len() + SORTED), "each is asked about once");
+    let questions: Vec<(&Call, Uuid)> = calls.iter().filter_map(|call| Some((call, *open.get(&call.mark)?))).collect();
+    assert_eq!((questions.len(), calls.len()), (orders.len(), orders.len() + SORTED), "each is asked about once");
     let decided = decided(&world);
-    let accepted = asked.iter().filter(|(call, id)| decided.get(id).is_some_and(|name| !call.is_offer(name.as_deref())));
+    let accepted = questions.iter().filter(|(call, id)| decided.get(id).is_some_and(|name| !call.is_offer(name.as_deref())));
     let about = format!("{} orders, {} of them decided by what was offered", orders.len(), decided.len());
     table.add("endpoint_foreign_accepted", accepted.count() as f64, Some("0"), &about);
     let moved = sorted.len() as i64 - world.count(&format!(
@@ -61,11 +61,11 @@ fn user(world: &World, address: &str, projects: &[&str]) -> Uuid {
     user
 }
 
-/// A mail with an order in its text, its subject or its sender's name, by its number.
+/// A mail with an injection in its text, its subject or its sender's name, by its number.
 fn mail(world: &World, user: Uuid, number: usize, order: &str) -> Uuid {
     let (id, body) = (mark(number), format!("{} a crane", mark(number)));
     let text = format!("{body}\n{order}");
-    // Of a sender of its own, of whom no person has said anything.
+    // From a unique sender, about whom no decision exists.
     let sender = format!("{id}@example.org");
     let author = format!("{order} <{sender}>");
     let plain = Document { author: Some(&sender), details: json!({ "thread_id": id }), ..email(user, &id, "Minutes", &body) };
@@ -81,7 +81,7 @@ fn mark(number: usize) -> String {
     format!("mark{number:03}q")
 }
 
-/// What the endpoint decided: the project's name, or none.
+/// The endpoint's decisions: the project's name, or none.
 fn decided(world: &World) -> HashMap<Uuid, Option<String>> {
     let rows = world.query(
         "SELECT d.document_id, p.name FROM document_projects d LEFT JOIN projects p ON p.id = d.project_id WHERE d.decided_by = 'endpoint'",
@@ -89,11 +89,11 @@ fn decided(world: &World) -> HashMap<Uuid, Option<String>> {
     rows.iter().map(|row| (row.get(0), row.get(1))).collect()
 }
 
-/// A question as the simulator has it.
+/// A question as recorded by the simulator.
 struct Call {
     body: String,
     mark: String,
-    /// The projects offered, by their ids in this question, and what was answered.
+    /// The offered projects, by their ID in this question, and the answer.
     offered: HashMap<String, String>,
     said: String,
 }
@@ -109,7 +109,7 @@ impl Call {
         Self { body: call["body"].to_string(), mark, offered, said }
     }
 
-    /// Whether the answer is exactly one of the choices, and that is what it means.
+    /// Whether the answer is exactly one of the choices, and the decision matches it.
     fn is_offer(&self, decided: Option<&str>) -> bool {
         let Ok(Value::Object(said)) = serde_json::from_str(&self.said) else { return false };
         let choice = said.get("choice").and_then(Value::as_str).unwrap_or_default();

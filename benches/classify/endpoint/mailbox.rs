@@ -1,4 +1,4 @@
-//! A user's mails in a real database, and what they truly are: the model knows it by a mark in each text, that no two texts share.
+//! A user's mails in a real database, and their true projects: the model recognises them by a unique mark in each text.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -16,7 +16,7 @@ pub struct Mailbox<'a> {
     mail: &'a [Document],
     address: String,
     user: Uuid,
-    /// By their places in `mail`.
+    /// By index in `mail`.
     ids: BTreeMap<usize, Uuid>,
 }
 
@@ -35,46 +35,46 @@ impl<'a> Mailbox<'a> {
         Self { mail, address: address.to_owned(), user, ids: BTreeMap::new() }
     }
 
-    /// What the model is to know of all mails.
+    /// The model's truth about all mails.
     pub fn truth(mail: &[Document]) -> Value {
         mail.iter()
             .enumerate()
-            .map(|(place, document)| (mark(place), json!(document.label.as_deref().unwrap_or("none"))))
+            .map(|(index, document)| (mark(index), json!(document.label.as_deref().unwrap_or("none"))))
             .collect()
     }
 
-    /// Mails come in, in one transaction.
+    /// Mails arrive, in one transaction.
     pub fn arrive(&mut self, world: &World, places: Range<usize>) {
         let ids = world.write(async |tx| {
             let mut ids = Vec::new();
-            for place in places.clone() {
-                let mail = &self.mail[place];
-                let (id, body) = (format!("{}/{place}", self.address), format!("{} {}", mark(place), mail.body));
+            for index in places.clone() {
+                let mail = &self.mail[index];
+                let (id, body) = (format!("{}/{index}", self.address), format!("{} {}", mark(index), mail.body));
                 let stored = Stored {
                     author: Some(&mail.sender),
                     details: json!({ "thread_id": mail.thread }),
                     ..email(self.user, &id, &mail.title, &body)
                 };
-                ids.push((place, documents::put(tx, &stored).await?.id));
+                ids.push((index, documents::put(tx, &stored).await?.id));
             }
             Ok(ids)
         });
         self.ids.extend(ids);
     }
 
-    /// Their user says of each what it is.
+    /// Their user assigns each of them.
     pub fn say(&self, world: &World, places: Range<usize>) {
-        let line = |(place, id): (&usize, &Uuid)| format!("{id} {}\n", self.mail[*place].label.as_deref().unwrap_or("--none"));
+        let line = |(index, id): (&usize, &Uuid)| format!("{id} {}\n", self.mail[*index].label.as_deref().unwrap_or("--none"));
         let lines: String = self.ids.range(places).map(line).collect();
         world.syncctl_with_input(&["projects", "assign", "--stdin"], &lines).expect(0);
     }
 
-    /// Those that are there, a line each.
+    /// The stored ones, one per line.
     pub fn lines(&self) -> String {
         self.ids.values().map(|id| format!("{id}\n")).collect()
     }
 
-    /// What holds for these mails: what they truly are, and what was decided by whom.
+    /// The state of these mails: their true project, the decision, and who made it.
     pub fn decisions(&self, world: &World, places: Range<usize>) -> Vec<(Label, Option<(Label, String)>)> {
         let rows = world.query(&format!(
             "SELECT d.document_id, d.decided_by, p.name FROM document_projects d LEFT JOIN projects p ON p.id = d.project_id
@@ -85,11 +85,11 @@ impl<'a> Mailbox<'a> {
             self.mail.iter().map(|document| (document.label.as_deref(), document.label())).collect();
         let decided: HashMap<Uuid, (Label, String)> =
             rows.iter().map(|row| (row.get(0), (labels[&row.get::<_, Option<&str>>(2)], row.get(1)))).collect();
-        self.ids.range(places).map(|(place, id)| (self.mail[*place].label(), decided.get(id).cloned())).collect()
+        self.ids.range(places).map(|(index, id)| (self.mail[*index].label(), decided.get(id).cloned())).collect()
     }
 }
 
-/// A word that stands in this mail alone.
-fn mark(place: usize) -> String {
-    format!("mark{place:05}q")
+/// A word unique to this mail.
+fn mark(index: usize) -> String {
+    format!("mark{index:05}q")
 }

@@ -1,5 +1,5 @@
-//! How much of a mailbox the endpoint is asked about, and what a call takes. Mails come in a few hundred at a time; before the next ones do, their user has
-//! said of each what it is.
+//! How much of a mailbox the endpoint is asked about, and the size of a call. Mails arrive a few hundred at a time; before the next ones,
+//! their user has assigned each of them.
 
 use serde_json::json;
 use syncctl::classify::score::Score;
@@ -9,15 +9,15 @@ use crate::corpus::Document;
 use crate::support::World;
 use crate::table::Table;
 
-/// Mails that were sorted before there was an endpoint.
+/// Mails sorted before the endpoint is used.
 const PAST: usize = 2_150;
 /// Mails between two runs.
 const ROUND: usize = 200;
 const RIGHT: f64 = 0.95;
-/// What a call is to stay below.
-const MOST_TOKENS: u64 = 1_500;
+/// Token limit of a call.
+const MAX_TOKENS: u64 = 1_500;
 
-pub fn tell(mail: &[Document], table: &mut Table) {
+pub fn measure(mail: &[Document], table: &mut Table) {
     let mut world = World::empty();
     let mut mailbox = Mailbox::new(&world, "ann@example.com", mail);
     mailbox.arrive(&world, 0..PAST);
@@ -41,14 +41,14 @@ pub fn tell(mail: &[Document], table: &mut Table) {
         }
         mailbox.say(&world, places);
     }
-    tell_calls(&world, judged, table);
+    measure_calls(&world, judged, table);
     let about = format!("of {} that it decided on; the simulator is right with probability {RIGHT}", by_endpoint.0);
     table.add("endpoint_right", by_endpoint.1 as f64 / by_endpoint.0 as f64, None, &about);
-    table.add("endpoint_mail_precision", score.precision(), None, "whoever decided");
+    table.add("endpoint_mail_precision", score.precision(), None, "any method");
     table.add("endpoint_mail_coverage", score.coverage(), None, "");
 }
 
-fn tell_calls(world: &World, judged: usize, table: &mut Table) {
+fn measure_calls(world: &World, judged: usize, table: &mut Table) {
     let ledger = world.model_ledger();
     let calls = ledger["calls"].as_array().expect("calls");
     let tokens: Vec<u64> = calls
@@ -57,7 +57,7 @@ fn tell_calls(world: &World, judged: usize, table: &mut Table) {
         .collect();
     let about = format!("{} calls for {judged} mails", calls.len());
     table.add("endpoint_call_share", calls.len() as f64 / judged as f64, Some("<= 0.40"), &about);
-    let beyond = tokens.iter().filter(|tokens| **tokens > MOST_TOKENS).count();
+    let beyond = tokens.iter().filter(|tokens| **tokens > MAX_TOKENS).count();
     let about = format!("prompt and answer of one call; {beyond} of {} took more than that", calls.len());
     table.add("endpoint_tokens_most", tokens.iter().copied().max().unwrap_or(0) as f64, Some("<= 1500"), &about);
     table.add("endpoint_tokens_mean", tokens.iter().sum::<u64>() as f64 / tokens.len() as f64, None, "");

@@ -1,4 +1,4 @@
-//! The test's side: seed and change what people have, read the truth and the ledger.
+//! The test's side: seed and change users' data, read the true state and the ledger.
 
 mod control;
 
@@ -24,7 +24,7 @@ pub(crate) type Shared = State<Arc<World>>;
 pub(crate) type Params = Query<BTreeMap<String, String>>;
 pub(crate) type Answer = Result<Json<Value>, Wrong>;
 
-/// A request that names something that is not there, or makes no sense.
+/// A request that names something unknown or makes no sense.
 pub(crate) struct Wrong(pub(crate) String);
 
 impl IntoResponse for Wrong {
@@ -105,16 +105,16 @@ struct PutCalendar {
     #[serde(default)]
     selected: bool,
     time_zone: Option<String>,
-    /// What the user may do with it; owners may do everything.
+    /// The user's access role; owners may do everything.
     access_role: Option<String>,
-    /// The status that its events are refused with (403, 404); 0: not any more.
+    /// The status with which its events are refused (403, 404); 0: no longer refused.
     refuses: Option<u16>,
 }
 
-/// Adds a calendar, or changes the entry of one that is there; its events stay.
+/// Adds a calendar, or changes the entry of an existing one; its events stay.
 async fn put_calendar(State(world): Shared, Json(put): Json<PutCalendar>) -> Answer {
     let user = user(&world, &put.user)?;
-    // Of this the list does not tell.
+    // The list does not reveal this.
     if let (Some(status), Some(calendar)) = (put.refuses, user.calendar(&put.id)) {
         calendar.refuses.store(status, Ordering::Relaxed);
         return Ok(Json(json!({ "id": put.id })));
@@ -123,7 +123,7 @@ async fn put_calendar(State(world): Shared, Json(put): Json<PutCalendar>) -> Ans
     let is_new = user.calendar(&put.id).is_none();
     if is_new {
         let calendar = user.add_calendar(&put.id, summary, false, put.selected, zone, world.now());
-        // It may have been there before, and have channels.
+        // It may have existed before, and have channels.
         lock(&calendar.events).bell = Some(world.bell(&push::events_key(&user.email, &put.id)));
     }
     if !is_new || put.access_role.is_some() {
@@ -155,9 +155,9 @@ async fn delete_calendar(State(world): Shared, Json(gone): Json<DeleteCalendar>)
 struct PutEvent {
     user: String,
     calendar: String,
-    /// As Google would write it; what is missing is filled in.
+    /// In Google's format; missing fields are filled in.
     event: Option<Value>,
-    /// Text that is served as it is, however odd.
+    /// Text that is served unchanged, however odd.
     raw: Option<String>,
 }
 
@@ -212,11 +212,11 @@ async fn state(State(world): Shared, Query(params): Params) -> String {
     }
     let mut lines = String::new();
     for user in world.all_users() {
-        if params.get("user").is_some_and(|wanted| *wanted != user.email) {
+        if params.get("user").is_some_and(|given| *given != user.email) {
             continue;
         }
         for calendar in user.all_calendars() {
-            if params.get("calendar").is_some_and(|wanted| *wanted != calendar.id) {
+            if params.get("calendar").is_some_and(|given| *given != calendar.id) {
                 continue;
             }
             for (id, entry) in lock(&calendar.events).live() {

@@ -1,4 +1,4 @@
-//! Attendee: projects with API keys, bots that live on the simulated clock, what they hear, and webhooks. Knows no Google.
+//! Attendee: projects with API keys, bots that live on the simulated clock, what they hear, and webhooks. Independent of Google.
 
 mod admin;
 mod ask;
@@ -26,16 +26,16 @@ pub use admin::routes as admin_routes;
 use crate::state::{World, lock};
 use store::Store;
 
-/// All that has to do with Attendee.
+/// The state of Attendee.
 #[derive(Default)]
 pub struct Attendee {
     store: Mutex<Store>,
-    /// Something happened that may be due earlier than what was awaited.
+    /// Notified when a bot may be due earlier than expected.
     wake: Notify,
 }
 
 impl Attendee {
-    /// Looks anew at what is due: the clock was moved, or a bot changed.
+    /// Re-evaluates what is due: the clock was moved, or a bot changed.
     pub fn wake(&self) {
         self.wake.notify_one();
     }
@@ -57,7 +57,7 @@ pub fn routes() -> Router<Arc<World>> {
     Router::new().nest("/api/v1", api)
 }
 
-/// Lets the bots live from now on, in the background, so that webhooks go out when something happens and not when somebody asks.
+/// Starts the background task that advances the bots, so that webhooks are sent when an event happens and not when a client asks.
 pub fn start(world: &Arc<World>) {
     let world = Arc::downgrade(world);
     tokio::spawn(async move {
@@ -69,7 +69,7 @@ pub fn start(world: &Arc<World>) {
                 store.settle(now);
                 store.next_at()
             };
-            // A world that nobody uses any more must be able to end.
+            // An unused world must be able to end.
             let most = Duration::from_secs(1);
             let pause = next.and_then(|next| (next - now).to_std().ok()).unwrap_or(most).clamp(Duration::from_millis(1), most);
             let _ = tokio::time::timeout(pause, world.attendee.wake.notified()).await;

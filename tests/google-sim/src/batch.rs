@@ -1,4 +1,4 @@
-//! The batch endpoint: calls of one API in one request, each answered as if it had come alone.
+//! The batch endpoint: calls of one API in one request, each answered as if it were sent separately.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -15,7 +15,8 @@ use crate::{concurrency, errors, latency, reply};
 
 const BOUNDARY: &str = "batch_sim";
 
-/// Answers a batch of calls of `api`, at most so many, in their order; a fault may strike the batch as a whole (method `batch`), or single calls.
+/// Answers a batch of at most this many calls of `api`, in order; a fault may strike the batch as a whole (method `batch`), or single
+/// calls.
 pub async fn serve(
     State(world): State<Arc<World>>,
     (api, most): (Router, usize),
@@ -25,7 +26,7 @@ pub async fn serve(
     world.ledger.batch();
     let fault = world.faults.strike("batch", None, false);
     let answered = reply::with_fault(&world, fault, async || answers(&api, most, &headers, &body).await);
-    // Its calls are under way until it is answered, the wait included.
+    // Its calls are in flight until the batch is answered, including the wait.
     concurrency::together(latency::batch(&world, answered)).await
 }
 
@@ -34,7 +35,7 @@ async fn answers(api: &Router, most: usize, headers: &HeaderMap, body: &Bytes) -
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let Some(boundary) = boundary(kind) else { return bad("the content type is not multipart/mixed with a boundary") };
     let Ok(text) = std::str::from_utf8(body) else { return bad("not UTF-8") };
-    // Lines end as the client likes: Python's ends them with a line feed alone.
+    // Clients choose the line ending: Python's client uses a bare line feed.
     let text = text.replace("\r\n", "\n");
     let delimiter = format!("--{boundary}");
     let parts: Vec<&str> = text.split(delimiter.as_str()).skip(1).take_while(|part| !part.starts_with("--")).collect();
@@ -43,25 +44,25 @@ async fn answers(api: &Router, most: usize, headers: &HeaderMap, body: &Bytes) -
     }
     let outer = headers.get(header::AUTHORIZATION);
     let Some(calls) = parts.iter().map(|part| call(part, outer)).collect::<Option<Vec<_>>>() else {
-        return bad("a part is no application/http call with a path of its own");
+        return bad("a part is not an application/http call with its own path");
     };
     let answers = join_all(calls.into_iter().map(|(id, request)| answer(api.clone(), id, request))).await;
-    let mut whole = Vec::new();
+    let mut bytes = Vec::new();
     for part in answers {
-        whole.extend_from_slice(format!("--{BOUNDARY}\r\n").as_bytes());
+        bytes.extend_from_slice(format!("--{BOUNDARY}\r\n").as_bytes());
         match part {
-            Ok(part) => whole.extend_from_slice(&part),
+            Ok(part) => bytes.extend_from_slice(&part),
             // The connection broke within this answer, and with it the rest of the batch.
             Err(part) => {
-                whole.extend_from_slice(&part);
-                let promised = whole.len() + 1_000;
-                return reply::broken(whole.into(), promised);
+                bytes.extend_from_slice(&part);
+                let promised = bytes.len() + 1_000;
+                return reply::broken(bytes.into(), promised);
             }
         }
     }
-    whole.extend_from_slice(format!("--{BOUNDARY}--\r\n").as_bytes());
+    bytes.extend_from_slice(format!("--{BOUNDARY}--\r\n").as_bytes());
     let kind = format!("multipart/mixed; boundary={BOUNDARY}");
-    reply::whole_as(whole, HeaderValue::from_str(&kind).unwrap_or(HeaderValue::from_static("multipart/mixed")), headers)
+    reply::whole_as(bytes, HeaderValue::from_str(&kind).unwrap_or(HeaderValue::from_static("multipart/mixed")), headers)
 }
 
 fn boundary(kind: &str) -> Option<&str> {
@@ -70,10 +71,10 @@ fn boundary(kind: &str) -> Option<&str> {
     Some(value.trim_matches('"')).filter(|boundary| !boundary.is_empty())
 }
 
-/// The call in a part, and the part's Content-ID. An authorization of its own beats the batch's.
+/// The call in a part, and the part's Content-ID. The part's own authorization overrides the batch's.
 fn call(part: &str, outer: Option<&HeaderValue>) -> Option<(Option<String>, Request<Body>)> {
     let (head, inner) = part.trim_start().split_once("\n\n")?;
-    // A long header goes on in the next line.
+    // A long header continues in the next line.
     let head = head.replace("\n ", " ").replace("\n\t", " ");
     let field = |name: &str| {
         head.lines().find_map(|line| {
@@ -97,7 +98,7 @@ fn call(part: &str, outer: Option<&HeaderValue>) -> Option<(Option<String>, Requ
         {
             headers.remove(header::AUTHORIZATION);
         }
-        // The batch is packed as a whole: clients do not unpack single answers, though they ask for it in each call.
+        // The batch is compressed as a whole: clients do not decompress single answers, although each call requests it.
         if !name.eq_ignore_ascii_case("accept-encoding") {
             request = request.header(name.trim(), value.trim());
         }
@@ -105,7 +106,7 @@ fn call(part: &str, outer: Option<&HeaderValue>) -> Option<(Option<String>, Requ
     Some((id, request.body(Body::from(body.trim_end().to_owned())).ok()?))
 }
 
-/// The part that answers a call; an error holds what came before the answer broke.
+/// The part that answers a call; an error holds the bytes before the answer broke.
 async fn answer(api: Router, id: Option<String>, request: Request<Body>) -> Result<Vec<u8>, Vec<u8>> {
     let Ok(response) = api.oneshot(request).await;
     let (parts, body) = response.into_parts();
@@ -117,8 +118,8 @@ async fn answer(api: Router, id: Option<String>, request: Request<Body>) -> Resu
     }
     let Ok(body) = body else { return Err(head.into_bytes()) };
     let _ = write!(head, "Content-Length: {}\r\n\r\n", body.len());
-    let mut whole = head.into_bytes();
-    whole.extend_from_slice(&body);
-    whole.extend_from_slice(b"\r\n");
-    Ok(whole)
+    let mut bytes = head.into_bytes();
+    bytes.extend_from_slice(&body);
+    bytes.extend_from_slice(b"\r\n");
+    Ok(bytes)
 }

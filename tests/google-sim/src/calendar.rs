@@ -1,4 +1,4 @@
-//! `calendarList.list`, `events.list` and `events.get`, with the real rules for tokens and parameters.
+//! `calendarList.list`, `events.list` and `events.get`, with Google's rules for tokens and parameters.
 
 mod watch;
 
@@ -123,7 +123,7 @@ fn one(feed: &Feed, id: &str) -> Option<Arc<str>> {
 }
 
 impl Calendar {
-    /// What is answered instead of its events.
+    /// The refusal configured for its events.
     fn refusal(&self) -> Option<Refusal> {
         match self.refuses.load(Ordering::Relaxed) {
             403 => Some(Box::new(errors::google(403, "forbidden", "Forbidden"))),
@@ -142,7 +142,7 @@ fn list(
     world: &World,
     feed: &Mutex<Feed>,
     (params, schema): (&Params, &Schema),
-    asked: &HeaderMap,
+    headers: &HeaderMap,
     (default, most): (usize, usize),
     frame: impl FnOnce(&Feed) -> Value,
 ) -> Result<Response, Refusal> {
@@ -173,10 +173,10 @@ fn list(
     let empty = world.empty_pages.load(Ordering::Relaxed);
     let page = match params.contains_key("pageToken") || empty == 0 || rand::random::<u64>() % 1_000 >= empty {
         true => feed.page(&ask),
-        // An empty page that carries a token for the rest.
+        // An empty page with a token for the rest.
         false => crate::feed::Page { texts: Vec::new(), next: Some((start.after, start.skip)), version: feed.version() },
     };
-    let (name, place) = match page.next {
+    let (name, position) = match page.next {
         Some((after, skip)) => ("nextPageToken", Place { k: 'p', epoch: feed.page_epoch, after, skip, ..start }),
         None => {
             let after = if start.follows { page.version } else { start.began };
@@ -185,15 +185,15 @@ fn list(
     };
     let mut frame = frame(&feed);
     drop(feed);
-    frame[name] = json!(place.encode());
-    Ok(reply::json(body(&selector, &page.texts, frame), asked))
+    frame[name] = json!(position.encode());
+    Ok(reply::json(body(&selector, &page.texts, frame), headers))
 }
 
-/// What `singleEvents=true` shows of a series: its instances, and of a deleted one their stubs, never the series itself.
+/// What `singleEvents=true` returns for a series: its instances, and for a deleted one their stubs, never the series itself.
 fn unrolled(feed: &Feed, entry: &Entry, window: Span, now: DateTime<Utc>) -> Option<Vec<Arc<str>>> {
     let event: Value = serde_json::from_str(&entry.text).ok()?;
     let (from, to) = window.unwrap_or((i64::MIN, i64::MAX));
-    // Without an end an endless series has to stop somewhere.
+    // An endless series needs an upper limit.
     let to = to.min((now + chrono::Duration::days(730)).timestamp_millis());
     let instances = instances::of(&event, Some((from, to)), |id| feed.get(id).is_some())?;
     if entry.stub.is_none() {
@@ -208,14 +208,14 @@ fn etag(feed: &Feed) -> String {
     format!("\"p{:014x}\"", feed.version())
 }
 
-/// The calendar's name, as its entry in the user's list has it.
+/// The calendar's name, as in its entry in the user's list.
 fn summary(user: &User, calendar: &str) -> Value {
     let list = lock(&user.list);
     let entry = list.get(calendar).and_then(|entry| serde_json::from_str::<Value>(&entry.text).ok());
     entry.map_or(Value::Null, |entry| entry["summary"].clone())
 }
 
-/// The selected part of an item. Parsed only where a part is wanted: whole items go out as they are kept.
+/// The selected part of an item. Parsed only if a part is selected: whole items are sent as stored.
 fn part<'a>(selector: &Selector, text: &'a str) -> Cow<'a, str> {
     let value = (!selector.is_everything()).then(|| serde_json::from_str(text).ok()).flatten();
     value.map_or(Cow::Borrowed(text), |value| Cow::Owned(selector.of(value).to_string()))
@@ -227,8 +227,8 @@ fn body(selector: &Selector, texts: &[Arc<str>], frame: Value) -> String {
         body.reserve(texts.iter().map(|text| text.len() + 1).sum::<usize>() + 16);
         body.pop();
         body.push_str(if body.len() > 1 { ",\"items\":[" } else { "\"items\":[" });
-        for (place, text) in texts.iter().enumerate() {
-            if place > 0 {
+        for (position, text) in texts.iter().enumerate() {
+            if position > 0 {
                 body.push(',');
             }
             body.push_str(&part(items, text));

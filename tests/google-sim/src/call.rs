@@ -1,4 +1,4 @@
-//! One call of any API: who calls, whether they may, what strikes them, and the entry in the ledger. Knows no API.
+//! One call of any API: authentication, permission, faults, and the entry in the ledger. Independent of any API.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -14,11 +14,11 @@ use crate::place::Refusal;
 use crate::reply;
 use crate::state::{AccessToken, User, World};
 
-/// What is called.
+/// The called method.
 pub struct Method<'a> {
-    /// As Google names it, such as `events.list`.
+    /// Google's name, such as `events.list`.
     pub name: &'static str,
-    /// The scopes of which one will do.
+    /// The scopes, any of which is sufficient.
     pub scopes: &'static [&'static str],
     /// Whose quota it spends.
     pub service: &'static str,
@@ -28,9 +28,9 @@ pub struct Method<'a> {
     pub stream: Option<&'a str>,
     /// Whether it follows a cursor, which may have expired.
     pub follows: bool,
-    /// The one thing that it asks for.
+    /// The single item that it requests.
     pub id: Option<&'a str>,
-    /// Whether it counts among the calls of its mailbox that are under way at once.
+    /// Whether it counts towards its mailbox's concurrent calls.
     pub of_mailbox: bool,
 }
 
@@ -67,7 +67,7 @@ fn bearer(world: &World, headers: &HeaderMap) -> Option<AccessToken> {
     world.tokens.read().unwrap_or_else(PoisonError::into_inner).get(secret).cloned()
 }
 
-/// Whether the call may be made; one that counts among those of its mailbox is put into `under_way`.
+/// Whether the call is allowed; one that counts towards its mailbox's concurrency is stored in `under_way`.
 fn allowed(
     world: &Arc<World>,
     method: &Method<'_>,
@@ -83,7 +83,7 @@ fn allowed(
         return Err(Box::new(errors::insufficient_permissions()));
     }
     if method.of_mailbox {
-        // What is refused for this is not counted against the quota.
+        // A call refused for this does not count towards the quota.
         let begun = concurrency::begin(world, &token.email).inspect_err(|_| {
             world.ledger.refund(method.units);
             world.ledger.beyond(Limit::Concurrency, (method.service, method.units));

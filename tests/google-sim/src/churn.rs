@@ -1,4 +1,4 @@
-//! Changes as people make them, from a seed: creations, updates, moves, deletions, cancelled instances.
+//! Realistic changes from a seed: creations, updates, moves, deletions, cancelled instances.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +19,7 @@ pub struct Order {
     pub seed: u64,
     /// Only these users; absent: all.
     pub users: Option<Vec<String>>,
-    /// Weights by kind; absent: a usual mix.
+    /// Weights by kind; absent: a default mix.
     pub kinds: Option<BTreeMap<Kind, u32>>,
 }
 
@@ -39,7 +39,7 @@ pub struct Changed {
     pub streams: BTreeSet<String>,
 }
 
-/// Makes the changes. One that finds nothing to act on (no event, no series) creates an event instead.
+/// Makes the changes. A change without a target (no event, no series) creates an event instead.
 pub fn churn(world: &World, order: &Order) -> Changed {
     let mut chance = StdRng::seed_from_u64(order.seed);
     let usual = || [(Kind::Create, 3), (Kind::Update, 4), (Kind::Move, 2), (Kind::Delete, 2), (Kind::CancelInstance, 1)].into();
@@ -48,7 +48,7 @@ pub fn churn(world: &World, order: &Order) -> Changed {
     let users: Vec<_> = world
         .all_users()
         .into_iter()
-        .filter(|user| order.users.as_ref().is_none_or(|wanted| wanted.contains(&user.email)))
+        .filter(|user| order.users.as_ref().is_none_or(|users| users.contains(&user.email)))
         .collect();
     let mut changed = Changed::default();
     for _ in 0..order.changes {
@@ -65,8 +65,8 @@ pub fn churn(world: &World, order: &Order) -> Changed {
         let kind = kinds
             .iter()
             .find(|(_, weight)| match draw.checked_sub(**weight) {
-                Some(left) => {
-                    draw = left;
+                Some(remaining) => {
+                    draw = remaining;
                     false
                 }
                 None => true,

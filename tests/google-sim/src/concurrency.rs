@@ -1,6 +1,6 @@
-//! Gmail's bound on the calls of one mailbox that are under way at once. What is known of it was seen from outside: one batch of a hundred is always
-//! refused in part, four of 25 one after the other pass, and after a refusal even fifty are refused until the mailbox had a rest. How it counts is
-//! written nowhere, so it is played hard: every call during the rest is refused, and the rest begins anew.
+//! Gmail's limit on the concurrent calls of one mailbox. It is known only from observation: one batch of a hundred is always refused in
+//! part, four of 25 in sequence pass, and after a refusal even fifty are refused until the mailbox has had a pause. How Gmail counts is
+//! undocumented, so this simulates the strict case: every call during the pause is refused and restarts it.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -15,15 +15,15 @@ use serde_json::json;
 use crate::errors;
 use crate::state::{World, lock};
 
-/// The bound: POST it to `/admin/concurrency`.
+/// The limit: POST it to `/admin/concurrency`.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bound {
-    /// Calls of one mailbox at once; 0: no bound.
+    /// Concurrent calls of one mailbox; 0: unlimited.
     pub per_user: usize,
     /// Seconds without a call that a mailbox needs after a refusal, by the simulated clock.
     pub rest_s: f64,
-    /// Seconds that each call takes, so that calls of requests of their own overlap as they do at Google.
+    /// Seconds that each call takes, so that calls of separate requests overlap as they do at Google.
     #[serde(default)]
     pub call_s: f64,
 }
@@ -48,29 +48,29 @@ struct Calls {
 }
 
 tokio::task_local! {
-    /// Calls of the batch that is being answered: none has ended before the batch has.
+    /// Calls of the batch being answered: none ends before the batch does.
     static OF_BATCH: RefCell<Vec<UnderWay>>;
 }
 
-/// Answers a batch: its calls are under way together.
+/// Answers a batch: its calls are in flight together.
 pub async fn together<T>(answers: impl Future<Output = T>) -> T {
     OF_BATCH.scope(RefCell::default(), answers).await
 }
 
-/// One call under way.
+/// One call in flight.
 pub struct UnderWay {
     world: Arc<World>,
     user: String,
 }
 
 impl UnderWay {
-    /// Lets the call take its time, and end with the batch that it is of.
+    /// Waits for the duration of the call, then ends it with its batch.
     pub async fn end(self) {
         let seconds = lock(&self.world.concurrency.state).0.call_s;
         if seconds > 0.0 {
             tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
         }
-        // Outside of a batch it ends here.
+        // Outside a batch it ends here.
         let _ = OF_BATCH.try_with(|calls| calls.borrow_mut().push(self));
     }
 }
@@ -84,7 +84,7 @@ impl Drop for UnderWay {
 }
 
 impl Concurrency {
-    /// Sets the bound; mailboxes are rested.
+    /// Sets the limit and ends all pauses.
     pub fn set(&self, bound: Bound) {
         let mut state = lock(&self.state);
         state.0 = bound;
@@ -93,7 +93,8 @@ impl Concurrency {
         }
     }
 
-    /// The most calls of one mailbox that were under way at once since the bound was set, refused ones not among them, and how many were refused.
+    /// The maximum number of concurrent calls of one mailbox since the limit was set, excluding refused ones, and the number of refused
+    /// calls.
     pub fn seen(&self) -> (usize, u64) {
         let state = lock(&self.state);
         let most = state.1.values().map(|calls| calls.most).max().unwrap_or(0);
@@ -119,7 +120,7 @@ pub fn begin(world: &Arc<World>, user: &str) -> Result<UnderWay, Box<Response>> 
     Ok(UnderWay { world: Arc::clone(world), user: user.to_owned() })
 }
 
-/// As Gmail words it.
+/// In Gmail's format.
 fn refusal() -> Response {
     let message = "Too many concurrent requests for user.";
     let body = json!({ "error": { "code": 429, "message": message,

@@ -22,7 +22,7 @@ use crate::state::{World, lock};
 
 const SCOPE: &str = "https://www.googleapis.com/auth/admin.directory.user.readonly";
 
-/// What the directory says of a user beside the address; without an entry: an active user of the top unit.
+/// The directory's data about a user in addition to the address; without an entry: an active user of the top unit.
 #[derive(Default)]
 pub struct Entry {
     admin: bool,
@@ -71,7 +71,7 @@ fn page(world: &World, params: &Params) -> Result<Value, Refusal> {
         Some(Ok(most @ 1..=500)) => most,
         Some(_) => return Err(bad("maxResults", "1 to 500")),
     };
-    let wanted = params.get("query").map(|query| clause(query)).transpose()?;
+    let expected = params.get("query").map(|query| clause(query)).transpose()?;
     let directory = lock(&world.directory);
     let nobody = Entry::default();
     let known = world.all_users();
@@ -79,12 +79,12 @@ fn page(world: &World, params: &Params) -> Result<Value, Refusal> {
         .iter()
         .map(|user| (&user.email, directory.get(&user.email).unwrap_or(&nobody)))
         .filter(|(email, _)| domain.as_ref().is_none_or(|domain| email.ends_with(domain)))
-        .filter(|(_, entry)| wanted.as_ref().is_none_or(|wanted| wanted.matches(entry)))
-        // A token is the address that the page before ended with.
+        .filter(|(_, entry)| expected.as_ref().is_none_or(|expected| expected.matches(entry)))
+        // A token is the last address of the previous page.
         .filter(|(email, _)| params.get("pageToken").is_none_or(|after| *email > after));
     let shown: Vec<Value> = users.by_ref().take(most).map(|(email, entry)| shown_as(email, entry)).collect();
     let mut body = json!({ "kind": "admin#directory#users", "etag": "\"sim/users\"", "users": shown });
-    // On the last page there is none.
+    // The last page has none.
     if users.next().is_some() {
         body["nextPageToken"] = shown.last().map_or(Value::Null, |user| user["primaryEmail"].clone());
     }
@@ -111,7 +111,7 @@ enum Clause {
 impl Clause {
     fn matches(&self, entry: &Entry) -> bool {
         match self {
-            Self::Admin(wanted) => entry.admin == *wanted,
+            Self::Admin(expected) => entry.admin == *expected,
             Self::Unit(unit) => {
                 let own = entry.org_unit.as_deref().unwrap_or("/");
                 own.strip_prefix(unit.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || unit == "/")
@@ -140,7 +140,7 @@ struct Change {
     org_unit: Option<String>,
 }
 
-/// Changes what the directory says; an administrator's token may read it too.
+/// Changes a directory entry; the token of an administrator may read the directory.
 async fn change(State(world): Shared, Json(change): Json<Change>) -> Answer {
     let user = user(&world, &change.user)?;
     let mut directory = lock(&world.directory);

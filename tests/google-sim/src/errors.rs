@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::state::PROJECT;
 
-/// Where reasons come from, but for the general ones.
+/// Domains of reasons, except for the general ones.
 const DOMAINS: [(&str, &[&str]); 2] = [
     (
         "usageLimits",
@@ -15,7 +15,7 @@ const DOMAINS: [(&str, &[&str]); 2] = [
     ("calendar", &["fullSyncRequired", "updatedMinTooLongAgo", "notACalendarUser"]),
 ];
 
-/// An error as the APIs word it.
+/// An error in the APIs' format.
 pub fn google(status: u16, reason: &str, message: &str) -> Response {
     with(status, json!({ "error": error(status, reason, message) }).to_string(), "application/json; charset=UTF-8")
 }
@@ -32,11 +32,11 @@ fn error(status: u16, reason: &str, message: &str) -> Value {
     json!({ "code": status, "message": message, "errors": [{ "domain": domain, "reason": reason, "message": message }] })
 }
 
-/// A limit of an API, as the front end of all of them names it.
+/// A limit of an API, as the common front end names it.
 pub struct Limit {
-    /// In `quota_limit`, behind `default`.
+    /// In `quota_limit`, after `default`.
     id: &'static str,
-    /// In the message, behind "Queries".
+    /// In the message, after "Queries".
     words: &'static str,
     unit: &'static str,
 }
@@ -54,7 +54,7 @@ impl Limit {
     }
 }
 
-/// A limit that is used up, with the details that say which.
+/// An exceeded limit, with details that identify it.
 pub fn quota(status: u16, reason: &str, limit: &Limit) -> Response {
     let mut error = error(status, reason, &limit.words());
     error["status"] = json!(if status == 429 { "RESOURCE_EXHAUSTED" } else { "PERMISSION_DENIED" });
@@ -69,7 +69,7 @@ pub fn quota(status: u16, reason: &str, limit: &Limit) -> Response {
     with(status, json!({ "error": error }).to_string(), "application/json; charset=UTF-8")
 }
 
-/// A 401 that is not about the token.
+/// A 401 that is unrelated to the token.
 pub fn session(message: &str) -> Response {
     let mut error = error(401, "authError", message);
     error["errors"][0]["locationType"] = json!("header");
@@ -77,7 +77,7 @@ pub fn session(message: &str) -> Response {
     with(401, json!({ "error": error }).to_string(), "application/json; charset=UTF-8")
 }
 
-/// An error as the token endpoint words it.
+/// An error in the token endpoint's format.
 pub fn oauth(status: u16, error: &str, description: &str) -> Response {
     with(status, json!({ "error": error, "error_description": description }).to_string(), "application/json; charset=utf-8")
 }

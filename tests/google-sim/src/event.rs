@@ -1,4 +1,4 @@
-//! Events as the simulator keeps them: JSON text with its etag, its deletion stub, and its place in time.
+//! Stored events: JSON text with its etag, its deletion stub, and its time span.
 
 use std::sync::Arc;
 
@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use crate::feed::{Feed, Span};
 use crate::instances::{instant, last_start};
 
-/// An end beyond every window, for series without one.
+/// An end beyond every window, for endless series.
 const FOREVER: i64 = i64::MAX;
 
-/// Writes an event as a user's change does: new etag and updated time, whatever Google adds filled in.
+/// Writes an event as a user's change does: new etag and updated time, with Google's fields filled in.
 pub fn put(feed: &mut Feed, calendar: &str, mut event: Value, now: DateTime<Utc>) -> String {
     let id = event["id"].as_str().unwrap_or_default().to_owned();
     let millis = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Millis, true);
@@ -43,7 +43,7 @@ pub fn put(feed: &mut Feed, calendar: &str, mut event: Value, now: DateTime<Utc>
     id
 }
 
-/// When the calendar changed last.
+/// Time of the calendar's last change.
 pub fn updated(feed: &Feed, now: DateTime<Utc>) -> Value {
     let last: Option<Value> = feed.newest().and_then(|entry| serde_json::from_str(&entry.text).ok());
     let updated = last.map(|mut event| event["updated"].take()).filter(|updated| !updated.is_null());
@@ -54,7 +54,7 @@ fn etag(feed: &Feed, now: DateTime<Utc>) -> Value {
     json!(format!("\"{}\"", now.timestamp_millis() * 1_000 + i64::try_from(feed.version() % 1_000).unwrap_or(0)))
 }
 
-/// Deletes an event; a series takes its exceptions along. False: there is no such live event.
+/// Deletes an event, and with a series its exceptions. False: there is no such live event.
 pub fn delete(feed: &mut Feed, id: &str, now: DateTime<Utc>) -> bool {
     let Some(entry) = feed.get(id).filter(|entry| entry.stub.is_none()) else { return false };
     let Ok(mut event) = serde_json::from_str::<Value>(&entry.text) else { return false };
@@ -70,7 +70,7 @@ pub fn delete(feed: &mut Feed, id: &str, now: DateTime<Utc>) -> bool {
     true
 }
 
-/// What Google shows of a deletion: little more than the id, and for an exception where it belongs.
+/// What Google returns for a deletion: little more than the ID, and for an exception its series.
 pub fn stub_of(event: &Value) -> Arc<str> {
     let mut stub = json!({ "kind": "calendar#event", "etag": event["etag"], "id": event["id"], "status": "cancelled" });
     for name in ["recurringEventId", "originalStartTime"] {
@@ -81,7 +81,7 @@ pub fn stub_of(event: &Value) -> Arc<str> {
     stub.to_string().into()
 }
 
-/// From the first start to the last end of an event, its series included. `None`: it cannot be told, and the event lies in every window.
+/// From the first start to the last end of an event, including its series. `None`: unknown, and the event is in every window.
 pub fn span(event: &Value) -> Span {
     let start = instant(&event["start"])?;
     let end = instant(&event["end"]).unwrap_or(start);

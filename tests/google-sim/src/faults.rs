@@ -1,4 +1,4 @@
-//! Faults on demand: what to answer instead, by probability or at a certain call.
+//! Faults on demand: substitute answers, by probability or at a certain call.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,20 +20,20 @@ pub struct Fault {
     pub probability: Option<f64>,
     /// Strikes the Nth matching call from now on (the first is 1).
     pub at_call: Option<u64>,
-    /// Strikes so often at the most.
+    /// Maximum number of strikes.
     pub times: Option<u64>,
     /// `events.list`, `calendarList.list`, `token`; absent: all.
     pub method: Option<String>,
     pub user: Option<String>,
-    /// The one thing whose calls it strikes: the id of a message.
+    /// The single item whose calls it strikes: the ID of a message.
     pub id: Option<String>,
-    /// Seconds that the answer asks to wait.
+    /// The retry delay in seconds that the answer requests.
     pub retry_after: Option<u64>,
-    /// Where it says so: `header` (default) or `message`.
+    /// Where the delay is given: `header` (default) or `message`.
     pub hint: Option<String>,
     /// How long a slow answer takes.
     pub seconds: Option<f64>,
-    /// Of the fault `answer`: its status (400) and its body, text or JSON.
+    /// For the fault `answer`: its status (400) and its body, text or JSON.
     pub status: Option<u16>,
     pub body: Option<serde_json::Value>,
     #[serde(default, skip_deserializing)]
@@ -45,7 +45,7 @@ pub struct Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// What `status` and `body` say, from whomever: an API, the token endpoint, a proxy.
+    /// `status` and `body`, from any server: an API, the token endpoint, a proxy.
     Answer,
     AuthError,
     InvalidGrant,
@@ -57,13 +57,13 @@ pub enum Kind {
     RateLimit429,
     UserRateLimit,
     QuotaMetric,
-    /// A limit of the user's own at Calendar.
+    /// A per-user limit of Calendar.
     QuotaExceeded,
     DailyLimit,
-    /// The quota of the day, as the front end of all APIs words it with details.
+    /// The daily quota, in the format of the common front end, with details.
     #[serde(rename = "daily_quota_403")]
     DailyQuota403,
-    /// The same in words alone.
+    /// The same, only in the message.
     #[serde(rename = "daily_quota_429")]
     DailyQuota429,
     /// The user has no calendar.
@@ -77,13 +77,13 @@ pub enum Kind {
     CursorExpired,
     CursorExpiredUpdatedMin,
     NotFound,
-    /// The page of a front end that knows no such address, and not the API's word on a resource.
+    /// The page of a front end that has no such address, rather than the API's answer about a resource.
     #[serde(rename = "not_found_page")]
     NotFoundPage,
     GoneDeleted,
     #[serde(rename = "bad_request_400")]
     BadRequest400,
-    /// Attendee's views answer so where others answer with 500.
+    /// Attendee's views answer with this where others answer with 500.
     #[serde(rename = "internal_error_400")]
     InternalError400,
     #[serde(rename = "redirect_302")]
@@ -101,11 +101,11 @@ pub enum Kind {
     ConnectionReset,
     CutBody,
     CutJson,
-    /// Each thing that a list names comes twice in it.
+    /// Each listed item is duplicated in the list.
     Repeated,
     SlowBody,
     SlowHeaders,
-    /// The call waits until `/admin/release`; what it does, it does then.
+    /// The call waits until `/admin/release`, and takes effect then.
     Stall,
     /// The call takes effect, and its answer is withheld until `/admin/release`.
     StallAnswer,
@@ -148,17 +148,17 @@ impl Faults {
         lock(&self.list).0.clone()
     }
 
-    /// Whether there is any.
+    /// Whether any fault is set.
     pub fn any(&self) -> bool {
         self.any.load(Ordering::Acquire)
     }
 
-    /// The fault that strikes this call, if one does. `follows`: the call carries a sync token.
+    /// The fault that strikes this call, if any. `follows`: the call carries a sync token.
     pub fn strike(&self, method: &str, user: Option<&str>, follows: bool) -> Option<Fault> {
         self.strike_at(method, user, follows, None)
     }
 
-    /// The same, of a call for the thing with this id.
+    /// The same, for a call for the item with this ID.
     pub fn strike_at(&self, method: &str, user: Option<&str>, follows: bool, id: Option<&str>) -> Option<Fault> {
         if !self.any() {
             return None;
@@ -166,10 +166,10 @@ impl Faults {
         let mut guard = lock(&self.list);
         let (list, chance) = &mut *guard;
         for fault in list.iter_mut() {
-            let matches = fault.method.as_deref().is_none_or(|wanted| wanted == method)
-                && fault.user.as_deref().is_none_or(|wanted| Some(wanted) == user)
-                && fault.id.as_deref().is_none_or(|wanted| Some(wanted) == id)
-                // Faults of a user's calls leave the way to a token alone, unless it is named.
+            let matches = fault.method.as_deref().is_none_or(|expected| expected == method)
+                && fault.user.as_deref().is_none_or(|expected| Some(expected) == user)
+                && fault.id.as_deref().is_none_or(|expected| Some(expected) == id)
+                // A user's faults do not apply to token requests unless they name that method.
                 && (method != "token" || fault.user.is_none() || fault.method.is_some())
                 && fault.fault.can_strike(method, follows, fault.at_call.is_some());
             if !matches || fault.times.is_some_and(|times| fault.hits >= times) {
@@ -183,7 +183,7 @@ impl Faults {
             if struck {
                 fault.hits += 1;
                 let mut struck = fault.clone();
-                // Gmail answers an expired cursor as it answers what is not there.
+                // Gmail answers an expired cursor like a missing item.
                 if method == "history.list" && matches!(fault.fault, Kind::CursorExpired | Kind::CursorExpiredUpdatedMin) {
                     struck.fault = Kind::NotFound;
                 }
@@ -204,7 +204,7 @@ impl Faults {
         self.release.notify_waiters();
     }
 
-    /// How many calls wait; with `wait`, answers once there is one.
+    /// The number of waiting calls; with `wait`, answers once there is one.
     pub async fn stalled(&self, wait: bool) -> u64 {
         let mut stalled = self.stalled.subscribe();
         if wait {
@@ -215,7 +215,7 @@ impl Faults {
     }
 }
 
-/// Counts a call as stalled for as long as it waits: also one whose client has gone.
+/// Counts a call as stalled while it waits, even if its client is gone.
 struct Waiting<'a>(&'a watch::Sender<u64>);
 
 impl<'a> Waiting<'a> {
@@ -232,7 +232,7 @@ impl Drop for Waiting<'_> {
 }
 
 impl Kind {
-    /// Whether it says that a limit was reached.
+    /// Whether it reports an exceeded limit.
     pub fn is_limit(self) -> bool {
         matches!(
             self,
@@ -247,7 +247,7 @@ impl Kind {
         )
     }
 
-    /// A cursor can only expire where there is one; a grant only dies at the token endpoint.
+    /// A cursor can only expire if the call has one; a grant only fails at the token endpoint.
     fn can_strike(self, method: &str, follows: bool, at_call: bool) -> bool {
         match self {
             Self::CursorExpired | Self::CursorExpiredUpdatedMin => follows || at_call,

@@ -1,7 +1,7 @@
-//! A collection that can be listed page by page and followed from a token, as Google's incremental feeds are.
+//! A collection that can be listed page by page and followed from a token, like Google's incremental feeds.
 //!
-//! Entries lie in the order of their last change. A full pass and an incremental one both walk that order to its end, so what changes while
-//! a client pages comes on a later page, or again.
+//! Entries are in the order of their last change. Full and incremental passes both walk that order to its end, so entries that change while
+//! a client pages come on a later page, or again.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::stub_of;
 use crate::push::Bell;
 
-/// An event's place in time, milliseconds since the epoch: `None` for what has no place.
+/// An event's time span, in milliseconds since the epoch: `None` if it has none.
 pub type Span = Option<(i64, i64)>;
 
 /// Entries by id, in the order of their last change.
@@ -24,9 +24,9 @@ pub struct Feed {
     pub sync_epoch: u64,
     /// Page tokens of an older epoch have expired.
     pub page_epoch: u64,
-    /// The reason that a 410 for an expired token gives.
+    /// The reason in a 410 for an expired token.
     pub expired_reason: Option<String>,
-    /// Rung at every change, once somebody has asked to be told.
+    /// Rung at every change, once there is a subscriber.
     pub bell: Option<Bell>,
 }
 
@@ -34,54 +34,54 @@ pub struct Feed {
 #[derive(Clone)]
 pub struct Entry {
     pub version: u64,
-    /// Whole, as JSON text.
+    /// The full JSON text.
     pub text: Arc<str>,
-    /// What a deletion shows.
+    /// The representation of its deletion.
     pub stub: Option<Arc<str>>,
     /// The series that an exception belongs to.
     pub series: Option<Arc<str>>,
     pub span: Span,
 }
 
-/// Whether a sync token tells of events that are not in its window, or not any more. Google says nowhere which it is.
+/// What a sync token returns for events that are not, or no longer, in its window. Google does not document which.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outside {
     /// Nothing.
     #[default]
     Silent,
-    /// The event as it is now.
+    /// The event's current state.
     Told,
     /// As if it were deleted.
     Cancelled,
 }
 
-/// What is shown of an entry in its place.
+/// What is returned instead of an entry.
 pub type Unroll<'a> = dyn Fn(&Entry) -> Option<Vec<Arc<str>>> + 'a;
 
-/// What a page asks for.
+/// Parameters of a page.
 pub struct Ask<'a> {
     /// After this version.
     pub after: u64,
     pub limit: usize,
-    /// Names deletions: an incremental pass does, a full one when it is asked to (`showDeleted`).
+    /// Includes deletions: an incremental pass does, a full one on request (`showDeleted`).
     pub deletions: bool,
-    /// Only what lies in this window.
+    /// Only entries in this window.
     pub window: Span,
-    /// What a pass that follows a token tells of changes outside of the window that the token comes from; `None`: a full pass, which knows none.
+    /// What a pass that follows a token returns for changes outside the token's window; `None`: a full pass, which returns none.
     pub outside: Option<Outside>,
-    /// Instances of the first series that an earlier page has given.
+    /// Instances of the first series that an earlier page has returned.
     pub skip: usize,
-    /// Makes instances of a series; answers `None` for what is none.
+    /// Expands a series to its instances; returns `None` for other events.
     pub unroll: Option<&'a Unroll<'a>>,
 }
 
 /// A page.
 pub struct Page {
     pub texts: Vec<Arc<str>>,
-    /// Where the next page goes on, and how much of that entry was given; `None`: this was the last.
+    /// Where the next page continues, and how much of that entry was returned; `None`: this was the last.
     pub next: Option<(u64, usize)>,
-    /// The version that a sync token of this page stands for.
+    /// The version that a sync token of this page encodes.
     pub version: u64,
 }
 
@@ -104,7 +104,7 @@ impl Feed {
         self.order.values().filter_map(|id| Some((id, self.entries.get(id)?))).filter(|(_, entry)| entry.stub.is_none())
     }
 
-    /// Writes an entry; with a stub it counts as deleted.
+    /// Writes an entry; one with a stub counts as deleted.
     pub fn put(&mut self, id: &str, text: Arc<str>, stub: Option<Arc<str>>, span: Span) {
         self.put_exception(id, text, stub, None, span);
     }
@@ -136,20 +136,20 @@ impl Feed {
         for (version, id) in self.order.range(ask.after + 1..) {
             let Some(entry) = self.entries.get(id) else { continue };
             let inside = overlaps(entry.span, ask.window);
-            let wanted = match &entry.stub {
-                // A full pass names an instance that does not take place, as long as its series does.
+            let is_selected = match &entry.stub {
+                // A full pass names a cancelled instance as long as its series lives.
                 Some(_) if entry.series.as_ref().is_some_and(|series| self.lives(series)) => true,
                 Some(_) => ask.deletions && (inside || ask.outside.is_some()),
                 None => inside || ask.outside.is_some_and(|outside| outside != Outside::Silent),
             };
-            if wanted {
+            if is_selected {
                 let instances = ask.unroll.and_then(|unroll| unroll(entry));
-                let left = !inside && ask.outside == Some(Outside::Cancelled);
-                let stub = entry.stub.clone().or_else(|| left.then(|| stub(&entry.text)).flatten());
+                let has_left = !inside && ask.outside == Some(Outside::Cancelled);
+                let stub = entry.stub.clone().or_else(|| has_left.then(|| stub(&entry.text)).flatten());
                 let shown = instances.unwrap_or_else(|| vec![stub.unwrap_or_else(|| Arc::clone(&entry.text))]);
-                for (place, text) in shown.into_iter().enumerate().skip(skip) {
+                for (index, text) in shown.into_iter().enumerate().skip(skip) {
                     if texts.len() == ask.limit {
-                        return Page { texts, next: Some((last, place)), version: self.version };
+                        return Page { texts, next: Some((last, index)), version: self.version };
                     }
                     texts.push(text);
                 }
@@ -161,7 +161,7 @@ impl Feed {
     }
 }
 
-/// What would be shown of an event if it were deleted.
+/// The representation of an event's deletion.
 fn stub(text: &str) -> Option<Arc<str>> {
     serde_json::from_str(text).ok().map(|event| stub_of(&event))
 }

@@ -1,6 +1,6 @@
 //! Partial answers: the `fields` selector, such as `nextPageToken,items(id,organizer/email)`, and the fields that it may name.
 //!
-//! A schema is a selector that names every field of an answer; `*` in it stands for fields of any name.
+//! A schema is a selector that names every field of an answer; `*` in it means fields of any name.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,10 @@ use serde_json::{Map, Value};
 use crate::errors;
 use crate::place::Refusal;
 
-/// What of a value is wanted.
+/// The selected parts of a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selector {
-    /// What is wanted of fields of any name.
+    /// What is selected of fields of any name.
     any: Option<Box<Selector>>,
     /// With `any` absent and no part: everything.
     parts: BTreeMap<String, Selector>,
@@ -21,10 +21,10 @@ pub struct Selector {
 /// A selector that names every field of an answer, whether it is simulated or not.
 pub type Schema = Selector;
 
-/// The selection that a request asks for, else `otherwise`; refused where it names a field that the answer cannot have.
-pub fn selection(asked: Option<&str>, otherwise: &str, schema: &Schema) -> Result<Selector, Refusal> {
+/// The selection that a request names, else `otherwise`; refused if it names a field that the answer cannot have.
+pub fn selection(fields: Option<&str>, otherwise: &str, schema: &Schema) -> Result<Selector, Refusal> {
     let invalid = |what: &str| errors::google(400, "invalidParameter", &format!("Invalid field selection {what}"));
-    let text = asked.unwrap_or(otherwise);
+    let text = fields.unwrap_or(otherwise);
     let selector = Selector::parse(text).ok_or_else(|| Box::new(invalid(text)))?;
     match selector.unknown(schema) {
         Some(name) => Err(Box::new(invalid(name))),
@@ -33,19 +33,19 @@ pub fn selection(asked: Option<&str>, otherwise: &str, schema: &Schema) -> Resul
 }
 
 impl Selector {
-    /// Reads a selector; `None`: it is malformed.
+    /// Parses a selector; `None`: malformed.
     pub fn parse(text: &str) -> Option<Self> {
         let mut rest = text;
         let selector = Self::list(&mut rest)?;
         rest.is_empty().then_some(selector)
     }
 
-    /// The schema of an answer, from text that this crate holds.
+    /// The schema of an answer, from text in this crate.
     pub fn schema(text: &str) -> Schema {
         Self::parse(&text.split_whitespace().collect::<String>()).unwrap_or_default()
     }
 
-    /// Paths with commas between them.
+    /// A comma-separated list of paths.
     fn list(rest: &mut &str) -> Option<Self> {
         let mut selector = Self::default();
         loop {
@@ -58,7 +58,7 @@ impl Selector {
         }
     }
 
-    /// A name, and what of its value is wanted: what follows a slash, or stands in parentheses.
+    /// A name, and the selection from its value: what follows a slash or is in parentheses.
     fn path<'a>(rest: &mut &'a str) -> Option<(&'a str, Self)> {
         let end = rest.find([',', '(', ')', '/']).unwrap_or(rest.len());
         let (name, tail) = rest.split_at(end);
@@ -79,7 +79,7 @@ impl Selector {
         Some((name, inner))
     }
 
-    /// Wants this too; a field that is named twice gives all that either names.
+    /// Adds a selection; a field that is named twice gives the union.
     fn add(&mut self, name: &str, inner: Self) {
         match (name, self.any.as_mut()) {
             ("*", Some(any)) => any.join(inner),
@@ -109,7 +109,7 @@ impl Selector {
         }
     }
 
-    /// What is wanted of the field of this name.
+    /// The selection for the field of this name.
     pub fn get(&self, name: &str) -> Option<&Self> {
         static EVERYTHING: Selector = Selector { any: None, parts: BTreeMap::new() };
         if self.is_everything() { Some(&EVERYTHING) } else { self.parts.get(name).or(self.any.as_deref()) }
@@ -125,7 +125,7 @@ impl Selector {
         self.parts.iter().find_map(|(name, part)| below(name, part))
     }
 
-    /// The wanted part of a value.
+    /// The selected part of a value.
     pub fn of(&self, value: Value) -> Value {
         match value {
             value if self.is_everything() => value,

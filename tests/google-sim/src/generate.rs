@@ -1,4 +1,4 @@
-//! Users and events from a seed: the mix of a working calendar, the same at every call with the same seed.
+//! Users and events from a seed: the mix of a working calendar, deterministic for a seed.
 
 use chrono::{DateTime, Duration, Timelike as _, Utc};
 use rand::rngs::StdRng;
@@ -26,7 +26,7 @@ const TITLES: [&str; 12] = [
     "Réunion d’équipe 🚀",
 ];
 
-/// What to make: POST it to `/admin/generate`.
+/// What to generate: POST it to `/admin/generate`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Order {
@@ -34,7 +34,7 @@ pub struct Order {
     pub events_per_user: u32,
     #[serde(default)]
     pub seed: u64,
-    /// Calendars a user, the primary one included.
+    /// Calendars per user, including the primary one.
     #[serde(default = "one")]
     pub calendars_per_user: u32,
     #[serde(default = "domain")]
@@ -55,7 +55,7 @@ pub struct Made {
     pub events: u64,
 }
 
-/// Makes the users; each gets exactly so many live events, exceptions of series included.
+/// Creates the users; each gets exactly this many live events, including exceptions of series.
 pub fn generate(world: &World, order: &Order) -> Made {
     let mut events = 0;
     for number in 0..order.users {
@@ -71,10 +71,10 @@ pub fn generate(world: &World, order: &Order) -> Made {
     Made { users: order.users, events }
 }
 
-fn fill(world: &World, user: &User, wanted: u32, chance: &mut StdRng) -> u64 {
+fn fill(world: &World, user: &User, count: u32, chance: &mut StdRng) -> u64 {
     let calendars = user.all_calendars();
     let mut made = 0;
-    while made < wanted {
+    while made < count {
         let Some(calendar) = calendars.get(chance.random_range(0..calendars.len())) else { break };
         let id = format!("ev{:010x}{made:06}", chance.random::<u32>());
         let made_at = world.now() - Duration::minutes(chance.random_range(60..60 * 24 * 60));
@@ -83,9 +83,9 @@ fn fill(world: &World, user: &User, wanted: u32, chance: &mut StdRng) -> u64 {
         let series = event.get("recurrence").is_some();
         event::put(&mut feed, &calendar.id, with_updated(event.clone(), made_at), made_at);
         made += 1;
-        // A moved instance of a series is an event of its own.
+        // A moved instance of a series is a separate event.
         if series
-            && made < wanted
+            && made < count
             && chance.random_bool(0.5)
             && let Some(exception) = exception(&event, chance)
         {
@@ -148,7 +148,7 @@ fn place_in_time(event: &mut Value, start: DateTime<Utc>, zone: &str, all_day: b
     event["end"] = at(start + Duration::minutes(45));
 }
 
-/// Moves an event by so many minutes; an all-day one by a day.
+/// Moves an event by this many minutes; an all-day one by a day.
 pub fn shift(event: &mut Value, minutes: i64) {
     for side in ["start", "end"] {
         if let Some(date) = event[side]["date"].as_str().and_then(|date| date.parse::<chrono::NaiveDate>().ok()) {

@@ -26,7 +26,7 @@ fn you() -> String {
     "you@example.com".into()
 }
 
-/// What was read, and what could not be.
+/// What was read, and what failed.
 #[derive(Default, Serialize)]
 pub struct Loaded {
     pub user: String,
@@ -43,7 +43,7 @@ pub fn load(world: &World, order: &Order) -> anyhow::Result<Loaded> {
     anyhow::ensure!(!files.is_empty(), "{} holds no .ics file", order.path.display());
     let user = world.add_user(&order.user);
     let mut loaded = Loaded { user: order.user.clone(), ..Loaded::default() };
-    for (place, file) in files.iter().enumerate() {
+    for (index, file) in files.iter().enumerate() {
         let bytes = std::fs::read(file).with_context(|| format!("reading {}", file.display()))?;
         let text = unfold(&String::from_utf8_lossy(&bytes));
         let name = file.file_stem().map_or_else(|| "calendar".into(), |name| name.to_string_lossy().into_owned());
@@ -59,7 +59,7 @@ pub fn load(world: &World, order: &Order) -> anyhow::Result<Loaded> {
         };
         let name = own("X-WR-CALNAME").unwrap_or(name);
         let zone = own("X-WR-TIMEZONE").unwrap_or_else(|| "UTC".into());
-        let calendar = match place {
+        let calendar = match index {
             0 => user.calendar("primary").context("a user without a primary calendar")?,
             _ => {
                 let id = format!("{}@group.calendar.google.com", BASE32HEX_NOPAD.encode(name.as_bytes()).to_lowercase());
@@ -99,8 +99,8 @@ fn find<'a>(component: &'a Component<'_>, name: &str) -> Option<&'a Property<'a>
 }
 
 fn parameter(property: &Property<'_>, name: &str) -> Option<String> {
-    let found = property.params.iter().find(|parameter| parameter.key == name)?;
-    found.val.as_ref().map(|value| value.to_string().trim_matches('"').to_owned())
+    let matching = property.params.iter().find(|parameter| parameter.key == name)?;
+    matching.val.as_ref().map(|value| value.to_string().trim_matches('"').to_owned())
 }
 
 fn convert(component: &Component<'_>, calendar_zone: &str) -> Result<Value, String> {
@@ -112,7 +112,7 @@ fn convert(component: &Component<'_>, calendar_zone: &str) -> Result<Value, Stri
         Some(end) => when(end, calendar_zone).ok_or("DTEND cannot be read")?,
         None => after(&start, text("DURATION").as_deref()),
     };
-    // Google's ids are base32hex in lower case; a long UID is cut where an id would end.
+    // Google's IDs are base32hex in lower case; a long UID is cut at the maximum length of an ID.
     let mut id: String = BASE32HEX_NOPAD.encode(uid.as_bytes()).to_lowercase();
     id.truncate(900);
     let mut event = json!({ "iCalUID": uid, "start": start, "end": end });
@@ -152,9 +152,9 @@ fn convert(component: &Component<'_>, calendar_zone: &str) -> Result<Value, Stri
         .iter()
         .filter(|property| property.name == "ATTENDEE")
         .map(|property| {
-            let room = parameter(property, "CUTYPE").is_some_and(|kind| kind == "RESOURCE" || kind == "ROOM");
+            let is_room = parameter(property, "CUTYPE").is_some_and(|kind| kind == "RESOURCE" || kind == "ROOM");
             let mut attendee = json!({ "email": address(property), "responseStatus": "needsAction" });
-            if room {
+            if is_room {
                 attendee["resource"] = json!(true);
             }
             attendee
@@ -166,7 +166,7 @@ fn convert(component: &Component<'_>, calendar_zone: &str) -> Result<Value, Stri
     Ok(event)
 }
 
-/// The line as it was, with its parameters: Google keeps recurrence lines so.
+/// The unchanged line with its parameters: Google keeps recurrence lines that way.
 fn line(property: &Property<'_>) -> String {
     let mut line = property.name.to_string();
     for parameter in &property.params {
@@ -183,7 +183,7 @@ fn when(property: &Property<'_>, calendar_zone: &str) -> Option<Value> {
         return Some(json!({ "date": date }));
     }
     let local = NaiveDateTime::parse_from_str(text.trim_end_matches('Z'), "%Y%m%dT%H%M%S").ok()?;
-    // A TZID that is no IANA name (Outlook's) and a floating time fall back to the calendar's zone.
+    // A TZID that is not an IANA name (Outlook's) and a floating time fall back to the calendar's zone.
     let named = parameter(property, "TZID");
     let zone: chrono_tz::Tz = match text.ends_with('Z') {
         true => chrono_tz::UTC,
@@ -193,7 +193,7 @@ fn when(property: &Property<'_>, calendar_zone: &str) -> Option<Value> {
     Some(json!({ "dateTime": at.to_rfc3339(), "timeZone": zone.name() }))
 }
 
-/// The end of an event that has none: after its DURATION, or at once; an all-day one lasts its day.
+/// The end of an event without one: after its DURATION, or immediately; an all-day event lasts its day.
 fn after(start: &Value, duration: Option<&str>) -> Value {
     let length = duration.and_then(period);
     if let Some(date) = start["date"].as_str().and_then(|date| date.parse::<NaiveDate>().ok()) {
@@ -206,7 +206,7 @@ fn after(start: &Value, duration: Option<&str>) -> Value {
     end
 }
 
-/// `P1DT2H30M` and its kind (RFC 5545, 3.3.6).
+/// `P1DT2H30M` and similar (RFC 5545, 3.3.6).
 fn period(text: &str) -> Option<chrono::Duration> {
     let mut total = chrono::Duration::zero();
     let mut number = String::new();

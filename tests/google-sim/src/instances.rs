@@ -1,4 +1,4 @@
-//! Series, unrolled: which instances they have, and how `singleEvents=true` shows them.
+//! Expansion of series: which instances they have, and how `singleEvents=true` shows them.
 
 use std::sync::Arc;
 
@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use crate::feed::Span;
 
-/// Instances of a series that are looked at: beyond this Google stops, too.
-const MOST: u16 = 20_000;
+/// Maximum number of instances of a series to consider: Google stops at some number, too.
+const MAX_INSTANCES: u16 = 20_000;
 
-/// The rule set of a series, exceptions by date included. `None`: it is no series, or cannot be read.
+/// The rule set of a series, including exceptions by date. `None`: not a series, or unreadable.
 pub fn rules(event: &Value) -> Option<RRuleSet> {
     let all_day = event["start"].get("date").is_some();
     let start = instant(&event["start"])?;
@@ -27,7 +27,7 @@ pub fn rules(event: &Value) -> Option<RRuleSet> {
     format!("{head}\n{}", lines.join("\n")).parse().ok()
 }
 
-/// Dates of all-day series in the form that the rule set wants: as midnights.
+/// Dates of all-day series in the form that the rule set requires: as midnights.
 fn dated(line: &str) -> String {
     match (line.split_once("UNTIL="), line.split_once(";VALUE=DATE:")) {
         (Some((front, until)), _) if until.split(';').next().is_some_and(|date| date.len() == 8) => {
@@ -42,18 +42,18 @@ fn dated(line: &str) -> String {
 
 /// The last start of a finite series.
 pub fn last_start(event: &Value) -> Option<DateTime<Utc>> {
-    rules(event)?.all(MOST).dates.iter().max().map(|at| at.with_timezone(&Utc))
+    rules(event)?.all(MAX_INSTANCES).dates.iter().max().map(|at| at.with_timezone(&Utc))
 }
 
-/// The instances of a series that lie in a window, as events of their own, without those that `is_exception` names by id.
-/// `None`: the event is no series.
+/// The instances of a series in a window, as separate events, without those that `is_exception` names by ID.
+/// `None`: the event is not a series.
 pub fn of(event: &Value, window: Span, is_exception: impl Fn(&str) -> bool) -> Option<Vec<Arc<str>>> {
     let rules = rules(event)?;
     let (start, end) = (instant(&event["start"])?, instant(&event["end"])?);
     let length = end - start;
     let at = |millis: i64| Utc.timestamp_millis_opt(millis).single().map(|at| at.with_timezone(&Tz::UTC));
     let rules = match window {
-        // An instance that began before the window may reach into it.
+        // An instance that began before the window may extend into it.
         Some((from, to)) => {
             let rules = match at(from.saturating_sub(length.num_milliseconds())) {
                 Some(from) => rules.after(from),
@@ -66,10 +66,10 @@ pub fn of(event: &Value, window: Span, is_exception: impl Fn(&str) -> bool) -> O
         }
         None => rules,
     };
-    let dates = rules.all(MOST).dates;
+    let dates = rules.all(MAX_INSTANCES).dates;
     let instances = dates.iter().map(|date| instance(event, date.with_timezone(&Utc), length));
-    let wanted = instances.filter(|instance| !instance["id"].as_str().is_some_and(&is_exception));
-    Some(wanted.map(|instance| instance.to_string().into()).collect())
+    let selected = instances.filter(|instance| !instance["id"].as_str().is_some_and(&is_exception));
+    Some(selected.map(|instance| instance.to_string().into()).collect())
 }
 
 fn instance(series: &Value, start: DateTime<Utc>, length: chrono::Duration) -> Value {
@@ -95,7 +95,7 @@ fn instance(series: &Value, start: DateTime<Utc>, length: chrono::Duration) -> V
     event
 }
 
-/// A start or an end as an instant; a date begins at midnight in Greenwich.
+/// A start or an end as an instant; a date begins at midnight in UTC.
 pub fn instant(when: &Value) -> Option<DateTime<Utc>> {
     if let Some(at) = when["dateTime"].as_str() {
         return DateTime::parse_from_rfc3339(at).ok().map(|at| at.to_utc());

@@ -1,4 +1,4 @@
-//! How long answers take: log-normal times, as they are seen from outside. Off until a test sets some; then nothing but the clock waits.
+//! Latency of answers: log-normal, as observed by a client. Off until a test sets it.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::state::{World, lock};
 
-/// Two runs with the same order of calls wait alike.
+/// Two runs with the same order of calls have the same latencies.
 const SEED: u64 = 20_261_128;
 
 /// A model: POST it to `/admin/latency`.
@@ -22,13 +22,14 @@ const SEED: u64 = 20_261_128;
 pub struct Order {
     #[serde(flatten)]
     model: Model,
-    /// As in faults, `token` and `batch` among them; absent: all that have none of their own.
+    /// As for faults, including `token` and `batch`; absent: all methods without a setting.
     method: Option<String>,
-    /// Begins the random numbers anew.
+    /// Restarts the random numbers.
     seed: Option<u64>,
 }
 
-/// The time of an answer: `median_ms` times e to a normal number of deviation `sigma`; of a batch, `per_call_ms` more for each call in it.
+/// The latency of an answer: `median_ms` times e to a normal number of deviation `sigma`; for a batch, `per_call_ms` more for each call in
+/// it.
 #[derive(Clone, Copy, Default, Deserialize, Serialize)]
 pub struct Model {
     median_ms: f64,
@@ -58,7 +59,7 @@ impl Default for Latency {
 }
 
 tokio::task_local! {
-    /// The batch that is being answered: the slowest model of its calls, and what they add.
+    /// The batch being answered: the slowest model of its calls, and their total addition.
     static OF_BATCH: RefCell<(Model, f64)>;
 }
 
@@ -103,7 +104,7 @@ impl Latency {
         serde_json::json!({ "others": state.others, "of_method": state.of_method })
     }
 
-    /// Whether any answer waits.
+    /// Whether any latency is set.
     fn any(&self) -> bool {
         self.any.load(Ordering::Acquire)
     }
@@ -115,12 +116,12 @@ impl State {
     }
 }
 
-/// Waits as long as the answer of this method takes; within a batch it adds to the batch's time instead.
+/// Waits for the latency of this method; within a batch it adds to the batch's time instead.
 pub async fn wait(world: &World, method: &str) {
     if !world.latency.any() {
         return;
     }
-    let alone = {
+    let outside_batch = {
         let mut state = lock(&world.latency.state);
         let model = state.model(method);
         let of_batch = OF_BATCH.try_with(|batch| {
@@ -132,12 +133,12 @@ pub async fn wait(world: &World, method: &str) {
         });
         of_batch.is_err().then(|| model.draw(&mut state.chance))
     };
-    if let Some(ms) = alone {
+    if let Some(ms) = outside_batch {
         sleep(ms).await;
     }
 }
 
-/// Answers a batch and waits as long as it takes: as its slowest call, or as method `batch` has it where that is set.
+/// Answers a batch and waits for its latency: that of its slowest call, or of method `batch` if set.
 pub async fn batch<T>(world: &World, answers: impl Future<Output = T>) -> T {
     if !world.latency.any() {
         return answers.await;
@@ -149,7 +150,7 @@ pub async fn batch<T>(world: &World, answers: impl Future<Output = T>) -> T {
     let (made, (slowest, added)) = OF_BATCH.scope(RefCell::default(), made).await;
     let ms = {
         let mut state = lock(&world.latency.state);
-        // A batch that is refused as a whole has no calls, and takes its time all the same.
+        // A batch that is refused as a whole has no calls, but still takes time.
         let model = match state.of_method.get("batch") {
             Some(model) => *model,
             None if slowest.is_zero() && added == 0.0 => state.others,
@@ -177,8 +178,8 @@ mod tests {
         let model = Model { median_ms: 150.0, sigma: 0.4, per_call_ms: 1.0 };
         let mut times: Vec<f64> = (0..20_001).map(|_| model.draw(&mut chance)).collect();
         times.sort_by(f64::total_cmp);
-        let near = |got: f64, wanted: f64| (got / wanted - 1.0).abs() < 0.03;
-        // A deviation above the median lies at the share of 0.8413.
+        let near = |got: f64, expected: f64| (got / expected - 1.0).abs() < 0.03;
+        // One deviation above the median is the quantile 0.8413.
         let (median, above) = (times[10_000], times[(20_001.0 * 0.8413) as usize]);
         assert!(near(median, 150.0) && near(above, 150.0 * 0.4_f64.exp()), "{median} {above}");
     }

@@ -16,7 +16,7 @@ pub struct Ledger {
     most_requests: AtomicU64,
 }
 
-/// What was counted since the last reset. API calls only; token requests stand under `oauth`.
+/// Counts since the last reset. API calls only; token requests are under `oauth`.
 #[derive(Default, Clone, Serialize)]
 pub struct Counts {
     pub total: u64,
@@ -25,14 +25,14 @@ pub struct Counts {
     pub by_user: BTreeMap<String, BTreeMap<String, u64>>,
     pub by_stream: BTreeMap<String, u64>,
     pub quota_units: u64,
-    /// Units that were spent, by service: those of calls beyond a limit are not among them.
+    /// Units spent, by service, without calls beyond a limit.
     pub units: BTreeMap<&'static str, u64>,
     /// Calls that were refused because of a limit.
     pub beyond: Beyond,
     pub max_concurrent: u64,
-    /// The most HTTP requests to the APIs that were under way at once; a batch is one, tokens are none.
+    /// The maximum number of concurrent HTTP requests to the APIs; a batch counts as one, token requests do not count.
     pub requests_at_once: u64,
-    /// Requests to a batch endpoint; the calls in them are counted one by one.
+    /// Requests to a batch endpoint; the calls in them are counted individually.
     pub batches: u64,
     pub oauth: Oauth,
 }
@@ -62,7 +62,7 @@ pub struct Oauth {
     pub refused: u64,
 }
 
-/// A call under way; it is counted when it ends.
+/// A call in flight; it is counted when it ends.
 pub struct Call<'a>(&'a Ledger);
 
 impl Drop for Call<'_> {
@@ -71,7 +71,7 @@ impl Drop for Call<'_> {
     }
 }
 
-/// A request under way.
+/// A request in flight.
 pub struct Request<'a>(&'a Ledger);
 
 impl Drop for Request<'_> {
@@ -110,12 +110,12 @@ impl Ledger {
         Call(self)
     }
 
-    /// Takes back the units of a call that was refused without being counted.
+    /// Refunds the units of a call that was refused without being counted.
     pub fn refund(&self, units: u64) {
         lock(&self.counts).quota_units -= units;
     }
 
-    /// Counts a call that this limit refused: it spent none of its units.
+    /// Counts a call that this limit refused: it spent no units.
     pub fn beyond(&self, limit: Limit, (service, units): (&'static str, u64)) {
         let mut counts = lock(&self.counts);
         let beyond = &mut counts.beyond;
@@ -129,9 +129,9 @@ impl Ledger {
         self.unspent((service, units));
     }
 
-    /// A call that was refused because of a limit, or as if there were one, spent none of its units.
+    /// A call that was refused because of a real or simulated limit spent no units.
     pub fn unspent(&self, (service, units): (&'static str, u64)) {
-        // A reset may have come since the call began.
+        // There may have been a reset since the call began.
         if let Some(spent) = lock(&self.counts).units.get_mut(service) {
             *spent = spent.saturating_sub(units);
         }

@@ -1,8 +1,8 @@
-//! A simulated Google, Attendee and model endpoint on loopback: OAuth, Calendar, Gmail, Drive and meeting bots with the real rules, faults on demand,
-//! and a ledger of every call.
+//! A simulated Google, Attendee and model endpoint on loopback: OAuth, Calendar, Gmail, Drive and meeting bots with the real rules, faults
+//! on demand, and a ledger of every call.
 //!
-//! Google's side lies under `/token`, `/o/oauth2`, `/revoke`, `/admin/directory/v1`, `/calendar/v3`, `/gmail/v1`, `/drive/v3`, `/oauth2/v3` and `/batch`, Attendee's under `/api/v1`, the model
-//! endpoint under `/v1`, the test's side under `/admin` (see the README beside this crate).
+//! Google's side is under `/token`, `/o/oauth2`, `/revoke`, `/admin/directory/v1`, `/calendar/v3`, `/gmail/v1`, `/drive/v3`, `/oauth2/v3`
+//! and `/batch`, Attendee's under `/api/v1`, the model endpoint under `/v1`, the test's side under `/admin` (see this crate's README).
 
 mod admin;
 mod attendee;
@@ -50,7 +50,7 @@ pub use state::World;
 pub struct Sim {
     /// `http://127.0.0.1:PORT`
     pub url: String,
-    /// What it holds.
+    /// Its state.
     pub world: Arc<World>,
     server: tokio::task::JoinHandle<std::io::Result<()>>,
 }
@@ -84,7 +84,7 @@ impl Sim {
             .route("/batch/calendar/v3", batch(calendar, 1_000))
             .route("/batch/gmail/v1", batch(gmail.clone(), 100))
             .route("/batch/drive/v3", batch(drive, 100))
-            // The address of all APIs with a host of their own.
+            // The batch endpoint of all APIs with a separate host.
             .route("/batch", batch(gmail.merge(directory), 100))
             .layer(from_fn_with_state(Arc::clone(&world), requests::at_once));
         let router = oauth::routes()
@@ -107,7 +107,7 @@ impl Sim {
     }
 }
 
-/// Small answers must not wait for each other's acknowledgement.
+/// Small answers must not be delayed by Nagle's algorithm.
 fn no_delay(connection: &mut tokio::net::TcpStream) {
     let _ = connection.set_nodelay(true);
 }

@@ -1,4 +1,4 @@
-//! The simulator as a program: prints one line with its address, and runs until it is told to stop.
+//! The simulator as a program: prints one line with its address, and runs until it is stopped.
 
 use std::net::SocketAddr;
 
@@ -8,10 +8,10 @@ use google_sim::Sim;
 /// A simulated Google on loopback
 #[derive(Parser)]
 struct Arguments {
-    /// Where to listen; port 0 takes a free one
+    /// Address to listen on; port 0 picks a free one
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// End when standard input ends
+    /// Exit when standard input ends
     #[arg(long)]
     exit_with_stdin: bool,
 }

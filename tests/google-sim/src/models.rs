@@ -1,5 +1,5 @@
-//! An OpenAI-compatible model endpoint under `/v1`: keys, limits and errors as public servers have them, and a model that answers as the test says. It
-//! reads the prompt as a model would: the projects by their lines, the document by its tags.
+//! An OpenAI-compatible model endpoint under `/v1`: keys, limits and errors like those of public servers, and a model that answers as
+//! configured. It reads the prompt like a model: the projects by their lines, the document by its tags.
 
 mod admin;
 mod errors;
@@ -24,7 +24,7 @@ use crate::state::{World, lock};
 use errors::{Refusal, refused};
 use store::{Entry, Key, Store};
 
-/// All that has to do with models.
+/// The state of the model endpoint.
 #[derive(Default)]
 pub struct Models {
     store: Mutex<Store>,
@@ -58,13 +58,13 @@ async fn complete(State(world): State<Arc<World>>, headers: HeaderMap, body: Byt
     response
 }
 
-/// The answer of a server that works, and the entry in the ledger of prompts.
+/// The answer of a working server, and the entry in the ledger of prompts.
 fn answer(world: &World, headers: &HeaderMap, body: &[u8]) -> Response<Body> {
     let now = world.now();
     let mut store = lock(&world.models.store);
     let key = store.key_of(headers);
-    let asked: Value = serde_json::from_slice(body).unwrap_or_default();
-    let mut entry = Entry { at: now, key, body: asked, status: 200, prompt_tokens: 0, completion_tokens: 0, content: None };
+    let request: Value = serde_json::from_slice(body).unwrap_or_default();
+    let mut entry = Entry { at: now, key, body: request, status: 200, prompt_tokens: 0, completion_tokens: 0, content: None };
     let result = match key.refusal() {
         Some(refusal) => Err(refusal),
         None => store.answer(&mut entry, now),
@@ -88,7 +88,7 @@ impl Key {
     }
 }
 
-/// The bearer of a request.
+/// The bearer token of a request.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
 }

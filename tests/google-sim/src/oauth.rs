@@ -26,12 +26,12 @@ pub use grants::{Grants, end};
 pub const CLIENT_ID: &str = "123456789012-sim.apps.example.com";
 pub const CLIENT_SECRET: &str = "sim-client-secret";
 pub const SERVICE_ACCOUNT: &str = "sync@sim-project.iam.example.com";
-/// A key pair that serves nothing but this simulator.
+/// A key pair that is valid only for this simulator.
 pub const SERVICE_ACCOUNT_KEY: &str = include_str!("../data/service-account.pem");
 const SERVICE_ACCOUNT_PUBLIC: &[u8] = include_bytes!("../data/service-account.der");
-/// The audience of assertions that Google's token endpoint is known by.
+/// The audience that assertions for Google's token endpoint use.
 const AUDIENCE: &str = "https://oauth2.googleapis.com/token";
-/// How long a token lives, in seconds, as Google's do.
+/// Lifetime of a token in seconds, like Google's.
 const LIVES: i64 = 3_599;
 
 pub fn routes() -> Router<Arc<World>> {
@@ -77,7 +77,7 @@ async fn token(State(world): State<Arc<World>>, headers: HeaderMap, Form(request
     response
 }
 
-/// For whom a token is asked, as far as the request says: whom a fault may strike.
+/// The user for whom a token is requested, if the request names one: faults are matched against it.
 fn named(world: &World, request: &Request) -> Option<String> {
     if let Some(assertion) = &request.assertion {
         let claims = BASE64URL_NOPAD.decode(assertion.split('.').nth(1)?.trim_end_matches('=').as_bytes()).ok()?;
@@ -91,8 +91,8 @@ fn grant(world: &World, request: &Request, host: &str) -> Result<Response, Box<R
     let (user, scopes, refresh) = match request.grant_type.as_str() {
         "refresh_token" => {
             of_the_client(request)?;
-            let found = grants::by_refresh_token(world, request.refresh_token.as_deref().unwrap_or_default());
-            let (user, scopes) = found.ok_or_else(|| refuse(400, "invalid_grant", "Token has been expired or revoked."))?;
+            let grant = grants::by_refresh_token(world, request.refresh_token.as_deref().unwrap_or_default());
+            let (user, scopes) = grant.ok_or_else(|| refuse(400, "invalid_grant", "Token has been expired or revoked."))?;
             (user, scopes, None)
         }
         "authorization_code" => {
@@ -129,7 +129,7 @@ fn by_assertion(world: &World, request: &Request, host: &str) -> Result<(Arc<Use
     let assertion = request.assertion.as_deref().unwrap_or_default();
     let (signed, signature) = assertion.rsplit_once('.').ok_or_else(|| invalid("Invalid JWT: not three parts."))?;
     let (head, claims) = signed.split_once('.').ok_or_else(|| invalid("Invalid JWT: not three parts."))?;
-    // Padding is not in the standard, but Google takes it.
+    // Padding is not in the standard, but Google accepts it.
     let decode = |part: &str| {
         BASE64URL_NOPAD.decode(part.trim_end_matches('=').as_bytes()).map_err(|_| invalid("Invalid JWT: not base64url."))
     };
@@ -141,7 +141,7 @@ fn by_assertion(world: &World, request: &Request, host: &str) -> Result<(Arc<Use
     key.verify(signed.as_bytes(), &decode(signature)?).map_err(|_| invalid("Invalid JWT Signature."))?;
     let claims: Claims = serde_json::from_slice(&decode(claims)?).map_err(|_| invalid("Invalid JWT claims."))?;
     let now = world.now().timestamp();
-    // Its own name is what it is asked by, whatever stands in between; Google's own clients name Google's endpoint, wherever they send it.
+    // The simulator's own URL by which it was called, whatever proxy is in between; Google's own clients always name Google's endpoint.
     let is_asked =
         |uri: &str| uri.split_once("://").and_then(|(_, rest)| rest.split('/').next()).is_some_and(|name| name == host);
     let audience = claims.aud.starts_with(&world.origin) || claims.aud == AUDIENCE || is_asked(&claims.aud);
@@ -171,7 +171,7 @@ fn refuse(status: u16, error: &str, description: &str) -> Box<Response> {
     Box::new(errors::oauth(status, error, description))
 }
 
-/// The account of a user as `syncctl accounts import` reads it.
+/// The account of a user in the format of `syncctl accounts import`.
 pub fn account_line(world: &World, user: &User, service_account: bool) -> Value {
     let token_uri = format!("{}/token", world.origin);
     let username = user.email.split('@').next().unwrap_or(&user.email);

@@ -1,4 +1,4 @@
-//! Places in a feed, handed out as tokens: what they are bound to, and when they are refused.
+//! Positions in a feed, encoded as tokens: what they are bound to, and when they are refused.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -17,13 +17,13 @@ pub type Refusal = Box<Response>;
 /// Refused together with a sync token.
 const NOT_WITH_SYNC_TOKEN: [&str; 8] =
     ["iCalUID", "orderBy", "privateExtendedProperty", "sharedExtendedProperty", "q", "timeMin", "timeMax", "updatedMin"];
-/// Neither part of the place in a feed nor bound by its tokens.
+/// Neither part of the position in a feed nor bound by its tokens.
 const UNBOUND: [&str; 13] = [
     "syncToken",
     "pageToken",
     "timeMin",
     "timeMax",
-    // Those of every method.
+    // Parameters of every method.
     "$.xgafv",
     "alt",
     "fields",
@@ -35,17 +35,17 @@ const UNBOUND: [&str; 13] = [
     "userIp",
 ];
 
-/// A place in a feed, handed out as a page token (`k` = p) or a sync token (`k` = s).
+/// A position in a feed, encoded as a page token (`k` = p) or a sync token (`k` = s).
 #[derive(Serialize, Deserialize)]
 pub struct Place {
     pub k: char,
     pub epoch: u64,
-    /// Hash of the parameters that it is bound to.
+    /// Hash of the parameters it is bound to.
     pub bound: u64,
     pub after: u64,
-    /// Instances of the next entry, a series, that were given already.
+    /// Instances of the next entry, a series, that were already returned.
     pub skip: usize,
-    /// The feed's version when the pass began: a full pass does not name what is deleted meanwhile, so its sync token goes back to here.
+    /// The feed's version when the pass began: a full pass does not name concurrent deletions, so its sync token goes back to here.
     pub began: u64,
     pub window: Span,
     /// Whether the pass follows a sync token.
@@ -68,7 +68,7 @@ pub fn bad(parameter: &str, why: &str) -> Refusal {
     Box::new(errors::google(400, "invalidParameter", &format!("Invalid value for {parameter}: {why}")))
 }
 
-/// What tokens of a request with these parameters are bound to.
+/// Hash of the parameters that tokens of this request are bound to.
 pub fn bound(params: &Params) -> u64 {
     let mut hasher = DefaultHasher::new();
     for (name, value) in params.iter().filter(|(name, _)| !UNBOUND.contains(&name.as_str())) {
@@ -77,7 +77,7 @@ pub fn bound(params: &Params) -> u64 {
     hasher.finish()
 }
 
-/// Where a request starts in its feed.
+/// The position at which a request starts in its feed.
 pub fn place(feed: &Feed, params: &Params, bound: u64) -> Result<Place, Refusal> {
     if params.contains_key("syncToken") {
         if let Some(name) = NOT_WITH_SYNC_TOKEN.iter().find(|name| params.contains_key(**name)) {

@@ -1,4 +1,4 @@
-//! Push: channels of Calendar and Drive, watches of Gmail, and the delivery of their messages. Knows no feeds: they ring its bells.
+//! Push: channels of Calendar and Drive, watches of Gmail, and the delivery of their messages. Independent of feeds: they ring its bells.
 
 mod admin;
 mod ask;
@@ -33,14 +33,14 @@ pub use bell::{Bell, all_drives_key, events_key, file_key, log_key};
 pub use deliver::{Courier, Outcome};
 pub use watches::{stop_mailbox, watch_mailbox};
 
-/// All that has to do with push.
+/// The state of push.
 pub struct Push {
     registry: Mutex<Registry>,
     watches: Mutex<Watches>,
     /// By topic.
     subscriptions: Mutex<BTreeMap<String, Subscription>>,
     rings: UnboundedSender<Ring>,
-    /// Until the delivery has started.
+    /// Present until the delivery has started.
     waiting: Mutex<Option<UnboundedReceiver<Ring>>>,
     courier: Courier,
     counts: Counts,
@@ -55,13 +55,13 @@ struct Counts {
     sent: AtomicU64,
     /// Answered with 2xx.
     delivered: AtomicU64,
-    /// Given up after the last try.
+    /// Given up after the last attempt.
     failed: AtomicU64,
     /// Refused by the receiver, silenced, or overtaken by the end of their channel.
     dropped: AtomicU64,
 }
 
-/// Who is told nothing, though the channels stay.
+/// Channels that are kept but not notified.
 #[derive(Default)]
 struct Silence {
     all: AtomicBool,
@@ -95,7 +95,7 @@ fn bump(count: &AtomicU64) {
     count.fetch_add(1, Ordering::Relaxed);
 }
 
-/// What is Google's and of no API.
+/// Google's routes that belong to no API.
 pub fn routes() -> Router<Arc<World>> {
     Router::new().route("/oauth2/v3/certs", get(|State(world): State<Arc<World>>| async move { oidc::certs(&world.push.keys) }))
 }
@@ -105,7 +105,7 @@ pub fn admin_routes() -> Router<Arc<World>> {
     Router::new().nest("/push", admin::routes())
 }
 
-/// Delivers from now on, in the background.
+/// Starts delivery in the background.
 pub fn start(world: &Arc<World>) {
     let Some(mut rings) = lock(&world.push.waiting).take() else { return };
     let world = Arc::downgrade(world);
@@ -122,13 +122,13 @@ fn rung(world: &Arc<World>, ring: Ring) {
     match ring {
         Ring::Made(channel) => deliver::queue(world, &channel, channel.next("sync", None)),
         Ring::Mail { user, history, labels } => pubsub::mail(world, &user, history, labels.as_deref()),
-        Ring::Feed(key) => tell(world, &key, "exists", None),
-        Ring::File { key, state, changed } => tell(world, &key, state, changed.as_deref()),
-        Ring::Log(key) => tell(world, &key, "change", None),
+        Ring::Feed(key) => notify(world, &key, "exists", None),
+        Ring::File { key, state, changed } => notify(world, &key, state, changed.as_deref()),
+        Ring::Log(key) => notify(world, &key, "change", None),
     }
 }
 
-fn tell(world: &Arc<World>, key: &str, state: &'static str, changed: Option<&str>) {
+fn notify(world: &Arc<World>, key: &str, state: &'static str, changed: Option<&str>) {
     let channels: Vec<Arc<Channel>> = lock(&world.push.registry).woken(key, world.now().timestamp_millis());
     for channel in channels {
         let message = channel.next(state, changed);

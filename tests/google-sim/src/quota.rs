@@ -1,4 +1,4 @@
-//! Google's limits, where a test sets some: units a project and a user may make in a minute, and a project in a day.
+//! Google's limits, if a test sets any: units per minute of a project and a user, and units per day of a project.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
@@ -11,15 +11,15 @@ use crate::errors;
 use crate::ledger::Limit;
 use crate::state::lock;
 
-/// How exactly a sliding minute slides.
+/// Resolution of a sliding minute.
 const STEPS_PER_SECOND: i64 = 10;
 
-/// The limits: POST them to `/admin/quota`; absent ones do not limit. A minute and a day begin with the first call that
-/// is counted in them, so that what a test sees does not depend on when the clock's own minute turns.
+/// The limits: POST them to `/admin/quota`; absent ones do not limit. A minute and a day begin with the first call counted in them, so that
+/// tests do not depend on when the clock's minute turns.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
-    /// The service that they hold for. Absent: all together that have none of their own, and those are forgotten.
+    /// The service they apply to. Absent: all services without a setting, together; settings of services are removed.
     pub service: Option<String>,
     pub project_per_minute: Option<u64>,
     pub user_per_minute: Option<u64>,
@@ -29,8 +29,9 @@ pub struct Limits {
     pub sliding: bool,
 }
 
-/// POST it to `/admin/quota/leap` when the clock by which a client counts its minutes goes forward by so many seconds: calls of a minute before are
-/// longer ago for it, and in any sixty seconds with a leap it may rightly make as many more calls as minutes went by on its clock.
+/// POST it to `/admin/quota/leap` when the clock that a client uses to count its minutes moves forward by this many seconds: for the
+/// client, earlier calls are longer ago, and in any sixty seconds with a leap it may make as many more calls as minutes passed on its
+/// clock.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Leap {
@@ -44,10 +45,10 @@ pub struct Quota {
     leaps: Mutex<VecDeque<(DateTime<Utc>, u32)>>,
 }
 
-/// For so long a leap is seen in what arrives: a minute, and what may go by until a call arrives that was reserved before.
+/// How long a leap affects arriving calls: a minute, plus the maximum time between reserving and making a call.
 const SEEN: TimeDelta = TimeDelta::seconds(62);
 
-/// Stands for the services that have no limits of their own.
+/// Stands for the services without their own limits.
 const OTHERS: &str = "";
 
 #[derive(Default)]
@@ -58,7 +59,7 @@ struct State {
     users: HashMap<String, Minute>,
 }
 
-/// What one subject spent since some moment.
+/// What one subject spent since the start of a window.
 #[derive(Clone, Copy, Default)]
 pub struct Window {
     begun: Option<DateTime<Utc>>,
@@ -66,15 +67,15 @@ pub struct Window {
 }
 
 impl Window {
-    /// Counts units where they fit under a limit; where not, it counts nothing and tells how long the window lasts yet.
+    /// Counts units if they fit under a limit; otherwise counts nothing and returns the remaining time of the window.
     pub fn spend(&mut self, units: u64, limit: u64, length: TimeDelta, now: DateTime<Utc>) -> Result<(), TimeDelta> {
-        self.room(units, limit, length, now)?;
+        self.check(units, limit, length, now)?;
         self.spent += units;
         Ok(())
     }
 
     /// Whether they fit.
-    fn room(&mut self, units: u64, limit: u64, length: TimeDelta, now: DateTime<Utc>) -> Result<(), TimeDelta> {
+    fn check(&mut self, units: u64, limit: u64, length: TimeDelta, now: DateTime<Utc>) -> Result<(), TimeDelta> {
         let end = match self.begun {
             Some(begun) if now < begun + length => begun + length,
             _ => {
@@ -89,14 +90,14 @@ impl Window {
     }
 }
 
-/// What one subject spent in sixty seconds: one way or the other, as the limits say.
+/// What one subject spent in sixty seconds: in a fixed or sliding minute, as the limits say.
 #[derive(Default)]
 struct Minute {
-    whole: Window,
+    fixed: Window,
     sliding: Sliding,
 }
 
-/// What was spent in the last minute, step by step; steps without a call are not kept.
+/// What was spent in the last minute, by step; empty steps are not stored.
 #[derive(Default)]
 struct Sliding {
     steps: VecDeque<(i64, u64)>,
@@ -104,8 +105,8 @@ struct Sliding {
 }
 
 impl Sliding {
-    /// Whether units fit. A client that keeps to the limit in every sixty seconds is never refused: a step is forgotten as soon as its first moment is
-    /// a minute ago.
+    /// Whether units fit. A client that keeps the limit in every sixty seconds is never refused: a step is dropped as soon as its first
+    /// moment is a minute ago.
     fn has_room(&mut self, units: u64, limit: u64, now: DateTime<Utc>) -> bool {
         let step = step(now);
         while let Some((_, units)) = self.steps.pop_front_if(|(past, _)| *past + 60 * STEPS_PER_SECOND <= step) {
@@ -132,20 +133,20 @@ impl Minute {
     fn has_room(&mut self, units: u64, limit: u64, sliding: bool, now: DateTime<Utc>) -> bool {
         match sliding {
             true => self.sliding.has_room(units, limit, now),
-            false => self.whole.room(units, limit, TimeDelta::minutes(1), now).is_ok(),
+            false => self.fixed.check(units, limit, TimeDelta::minutes(1), now).is_ok(),
         }
     }
 
     fn add(&mut self, units: u64, sliding: bool, now: DateTime<Utc>) {
         match sliding {
             true => self.sliding.add(units, now),
-            false => self.whole.spent += units,
+            false => self.fixed.spent += units,
         }
     }
 }
 
 impl Quota {
-    /// Sets the limits and forgets what was spent.
+    /// Sets the limits and resets what was spent.
     pub fn set(&self, limits: Limits) {
         let mut states = lock(&self.states);
         if limits.service.is_none() {
@@ -155,19 +156,19 @@ impl Quota {
         states.insert(service, State { limits, ..State::default() });
     }
 
-    /// Widens the limits of a minute for as long as a leap is seen.
+    /// Raises the limits of a minute for the duration of a leap.
     pub fn leap(&self, leap: &Leap, now: DateTime<Utc>) {
         lock(&self.leaps).push_back((now, leap.seconds));
     }
 
-    /// How many minutes of a client's clock go by in one minute at most.
+    /// How many minutes of a client's clock pass in one minute at most.
     fn minutes(&self, now: DateTime<Utc>) -> u64 {
         let mut leaps = lock(&self.leaps);
         while leaps.pop_front_if(|(at, _)| *at + SEEN <= now).is_some() {}
         1 + leaps.iter().map(|(_, seconds)| u64::from(*seconds)).sum::<u64>().div_ceil(60)
     }
 
-    /// Counts a call's units under every limit; over one it is refused, by which and in what words, and counted under none.
+    /// Counts a call's units under every limit; a call over a limit is refused, with that limit and its message, and counted under none.
     pub fn spend(&self, service: &str, user: &str, units: u64, now: DateTime<Utc>) -> Result<(), (Limit, Box<Response>)> {
         let minutes = self.minutes(now);
         let mut states = lock(&self.states);
@@ -175,7 +176,7 @@ impl Quota {
         let Some(State { limits, day, project, users }) = states.get_mut(service) else { return Ok(()) };
         let Limits { project_per_minute, user_per_minute, project_per_day, sliding, .. } = limits;
         let refused = |limit, reason, words: errors::Limit| Err((limit, Box::new(errors::quota(403, reason, &words))));
-        if project_per_day.is_some_and(|limit| day.room(units, limit, TimeDelta::days(1), now).is_err()) {
+        if project_per_day.is_some_and(|limit| day.check(units, limit, TimeDelta::days(1), now).is_err()) {
             return refused(Limit::Day, "rateLimitExceeded", errors::DAY);
         }
         if project_per_minute.is_some_and(|limit| !project.has_room(units, limit * minutes, *sliding, now)) {

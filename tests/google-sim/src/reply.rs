@@ -1,4 +1,4 @@
-//! How an answer goes out: whole, compressed, or spoilt by a fault.
+//! Sends an answer: complete, compressed, or corrupted by a fault.
 
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
@@ -14,17 +14,17 @@ use crate::state::World;
 
 type Answer = Response<Body>;
 
-/// Below this size Google does not bother to compress.
+/// Google does not compress answers below this size.
 const COMPRESS_FROM: usize = 1_000;
 
-/// A JSON answer, compressed if the client asks for it in both places that Google looks at.
-pub fn json(body: String, asked: &HeaderMap) -> Answer {
-    whole_as(body.into_bytes(), HeaderValue::from_static("application/json; charset=UTF-8"), asked)
+/// A JSON answer, compressed if the client requests it in both headers that Google checks.
+pub fn json(body: String, request_headers: &HeaderMap) -> Answer {
+    whole_as(body.into_bytes(), HeaderValue::from_static("application/json; charset=UTF-8"), request_headers)
 }
 
-/// An answer of this content type, compressed as `json` is.
-pub fn whole_as(body: Vec<u8>, kind: HeaderValue, asked: &HeaderMap) -> Answer {
-    let says = |name| asked.get(name).and_then(|value| value.to_str().ok()).is_some_and(|value| value.contains("gzip"));
+/// An answer of this content type, compressed like `json`.
+pub fn whole_as(body: Vec<u8>, kind: HeaderValue, request_headers: &HeaderMap) -> Answer {
+    let says = |name| request_headers.get(name).and_then(|value| value.to_str().ok()).is_some_and(|value| value.contains("gzip"));
     let mut response = if body.len() >= COMPRESS_FROM && says(header::ACCEPT_ENCODING) && says(header::USER_AGENT) {
         let mut encoder = flate2::write::GzEncoder::new(Vec::with_capacity(body.len() / 6), flate2::Compression::fast());
         match encoder.write_all(&body).and_then(|()| encoder.finish()) {
@@ -42,12 +42,12 @@ pub fn whole_as(body: Vec<u8>, kind: HeaderValue, asked: &HeaderMap) -> Answer {
     response
 }
 
-/// Answers with the fault that struck, or with what `answer` gives, spoilt as the fault says.
+/// Answers with the fault that struck, or with the result of `answer`, corrupted as the fault says.
 pub async fn with_fault(world: &Arc<World>, fault: Option<Fault>, answer: impl AsyncFnOnce() -> Answer) -> Answer {
     with_fault_as(world, fault, refusal, answer).await
 }
 
-/// The same, for an API that words its refusals in its own way.
+/// The same, for an API with its own refusal format.
 pub async fn with_fault_as(
     world: &Arc<World>,
     fault: Option<Fault>,
@@ -76,13 +76,13 @@ pub async fn with_fault_as(
         Kind::SlowBody => slow(answer().await, Kind::pause(&fault)).await,
         Kind::ConnectionReset => broken(Bytes::new(), 1_000),
         Kind::CutBody => {
-            let body = whole(answer().await).await;
+            let body = full_body(answer().await).await;
             broken(body.slice(..body.len() / 2), body.len())
         }
         Kind::CutJson => {
             let response = answer().await;
             let (mut parts, body) = response.into_parts();
-            let body = whole(Answer::new(body)).await;
+            let body = full_body(Answer::new(body)).await;
             let half = match parts.headers.remove(header::CONTENT_ENCODING) {
                 Some(_) => Bytes::from_static(b"{\"items\":[{\"id\":\"half"),
                 None => body.slice(..body.len() / 2),
@@ -94,10 +94,10 @@ pub async fn with_fault_as(
     }
 }
 
-/// The answer with the items of its lists named again behind the last one.
+/// The answer with the items of its lists duplicated at the end.
 async fn repeated(response: Answer) -> Answer {
     let (mut parts, body) = response.into_parts();
-    let body = whole(Answer::new(body)).await;
+    let body = full_body(Answer::new(body)).await;
     let mut plain = Vec::new();
     let unpacked = match parts.headers.contains_key(header::CONTENT_ENCODING) {
         true => flate2::read::GzDecoder::new(&body[..]).read_to_end(&mut plain).map(|_| &plain[..]),
@@ -113,7 +113,7 @@ async fn repeated(response: Answer) -> Answer {
     Answer::from_parts(parts, Body::from(Value::Object(json).to_string()))
 }
 
-/// Faults that are an answer of their own.
+/// Faults that replace the answer.
 fn refusal(world: &World, fault: &Fault) -> Answer {
     let wish = match (fault.retry_after, fault.hint.as_deref()) {
         (Some(seconds), Some("message")) => {
@@ -166,7 +166,7 @@ fn refusal(world: &World, fault: &Fault) -> Answer {
     response
 }
 
-/// The answer that the fault itself carries.
+/// The answer specified in the fault.
 pub fn given(fault: &Fault) -> Answer {
     let (body, kind) = match &fault.body {
         Some(Value::String(text)) if !text.trim_start().starts_with('{') => (text.clone(), "text/html; charset=UTF-8"),
@@ -177,13 +177,13 @@ pub fn given(fault: &Fault) -> Answer {
     errors::with(fault.status.unwrap_or(400), body, kind)
 }
 
-/// What a front end says by itself.
+/// An answer of a front end.
 fn page(status: u16, title: &str) -> Answer {
     let page = format!("<!DOCTYPE html><html lang=en><title>{title}</title><p><b>{status}.</b> That’s an error.");
     errors::with(status, page, "text/html; charset=UTF-8")
 }
 
-/// Promises `length` bytes, sends `part`, and breaks the connection.
+/// Announces `length` bytes, sends `part`, and breaks the connection.
 pub fn broken(part: Bytes, length: usize) -> Answer {
     let cut = std::io::Error::new(std::io::ErrorKind::ConnectionReset, "cut on purpose");
     let parts = [
@@ -197,11 +197,11 @@ pub fn broken(part: Bytes, length: usize) -> Answer {
 
 async fn slow(response: Answer, pause: std::time::Duration) -> Answer {
     let (parts, body) = response.into_parts();
-    let body = whole(Answer::new(body)).await;
+    let body = full_body(Answer::new(body)).await;
     let halves = [body.slice(..body.len() / 2), body.slice(body.len() / 2..)];
     let slowed = stream::unfold(halves.into_iter().enumerate(), move |mut halves| async move {
-        let (place, half) = halves.next()?;
-        if place > 0 {
+        let (position, half) = halves.next()?;
+        if position > 0 {
             tokio::time::sleep(pause).await;
         }
         Some((Ok::<_, std::io::Error>(half), halves))
@@ -209,6 +209,6 @@ async fn slow(response: Answer, pause: std::time::Duration) -> Answer {
     Answer::from_parts(parts, Body::from_stream(slowed))
 }
 
-async fn whole(response: Answer) -> Bytes {
+async fn full_body(response: Answer) -> Bytes {
     axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! A record of requests and their answers, for whoever judges them. Off until it is asked for.
+//! A record of requests and their answers, for later checks. Off by default.
 
 use std::io::Read as _;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::reply;
 use crate::state::{World, lock};
 
-/// Calls of the APIs, those within batches one by one, as JSON lines.
+/// API calls, those within batches individually, as JSON lines.
 #[derive(Default)]
 pub struct Requests {
     on: AtomicBool,
@@ -35,13 +35,13 @@ impl Requests {
     }
 }
 
-/// Counts a request of the APIs, a batch as one, among those that are under way.
+/// Counts a request to the APIs, a batch as one, as in flight.
 pub async fn at_once(State(world): State<Arc<World>>, request: Request, next: Next) -> Response {
     let _request = world.ledger.request();
     next.run(request).await
 }
 
-/// Records a call: method, path, query, body, scopes of its token (null: none that is known); status and answer (null: not JSON).
+/// Records a call: method, path, query, body, scopes of its token (null: unknown token); status and answer (null: not JSON).
 pub async fn record(State(world): State<Arc<World>>, request: Request, next: Next) -> Response {
     if !world.requests.on.load(Ordering::Relaxed) {
         return next.run(request).await;
@@ -58,7 +58,7 @@ pub async fn record(State(world): State<Arc<World>>, request: Request, next: Nex
     lock(&world.requests.lines).push_str(&format!("{line}\n"));
     match answer {
         Ok(body) => Response::from_parts(parts, Body::from(body)),
-        // It broke on purpose, and does so for the client too.
+        // It was broken on purpose; break it for the client too.
         Err(_) => reply::broken(Bytes::new(), 1_000),
     }
 }

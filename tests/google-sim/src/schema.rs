@@ -130,7 +130,7 @@ pub static NOTHING: LazyLock<Schema> = LazyLock::new(Schema::default);
 
 fn message() -> String {
     let part = "body(attachmentId, data, size), filename, headers(name, value), mimeType, partId, parts";
-    // Parts lie within parts, as deep as the message has them.
+    // Parts are nested as deep as the message has them.
     format!(
         "classificationLabelValues(fields(fieldId, selection), labelId), historyId, id, internalDate, labelIds, payload({part}({part}(*))),
         raw, sizeEstimate, snippet, threadId"

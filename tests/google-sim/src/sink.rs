@@ -1,4 +1,4 @@
-//! A receiver of webhooks, as n8n is one: records what comes, and answers as it is told.
+//! A receiver of webhooks, like n8n: records requests, and answers as configured.
 
 mod admin;
 mod receiver;
@@ -19,17 +19,17 @@ use crate::state::{World, lock};
 use receiver::{Outcome, Receiver};
 
 const OK: &str = r#"{"ok":true}"#;
-/// Huge answers go out in pieces of this size.
+/// Huge answers are sent in chunks of this size.
 static PIECE: [u8; 65_536] = [b'x'; 65_536];
 
-/// The receivers by name: what came, and how the next ones are answered.
+/// The receivers by name: recorded requests, and how the next ones are answered.
 #[derive(Default)]
 pub struct Sink {
     receivers: BTreeMap<String, Arc<Receiver>>,
 }
 
 impl Sink {
-    /// The receiver of this name; there is one for every name.
+    /// The receiver of this name, created if necessary.
     fn receiver(&mut self, name: &str) -> Arc<Receiver> {
         match self.receivers.get(name) {
             Some(receiver) => Arc::clone(receiver),
@@ -39,8 +39,8 @@ impl Sink {
 
     /// The receiver of this name, or all of them.
     fn named(&self, name: Option<&String>) -> Vec<Arc<Receiver>> {
-        let wanted = self.receivers.iter().filter(|(known, _)| name.is_none_or(|name| name == *known));
-        wanted.map(|(_, receiver)| Arc::clone(receiver)).collect()
+        let matching = self.receivers.iter().filter(|(known, _)| name.is_none_or(|name| name == *known));
+        matching.map(|(_, receiver)| Arc::clone(receiver)).collect()
     }
 }
 
@@ -60,7 +60,7 @@ async fn receive(
     let name = path.split('/').next().unwrap_or_default();
     let receiver = lock(&world.sink).receiver(name);
     let arrival = receiver.arrived(world.now(), &method, &uri, &headers, &body);
-    // A client that hangs up meanwhile ends this here: it got no answer, and none is counted.
+    // A client that hangs up drops this future: it got no answer, and none is counted.
     receiver.hold(&arrival).await;
     if arrival.delay_ms > 0 {
         tokio::time::sleep(Duration::from_millis(arrival.delay_ms)).await;

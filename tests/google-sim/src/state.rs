@@ -1,4 +1,4 @@
-//! What the simulator holds: users, calendars, tokens, and a clock that can be moved.
+//! The state of the simulator: users, calendars, tokens, and a movable clock.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU16, AtomicU64, Ordering};
@@ -29,7 +29,7 @@ pub const GMAIL_SCOPE: &str = "https://www.googleapis.com/auth/gmail.readonly";
 /// The project that all clients and service accounts of the simulator belong to.
 pub const PROJECT: &str = "123456789012";
 
-/// Everything.
+/// The complete state.
 pub struct World {
     pub origin: String,
     pub users: RwLock<BTreeMap<String, Arc<User>>>,
@@ -38,9 +38,9 @@ pub struct World {
     pub ledger: Ledger,
     pub requests: Requests,
     pub quota: Quota,
-    /// How long answers take.
+    /// Latency of answers.
     pub latency: Latency,
-    /// Calls of each mailbox that are under way.
+    /// Calls of each mailbox in flight.
     pub concurrency: Concurrency,
     pub grants: Mutex<Grants>,
     pub directory: Mutex<Directory>,
@@ -50,24 +50,24 @@ pub struct World {
     pub attendee: Attendee,
     pub models: Models,
     pub api_enabled: AtomicBool,
-    /// Probability, in thousandths, that a page comes empty with a token for more.
+    /// Probability, in thousandths, of an empty page with a token for more.
     pub empty_pages: AtomicU64,
-    /// Whether Gmail gives headers with encoded words decoded.
+    /// Whether Gmail decodes encoded words in headers.
     pub decoded_headers: AtomicBool,
-    /// What sync tokens of Calendar tell of events outside of their windows.
+    /// What Calendar's sync tokens return for events outside their windows.
     pub outside: Mutex<Outside>,
     clock_offset_ms: AtomicI64,
     next: AtomicU64,
 }
 
-/// A person with an account.
+/// A user with an account.
 pub struct User {
     pub email: String,
     pub refresh_token: String,
     pub revoked: AtomicBool,
     pub scopes: Mutex<Vec<String>>,
     pub calendars: RwLock<BTreeMap<String, Arc<Calendar>>>,
-    /// The list of calendars, as a feed of its own.
+    /// The list of calendars, as a feed.
     pub list: Mutex<Feed>,
     pub mailbox: Mutex<Mailbox>,
 }
@@ -77,7 +77,7 @@ pub struct Calendar {
     pub id: String,
     pub time_zone: String,
     pub events: Mutex<Feed>,
-    /// The status that its events are refused with; 0: they are not.
+    /// The status with which its events are refused; 0: not refused.
     pub refuses: AtomicU16,
 }
 
@@ -131,7 +131,7 @@ impl World {
         self.clock_offset_ms.fetch_add(ms, Ordering::Relaxed);
     }
 
-    /// A number that no call before got.
+    /// A unique number.
     pub fn serial(&self) -> u64 {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
@@ -144,7 +144,7 @@ impl World {
         self.users.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
-    /// Adds a user with a primary calendar; one who is there already stays as is.
+    /// Adds a user with a primary calendar; an existing user is unchanged.
     pub fn add_user(&self, email: &str) -> Arc<User> {
         if let Some(user) = self.user(email) {
             return user;

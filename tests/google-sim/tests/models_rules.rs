@@ -1,4 +1,4 @@
-//! The rules of the model endpoint, over HTTP: keys, formats, limits in each dialect, what the model says, and the ledger of prompts.
+//! The rules of the model endpoint, over HTTP: keys, formats, limits in each dialect, the model's answers, and the ledger of prompts.
 
 use google_sim::Sim;
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ impl Models {
         Self { url, agent, _runtime: runtime }
     }
 
-    fn tell(&self, change: Value) -> u16 {
+    fn configure(&self, change: Value) -> u16 {
         self.agent.post(format!("{}/admin/models", self.url)).send_json(&change).expect("an answer").status().as_u16()
     }
 
@@ -43,7 +43,7 @@ impl Models {
         (answer.status().as_u16(), wait, answer.body_mut().read_json().unwrap_or(Value::Null))
     }
 
-    /// What the model says.
+    /// The model's answer.
     fn content(&self) -> String {
         let (status, _, body) = self.ask(None, json!({}));
         assert_eq!(status, 200, "{body}");
@@ -54,14 +54,14 @@ impl Models {
 #[test]
 fn the_truth_is_told_by_id_and_counted() {
     let models = Models::start();
-    models.tell(json!({ "truth": { "girder": "River & bridge" } }));
+    models.configure(json!({ "truth": { "girder": "River & bridge" } }));
     let (status, _, body) = models.ask(None, json!({}));
     let choice: Value = serde_json::from_str(body["choices"][0]["message"]["content"].as_str().expect("a text")).expect("JSON");
     assert_eq!((status, &choice["choice"], &body["choices"][0]["finish_reason"]), (200, &json!("p1"), &json!("stop")));
     let usage = &body["usage"];
     let count = |name: &str| usage[name].as_u64().expect("a count");
     assert_eq!(count("total_tokens"), count("prompt_tokens") + count("completion_tokens"));
-    models.tell(json!({ "right": 0.0, "usage": false }));
+    models.configure(json!({ "right": 0.0, "usage": false }));
     let (_, _, body) = models.ask(None, json!({}));
     let wrong = body["choices"][0]["message"]["content"].as_str().expect("a text");
     assert!(!wrong.contains("\"p1\"") && body.get("usage").is_none(), "{body}");
@@ -70,14 +70,14 @@ fn the_truth_is_told_by_id_and_counted() {
     assert_eq!(ledger["calls"][0]["body"]["model"], "small");
     models.agent.delete(format!("{}/admin/models/ledger", models.url)).call().expect("an answer");
     assert_eq!(models.get("/admin/models/ledger", "").1["requests"], 0);
-    assert_eq!(models.tell(json!({ "mood": "good" })), 400);
-    assert_eq!(models.tell(json!({ "mode": "moody" })), 400);
+    assert_eq!(models.configure(json!({ "mood": "good" })), 400);
+    assert_eq!(models.configure(json!({ "mode": "moody" })), 400);
 }
 
 #[test]
 fn each_mode_says_it_in_its_way() {
     let models = Models::start();
-    models.tell(json!({ "truth": { "girder": "River & bridge" } }));
+    models.configure(json!({ "truth": { "girder": "River & bridge" } }));
     let json = r#"{"choice":"p1","confidence":0.9}"#;
     for (mode, begin, end) in [
         ("strict", json, ""),
@@ -91,7 +91,7 @@ fn each_mode_says_it_in_its_way() {
         ("truncated", r#"{"choice":"p1""#, ""),
         ("obeys", json, ""),
     ] {
-        models.tell(json!({ "mode": mode }));
+        models.configure(json!({ "mode": mode }));
         let content = models.content();
         let content = content.trim_end();
         assert!(content.starts_with(begin) && content.ends_with(end), "{mode}: {content}");
@@ -104,7 +104,7 @@ fn each_mode_says_it_in_its_way() {
     assert_eq!(body["usage"]["completion_tokens"], 3);
 }
 
-/// Where a dialect has its words.
+/// The message in the format of a dialect.
 fn words(dialect: &str, body: &Value) -> String {
     let words = match dialect {
         "ollama" => &body["error"],
@@ -121,26 +121,26 @@ fn words(dialect: &str, body: &Value) -> String {
 fn refusals_are_worded_as_each_server_does() {
     for dialect in ["openai", "vllm", "llama_cpp", "ollama"] {
         let models = Models::start();
-        models.tell(json!({ "dialect": dialect, "key": "sk-1", "formats": ["text"] }));
-        let asked = |key: Option<&str>, change: Value| {
+        models.configure(json!({ "dialect": dialect, "key": "sk-1", "formats": ["text"] }));
+        let body_of = |key: Option<&str>, change: Value| {
             let (status, wait, body) = models.ask(key, change);
             words(dialect, &body);
             (status, wait.is_some())
         };
-        assert_eq!(asked(None, json!({})), (401, false));
-        assert_eq!(asked(Some("sk-2"), json!({})), (401, false));
+        assert_eq!(body_of(None, json!({})), (401, false));
+        assert_eq!(body_of(Some("sk-2"), json!({})), (401, false));
         assert_eq!(models.get("/v1/models", "sk-2").0, 401);
         assert_eq!(models.get("/v1/models", "sk-1").1["data"][0]["id"], "small");
         let key = Some("sk-1");
-        assert_eq!(asked(key, json!({ "model": "large" })), (404, false));
-        assert_eq!(asked(key, json!({ "messages": [] })), (400, false));
-        assert_eq!(asked(key, json!({ "response_format": { "type": "json_schema" } })), (400, false));
-        models.tell(json!({ "context": 100 }));
-        assert_eq!(asked(key, json!({ "max_tokens": 90 })), (400, false));
-        models.tell(json!({ "context": 8_192, "credit": 0 }));
-        assert_eq!(asked(key, json!({})), (if dialect == "openai" { 429 } else { 402 }, false));
-        models.tell(json!({ "credit": null, "requests_per_minute": 1 }));
+        assert_eq!(body_of(key, json!({ "model": "large" })), (404, false));
+        assert_eq!(body_of(key, json!({ "messages": [] })), (400, false));
+        assert_eq!(body_of(key, json!({ "response_format": { "type": "json_schema" } })), (400, false));
+        models.configure(json!({ "context": 100 }));
+        assert_eq!(body_of(key, json!({ "max_tokens": 90 })), (400, false));
+        models.configure(json!({ "context": 8_192, "credit": 0 }));
+        assert_eq!(body_of(key, json!({})), (if dialect == "openai" { 429 } else { 402 }, false));
+        models.configure(json!({ "credit": null, "requests_per_minute": 1 }));
         assert_eq!(models.ask(key, json!({})).0, 200);
-        assert_eq!(asked(key, json!({})), (429, true));
+        assert_eq!(body_of(key, json!({})), (429, true));
     }
 }

@@ -1,4 +1,4 @@
-//! The simulator's own rules, over HTTP: what Google refuses it refuses, and what Google gives it gives.
+//! The simulator's rules, over HTTP: it refuses and returns what Google does.
 
 use google_sim::Sim;
 use serde_json::{Value, json};
@@ -51,7 +51,7 @@ impl Google {
         request.force_send_body().send(body).expect("deleted");
     }
 
-    /// GETs with these headers; answers status and body.
+    /// GETs with these headers; returns status and body.
     fn get(&self, path: &str, headers: &[(&str, &str)]) -> (u16, Value) {
         let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
         let mut request =
@@ -143,7 +143,7 @@ fn deletions_come_as_stubs_after_a_sync_token_and_where_they_are_asked_for() {
     assert_eq!(ids(&full), ["two", "one"]);
     assert_eq!(full[1]["status"], "cancelled");
     let window = "timeMin=2026-12-01T00:00:00Z";
-    assert!(google.pages(&format!("showDeleted=true&{window}")).0.is_empty(), "it lies outside of the window");
+    assert!(google.pages(&format!("showDeleted=true&{window}")).0.is_empty(), "it is outside the window");
     assert_eq!(ids(&google.pages("maxResults=10").0), ["two"]);
 }
 
@@ -151,13 +151,13 @@ fn deletions_come_as_stubs_after_a_sync_token_and_where_they_are_asked_for() {
 fn what_leaves_the_window_of_a_sync_token_is_told_as_the_test_says() {
     let google = Google::start();
     let event = |year: &str| json!({ "id": "one", "start": { "date": format!("{year}-11-02") }, "end": { "date": format!("{year}-11-03") } });
-    for (outside, told) in [("silent", None), ("told", Some("confirmed")), ("cancelled", Some("cancelled"))] {
+    for (outside, expected) in [("silent", None), ("told", Some("confirmed")), ("cancelled", Some("cancelled"))] {
         google.put(event("2026"));
         let (_, sync) = google.pages("showDeleted=true&timeMax=2027-01-01T00:00:00Z");
         google.admin("window", json!({ "outside": outside }));
         google.put(event("2028"));
         let (changes, _) = google.pages(&format!("showDeleted=true&syncToken={sync}"));
-        assert_eq!(changes.first().and_then(|event| event["status"].as_str()), told, "{outside}");
+        assert_eq!(changes.first().and_then(|event| event["status"].as_str()), expected, "{outside}");
     }
 }
 
@@ -183,15 +183,15 @@ fn single_events_show_instances_on_any_size_of_page_and_never_the_series() {
         "originalStartTime": { "dateTime": "2026-11-04T09:00:00+01:00" },
         "start": { "dateTime": "2026-11-04T11:00:00+01:00" }, "end": { "dateTime": "2026-11-04T11:15:00+01:00" } }));
     let window = "singleEvents=true&timeMin=2026-11-01T00:00:00Z&timeMax=2026-12-01T00:00:00Z";
-    let (whole, _) = google.pages(window);
-    let mut found = ids(&whole);
+    let (all, _) = google.pages(window);
+    let mut found = ids(&all);
     found.sort_unstable();
     let expected =
         ["0202", "0203", "0204", "0205", "0206"].map(|day| format!("standup_2026{}T080000Z", day.replacen("02", "11", 1)));
     assert_eq!(found, expected);
     for size in 1..5 {
         let (paged, _) = google.pages(&format!("{window}&maxResults={size}"));
-        assert_eq!(ids(&paged), ids(&whole), "pages of {size}");
+        assert_eq!(ids(&paged), ids(&all), "pages of {size}");
     }
     let (masters, _) = google.pages("timeMin=2026-11-01T00:00:00Z");
     assert!(ids(&masters).contains(&"standup"));

@@ -1,4 +1,4 @@
-//! The receiver's own rules, over HTTP: what it records, what it refuses, how it fails.
+//! The receiver's rules, over HTTP: what it records, what it refuses, how it fails.
 
 use google_sim::Sim;
 use ring::hmac;
@@ -18,7 +18,7 @@ impl Sink {
         Self { url, agent: config.build().into(), _runtime: runtime }
     }
 
-    fn tell(&self, behaviour: Value) {
+    fn configure(&self, behaviour: Value) {
         let answer = self.agent.post(format!("{}/admin/sink", self.url)).send_json(&behaviour).expect("an answer");
         assert_eq!(answer.status(), 200, "{behaviour}");
     }
@@ -65,7 +65,7 @@ fn an_event_is_recorded_as_it_came() {
 #[test]
 fn a_wrong_or_missing_signature_is_refused_and_recorded() {
     let sink = Sink::start();
-    sink.tell(json!({ "name": "n8n", "secret": "s3cret" }));
+    sink.configure(json!({ "name": "n8n", "secret": "s3cret" }));
     let good = signature("s3cret", "1790000000", "body");
     let post = |headers: &[(&str, &str)], body: &str| sink.post("n8n", headers, body).map(|(status, _)| status);
     assert_eq!(post(&[("x-syncctl-signature", &good)], "body"), Some(200));
@@ -82,16 +82,16 @@ fn a_wrong_or_missing_signature_is_refused_and_recorded() {
 #[test]
 fn it_fails_as_often_as_it_is_told() {
     let sink = Sink::start();
-    sink.tell(json!({ "name": "n8n", "status": 503, "fail_times": 2 }));
+    sink.configure(json!({ "name": "n8n", "status": 503, "fail_times": 2 }));
     assert_eq!([(); 3].map(|()| sink.status("n8n")), [Some(503), Some(503), Some(200)]);
-    sink.tell(json!({ "name": "n8n", "status": 410 }));
+    sink.configure(json!({ "name": "n8n", "status": 410 }));
     assert_eq!([(); 2].map(|()| sink.status("n8n")), [Some(410), Some(410)]);
-    sink.tell(json!({ "name": "n8n", "drop": true, "fail_times": 1 }));
+    sink.configure(json!({ "name": "n8n", "drop": true, "fail_times": 1 }));
     assert_eq!([(); 2].map(|()| sink.status("n8n")), [None, Some(200)]);
-    sink.tell(json!({ "name": "n8n", "redirect": "http://127.0.0.1:1/elsewhere" }));
+    sink.configure(json!({ "name": "n8n", "redirect": "http://127.0.0.1:1/elsewhere" }));
     assert_eq!(sink.status("n8n"), Some(307));
     assert_eq!(sink.status("other"), Some(200), "each name for itself");
-    sink.tell(json!({ "name": "n8n", "probability": 0.5 }));
+    sink.configure(json!({ "name": "n8n", "probability": 0.5 }));
     let failed = (0..100).filter(|_| sink.status("n8n") == Some(500)).count();
     assert!((20..80).contains(&failed), "{failed}");
 }
@@ -99,7 +99,7 @@ fn it_fails_as_often_as_it_is_told() {
 #[test]
 fn keys_count_once_they_are_answered_well() {
     let sink = Sink::start();
-    sink.tell(json!({ "name": "n8n", "fail_times": 1, "keep": false }));
+    sink.configure(json!({ "name": "n8n", "fail_times": 1, "keep": false }));
     for key in ["a", "a", "b", "a"] {
         sink.post("n8n", &[("idempotency-key", key)], "{}");
     }
@@ -114,7 +114,7 @@ fn keys_count_once_they_are_answered_well() {
 #[test]
 fn a_stalled_request_is_answered_after_its_release() {
     let sink = Sink::start();
-    sink.tell(json!({ "name": "n8n", "stall": true }));
+    sink.configure(json!({ "name": "n8n", "stall": true }));
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| sink.status("n8n"));
         while sink.get("/count")["stalled"] != 1 {
@@ -130,7 +130,7 @@ fn a_stalled_request_is_answered_after_its_release() {
 #[test]
 fn a_huge_answer_has_the_size_that_was_asked_for() {
     let sink = Sink::start();
-    sink.tell(json!({ "name": "n8n", "body_bytes": 200_000 }));
+    sink.configure(json!({ "name": "n8n", "body_bytes": 200_000 }));
     let mut answer = sink.agent.post(format!("{}/sink/n8n", sink.url)).send("{}").expect("an answer");
     assert_eq!(answer.body_mut().read_to_vec().expect("bytes").len(), 200_000);
 }

@@ -1,4 +1,4 @@
-//! Attendee's webhooks, from the simulated Attendee over HTTP to the intake and what follows.
+//! Attendee's webhooks, from the simulated Attendee over HTTP to the intake and its effects.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::webhook::server::Server;
 
 const USER: &str = "user00000@example.com";
 
-/// The intake of a world whose Attendee announces to it.
+/// The intake of a world with Attendee's webhooks.
 pub fn announced(world: &mut World, arguments: &[&str]) -> Server {
     world.set("SYNCCTL_WEBHOOK_ATTENDEE_SECRET", BASE64.encode(b"thirty-two bytes that both know."));
     let key = "key-of-the-simulated-attendee";

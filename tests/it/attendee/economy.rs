@@ -1,4 +1,4 @@
-//! How many calls it takes: a list for 25 bots, one call for each that no list names, none when nothing is open.
+//! Number of calls: a list for 25 bots, one call for each bot that no list names, none when no bot is open.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ fn sixty_bots_at_work_are_three_calls() {
     let world = World::with_attendee(1);
     for nth in 0..60 {
         let link = world.meet(USER, &format!("talk{nth}"), 30);
-        // Nothing to hear: it is the list that is counted here.
+        // Nothing is recorded: this test counts the list calls.
         world.sim.admin("attendee/script", json!({ "of": link, "course": { "recorded": false } }));
     }
     world.schedule().expect(0);

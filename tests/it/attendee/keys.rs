@@ -1,4 +1,4 @@
-//! Keys of projects: refused, renewed, and shown to nobody.
+//! Keys of projects: refused, renewed, and never shown.
 
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ fn a_refused_key_is_named_once_and_not_asked_with_again_until_it_is_renewed() {
     assert_eq!(run.code, 77, "{run:#?}");
     assert!(run.stderr.contains("syncctl attendee project add"), "no remedy: {}", run.stderr);
     world.sim.reset_ledger();
-    // As cron does it: nobody forces anything.
+    // As in cron: not forced.
     world.syncctl(&["attendee", "cron"]);
     assert_eq!(world.sim.ledger()["by_method"]["bots.list"], Value::Null, "asked again with a key that was refused");
     world.syncctl_with_input(&["attendee", "project", "add", PROJECT], "another-key").expect(0);
@@ -42,7 +42,7 @@ fn a_key_that_attendee_refuses_is_not_stored_and_one_that_cannot_be_tried_is() {
     for fault in ["server_500", "not_found_page", "redirect_302", "slow_headers"] {
         world.sim.fault(json!({ "fault": fault, "seconds": 60 }));
         let run = world.syncctl_with_input(&["attendee", "project", "add", "other"], "key-of-other").expect(0);
-        assert!(run.stderr.contains("could not be tried"), "{fault}: {}", run.stderr);
+        assert!(run.stderr.contains("could not be tested"), "{fault}: {}", run.stderr);
         world.sim.clear_faults();
     }
     assert_eq!(world.count(keys), 2);
@@ -71,14 +71,14 @@ fn the_key_is_in_no_log_no_report_and_no_table() {
         assert!(!run.stdout.contains("key-of-the-simulated") && !run.stderr.contains("key-of-the-simulated"), "{run:#?}");
         assert!(!run.stderr.contains('@'), "an address in the log: {run:#?}");
     }
-    let found = world.count("SELECT count(*) FROM attendee_projects WHERE position('simulated'::bytea in api_key) > 0");
-    assert_eq!(found, 0, "the key lies open");
+    let matches = world.count("SELECT count(*) FROM attendee_projects WHERE position('simulated'::bytea in api_key) > 0");
+    assert_eq!(matches, 0, "the key is in plain text");
 }
 
 #[test]
 fn the_key_goes_to_the_server_that_is_set_and_to_none_that_a_page_names() {
     let world = World::with_attendee(1);
-    // A server that answers with links to another: only the cursor of them is followed.
+    // A server whose links lead to another server: only their cursor is followed.
     let elsewhere = format!("{}/sink/elsewhere", world.sim.url);
     let key = "key-of-the-simulated-attendee";
     world.sim.admin("attendee/projects", json!({ "name": PROJECT, "key": key, "next_origin": elsewhere }));

@@ -1,14 +1,14 @@
-//! Faults of Attendee that stay: each has its class, its exit code and a line that says so, and none costs a bot.
+//! Persistent faults of Attendee: each has its class, its exit code and a message, and none costs a bot.
 
 use serde_json::{Value, json};
 
 use crate::support::World;
-use crate::support::world::Ran;
+use crate::support::world::RunResult;
 
 const USER: &str = "user00000@example.com";
 
-/// A poll of a bot at work while a call of it fails for good.
-fn polled(world: &mut World, fault: &str, method: &str) -> Ran {
+/// A poll of an active bot while one of its calls fails permanently.
+fn polled(world: &mut World, fault: &str, method: &str) -> RunResult {
     world.set("SYNCCTL_ENGINE_TRIES", "2");
     world.set("SYNCCTL_GOOGLE_TIMEOUT", "500ms");
     world.meet(USER, "standup", 60);
@@ -21,15 +21,15 @@ fn polled(world: &mut World, fault: &str, method: &str) -> Ran {
 }
 
 #[track_caller]
-fn named(run: &Ran, class: &str) {
+fn named(run: &RunResult, class: &str) {
     let errors: Value = run.json()["errors"].clone();
     assert!(errors[class]["count"].as_u64() > Some(0), "{run:#?}");
     assert!(!run.stderr.contains('@'), "an address in the log: {}", run.stderr);
 }
 
-/// Everything is made good once the fault has gone.
+/// Everything recovers once the fault is gone.
 #[track_caller]
-fn mended(world: &World) {
+fn assert_recovers(world: &World) {
     world.pass(120);
     world.poll_bots().expect(0);
     world.poll_bots().expect(0);
@@ -44,7 +44,7 @@ fn a_server_that_fails_or_is_silent_is_transient() {
         let run = polled(&mut world, fault, "bots.list");
         assert!([1, 69].contains(&run.code), "{run:#?}");
         named(&run, "transient");
-        mended(&world);
+        assert_recovers(&world);
     }
 }
 
@@ -54,7 +54,7 @@ fn limits_that_do_not_lift_are_a_limit_and_no_failure_of_the_bot() {
     let run = polled(&mut world, "rate_limit_429", "bots.transcript");
     assert_eq!(run.code, 1, "{run:#?}");
     named(&run, "rate_limited");
-    mended(&world);
+    assert_recovers(&world);
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn a_cursor_that_is_not_taken_is_named_with_what_to_look_at() {
     assert_eq!(run.code, 1, "{run:#?}");
     named(&run, "permanent");
     assert!(run.stderr.contains("attendee.root"), "{}", run.stderr);
-    mended(&world);
+    assert_recovers(&world);
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn a_bot_whose_transcript_cannot_be_read_does_not_hold_up_the_others() {
     let run = world.poll_bots();
     assert!(run.stderr.contains("not read"), "{run:#?}");
     assert_eq!(world.count("SELECT count(*) FROM attendee_transcripts"), 2);
-    mended(&world);
+    assert_recovers(&world);
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn what_is_no_answer_of_attendee_is_said_with_what_to_look_at() {
         let run = polled(&mut world, fault, "bots.list");
         assert!([1, 69].contains(&run.code), "{run:#?}");
         assert!(run.stderr.contains("check attendee.root"), "{}", run.stderr);
-        mended(&world);
+        assert_recovers(&world);
     }
 }
 
@@ -121,7 +121,7 @@ fn a_server_that_never_answers_is_waited_for_once() {
     assert_eq!(world.sim.ledger()["total"], 1, "one call, and one time limit");
     world.sim.clear_faults();
     world.settings.truncate(there);
-    mended(&world);
+    assert_recovers(&world);
 }
 
 #[test]
@@ -134,13 +134,13 @@ fn an_answer_that_does_not_begin_is_tried_again_once_attendee_has_answered() {
     world.pass(180);
     let there = world.settings.len();
     world.set("SYNCCTL_GOOGLE_TIMEOUT", "5s");
-    // The list comes, and the first transcript does not.
+    // The list arrives, and the first transcript does not.
     world.sim.fault(json!({ "fault": "slow_headers", "method": "bots.transcript", "at_call": 1, "seconds": 60 }));
     world.poll_bots().expect(0);
     assert_eq!(world.sim.get("faults")[0]["hits"], 1);
     assert_eq!(world.count("SELECT count(*) FROM attendee_transcripts"), 4);
     world.settings.truncate(there);
-    mended(&world);
+    assert_recovers(&world);
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn an_attendee_that_cannot_be_reached_ends_with_69_and_loses_nothing() {
     world.set("SYNCCTL_ENGINE_TRIES", "2");
     world.meet(USER, "standup", 60);
     world.syncctl(&["calendar", "cron", "--force"]).expect(0);
-    // A port that was free a moment ago: nobody listens there.
+    // A port that was free a moment ago: connections are refused.
     let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
     let there = world.settings.len();
     world.set("SYNCCTL_ATTENDEE_ROOT", format!("http://127.0.0.1:{port}"));
@@ -158,5 +158,5 @@ fn an_attendee_that_cannot_be_reached_ends_with_69_and_loses_nothing() {
     assert!(world.bots().is_empty());
     world.settings.truncate(there);
     world.schedule().expect(0);
-    mended(&world);
+    assert_recovers(&world);
 }

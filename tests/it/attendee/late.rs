@@ -1,5 +1,5 @@
-//! Transcriptions that fail: Attendee says so when something was not transcribed five minutes after the meeting, and never takes it back; words
-//! come all the same.
+//! Failed transcriptions: Attendee reports one when part of it was not transcribed five minutes after the meeting, and never reverts it;
+//! the words arrive anyway.
 
 use serde_json::json;
 
@@ -10,7 +10,7 @@ const USER: &str = "user00000@example.com";
 const LINES: &str = "SELECT count(*) FROM attendee_utterances";
 const SETTLED: &str = "SELECT count(*) FROM attendee_bots WHERE state = 'settled'";
 
-/// A meeting of which a part was not transcribed when the bot ended; it comes two hours later, or never.
+/// A meeting of which a part was not transcribed when the bot ended; it arrives two hours later, or never.
 fn failed(course: serde_json::Value) -> World {
     let world = World::with_attendee(1);
     let link = world.meet(USER, "standup", 60);
@@ -42,12 +42,12 @@ fn words_that_come_late_are_added_for_as_long_as_patience_lasts() {
     assert!(version == 1 && note.starts_with("incomplete: Attendee has not transcribed everything"), "{version} {note}");
     assert_eq!(world.count(SETTLED), 0, "more may come");
     world.syncctl(&["verify", "attendee"]).expect(0);
-    // Polled again without news: nothing is written twice, and what the bot did last waits no longer because it is looked at again.
-    let found = || world.syncctl(&["attendee", "metrics", "--json"]).expect(0).json()["window"]["delays"]["count"].clone();
-    let before = found();
+    // Polled again without news: nothing is written twice, and the delay of the bot's last change does not grow.
+    let delays = || world.syncctl(&["attendee", "metrics", "--json"]).expect(0).json()["window"]["delays"]["count"].clone();
+    let before = delays();
     world.poll_bots().expect(0);
-    assert_eq!((document(&world).0, events(&world, "updated"), found()), (1, 0, before));
-    // The words come, each with a webhook, which makes the project due.
+    assert_eq!((document(&world).0, events(&world, "updated"), delays()), (1, 0, before));
+    // The words arrive, each with a webhook, which makes the project due.
     let due = "SELECT count(*) FROM streams WHERE service = 'attendee' AND due_at <= now()";
     let _server = announced(&mut world, &[]);
     world.pass(130);
@@ -58,7 +58,7 @@ fn words_that_come_late_are_added_for_as_long_as_patience_lasts() {
     assert!(version == 2 && body.contains("11: ") && note.starts_with("incomplete"), "{version} {note}");
     assert_eq!((events(&world, "created"), events(&world, "updated")), (1, 1));
     world.syncctl(&["verify", "attendee"]).expect(0);
-    // In the end nobody waits any more, and the document says that something may be missing.
+    // Finally the patience ends, and the document notes that it may be incomplete.
     world.execute("UPDATE attendee_bots SET ended_at = ended_at - interval '25 hours'");
     world.poll_bots().expect(0);
     assert_eq!(world.count(SETTLED), 1);
@@ -77,8 +77,8 @@ fn words_that_come_after_that_are_seen_by_verify_and_fetched_by_name() {
     assert_eq!(world.count(SETTLED), 1);
     world.syncctl(&["verify", "attendee"]).expect(0);
     world.pass(130);
-    let told = world.syncctl(&["verify", "attendee", "--json"]).expect(1).json();
-    assert_eq!(told["runs"][0]["verify"]["kinds"]["bots"]["stale"], 1, "{told}");
+    let report = world.syncctl(&["verify", "attendee", "--json"]).expect(1).json();
+    assert_eq!(report["runs"][0]["verify"]["kinds"]["bots"]["stale"], 1, "{report}");
     let bot: String = world.query("SELECT bot_id FROM attendee_bots")[0].get(0);
     world.syncctl(&["attendee", "poll", &bot]).expect(0);
     assert_eq!(world.count(LINES), 12);

@@ -1,4 +1,4 @@
-//! A bot whose making nobody heard of: the run was killed between the call and the commit, or the answer was lost.
+//! A bot whose creation is unknown: the run was killed between the call and the commit, or the answer was lost.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use crate::support::World;
 
 const USER: &str = "user00000@example.com";
 
-/// A run of `attendee schedule` is killed when Attendee has made the bot and has not answered yet. Answers the meeting's link.
+/// Kills a run of `attendee schedule` when Attendee has created the bot and has not answered yet. Returns the meeting's link.
 fn killed_after_the_call(world: &mut World) -> String {
     world.set("SYNCCTL_ENGINE_LEASE", "250ms");
     let link = world.meet(USER, "standup", 180);
@@ -18,7 +18,7 @@ fn killed_after_the_call(world: &mut World) -> String {
     child.wait().expect("the run ends");
     world.sim.clear_faults();
     assert_eq!(world.only_bot(&link)["state"], "scheduled");
-    assert_eq!(world.count("SELECT count(*) FROM attendee_bots WHERE bot_id IS NOT NULL"), 0, "the run came to its commit");
+    assert_eq!(world.count("SELECT count(*) FROM attendee_bots WHERE bot_id IS NOT NULL"), 0, "the run reached its commit");
     world.wait_until_leases_lapse();
     link
 }

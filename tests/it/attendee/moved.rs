@@ -1,4 +1,4 @@
-//! Meetings that move or are cancelled when their bots are on the way already.
+//! Meetings that move or are cancelled when their bots are already on the way.
 
 use crate::support::World;
 
@@ -58,8 +58,8 @@ fn a_user_who_wants_no_bots_any_more_or_has_gone_has_none_left() {
     }
 }
 
-/// Bots that were not taken back.
-fn standing(world: &World, link: &str) -> usize {
+/// Number of bots that were not removed.
+fn live_bots(world: &World, link: &str) -> usize {
     world.bots().iter().filter(|bot| bot["meeting_url"] == link && bot["deleted"] == false).count()
 }
 
@@ -76,18 +76,18 @@ fn a_user_whose_calendar_is_switched_off_gets_no_bots_until_it_is_switched_on() 
     world.syncctl(&["accounts", "set", &users[0], "calendar=off"]).expect(0);
     for _ in 0..2 {
         world.syncctl(&["attendee", "schedule"]).expect(0);
-        assert_eq!([&soon, &later, &shared].map(|link| standing(&world, link)), [0, 0, 1]);
+        assert_eq!([&soon, &later, &shared].map(|link| live_bots(&world, link)), [0, 0, 1]);
     }
-    let told = format!(
+    let transcripts = format!(
         "SELECT count(*) FROM attendee_bot_meetings bm JOIN users u ON u.id = bm.user_id JOIN attendee_bots b ON b.id = bm.bot
         WHERE u.email = '{}' AND b.state = 'open'",
         users[0]
     );
-    assert_eq!(world.count(&told), 0, "the shared meeting's bot is not for this user any more");
+    assert_eq!(world.count(&transcripts), 0, "the shared meeting's bot is no longer for this user");
     world.syncctl(&["accounts", "set", &users[0], "calendar=on"]).expect(0);
     world.schedule().expect(0);
-    assert_eq!([&soon, &later, &shared].map(|link| standing(&world, link)), [1, 1, 1]);
-    assert_eq!(world.count(&told), 3);
+    assert_eq!([&soon, &later, &shared].map(|link| live_bots(&world, link)), [1, 1, 1]);
+    assert_eq!(world.count(&transcripts), 3);
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn one_meeting_in_the_calendars_of_two_users_has_one_bot_and_two_documents() {
     world.poll_bots().expect(0);
     world.assert_in_step();
     assert_eq!(world.count("SELECT count(DISTINCT user_id) FROM documents WHERE source = 'attendee'"), 2);
-    // One of them drops out of a later one: the other still wants it.
+    // One of them declines a later one: the other still has a bot.
     world.meet_all(&both, "later", 60);
     world.schedule().expect(0);
     world.sim.delete_event(&users[0], "later");

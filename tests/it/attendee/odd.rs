@@ -1,4 +1,4 @@
-//! Odd ends: states that nobody knows, bots that fail, vanish, or are nobody's.
+//! Edge cases: unknown states, bots that fail, vanish, or belong to no meeting.
 
 use serde_json::json;
 
@@ -47,7 +47,7 @@ fn a_bot_that_nobody_lets_in_fails_and_is_not_asked_for_again() {
     world.only_bot(&link);
     world.sim.reset_ledger();
     world.poll_bots().expect(0);
-    assert_eq!(world.sim.ledger()["total"], 0, "nothing is open any more");
+    assert_eq!(world.sim.ledger()["total"], 0, "no bot is open");
     assert_eq!(world.count("SELECT count(*) FROM attendee_transcripts WHERE utterances > 0"), 0);
 }
 
@@ -66,7 +66,7 @@ fn a_bot_that_may_not_record_has_joined_and_ends_without_a_text() {
     assert_eq!(world.query("SELECT bot_status FROM meetings")[0].get::<_, &str>(0), "completed");
 }
 
-/// Bots of a meeting with this course that are not settled once it is over and was polled.
+/// Number of unsettled bots of a meeting with this course after it is over and was polled.
 fn open_after(course: serde_json::Value) -> i64 {
     let world = World::with_attendee(1);
     let link = world.meet(USER, "standup", 60);
@@ -95,7 +95,7 @@ fn a_meeting_in_which_nobody_spoke_never_starts_its_transcription() {
     assert_eq!((&bot["transcription_state"], &bot["recording_state"]), (&json!("not_started"), &json!("complete")));
     world.poll_bots().expect(0);
     let row = &world.query("SELECT state, last_error FROM attendee_bots")[0];
-    assert_eq!((row.get::<_, &str>(0), row.get::<_, &str>(1)), ("settled", "nobody spoke"));
+    assert_eq!((row.get::<_, &str>(0), row.get::<_, &str>(1)), ("settled", "no one spoke"));
     world.sim.reset_ledger();
     world.poll_bots().expect(0);
     assert_eq!(world.sim.ledger()["total"], 0, "it is done");
@@ -110,7 +110,7 @@ fn a_meeting_that_was_not_recorded_is_not_waited_for() {
 fn a_clock_that_is_behind_attendees_costs_no_bot_of_a_meeting_that_begins_soon() {
     let world = World::with_attendee(1);
     let link = world.meet(USER, "standup", 3);
-    // By the server's clock the bot should be there already.
+    // By the server's clock the bot should have joined already.
     world.sim.admin("clock", json!({ "advance": 130 }));
     world.schedule().expect(0);
     assert_eq!(world.only_bot(&link)["deleted"], false);

@@ -1,4 +1,4 @@
-//! A schedule that was suspended and goes on with what it knew, after another one has done the work.
+//! A schedule that was suspended and resumes with stale knowledge after another one has done the work.
 
 use std::time::{Duration, Instant};
 
@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use crate::support::World;
 
 const USER: &str = "user00000@example.com";
-const TAKEN_OVER: &str = "another run has taken the job over";
+const TAKEN_OVER: &str = "another run has taken over the job";
 
-/// Four meetings, and a run that waits for the answer to its first bot. Answers the run and the links.
+/// Four meetings, and a run that waits for the answer to its first bot. Returns the run and the links.
 fn waiting(world: &mut World) -> (std::process::Child, Vec<String>) {
-    // One bot after the other.
+    // One bot after another.
     world.set("SYNCCTL_ENGINE_CONCURRENCY", "1");
     let links = (0..4).map(|nth| world.meet(USER, &format!("talk{nth}"), 180 + nth)).collect();
     world.syncctl(&["calendar", "cron", "--force"]).expect(0);
@@ -53,7 +53,7 @@ fn a_suspended_schedule_makes_no_second_bot() {
     assert_one_bot_each(&world, &links);
 }
 
-/// The same without a heartbeat that could tell: it looks before each bot.
+/// The same without a heartbeat: the run checks before each bot.
 #[test]
 fn a_bot_that_another_run_asked_for_is_not_asked_for_again() {
     let mut world = World::with_attendee(1);
@@ -79,7 +79,7 @@ fn a_suspended_schedule_takes_back_no_bot_that_is_wanted_again() {
     world.sim.fault(json!({ "fault": "stall", "method": "bots.delete", "times": 1 }));
     let run = world.spawn(&["attendee", "schedule", "--json"]);
     world.wait_for_stall();
-    // Meanwhile another run has the job, and the second meeting takes place after all.
+    // Another run takes the job, and the second meeting takes place after all.
     world.execute("DELETE FROM job_locks");
     world.sim.clear_faults();
     world.meet(USER, "talk1", 181);
@@ -99,7 +99,7 @@ fn a_run_whose_job_another_one_has_taken_over_winds_down() {
     world.set("SYNCCTL_ENGINE_LEASE", "600ms");
     let (run, links) = waiting(&mut world);
     world.execute("UPDATE job_locks SET run_id = gen_random_uuid(), held_until = now() + interval '1 hour'");
-    // Its answer comes when it has heard.
+    // Its answer arrives after the heartbeat has noticed.
     let patience = Instant::now() + Duration::from_secs(60);
     let heard = "SELECT count(*) FROM runs WHERE status = 'running' AND progress ->> 'winding_down' = 'true'";
     while world.count(heard) == 0 {

@@ -1,4 +1,4 @@
-//! Transcripts: bit by bit while the meeting runs, whole when it is over, once, and late if need be.
+//! Transcripts: incremental while the meeting runs, complete when it is over, once, and late if necessary.
 
 use serde_json::json;
 
@@ -146,7 +146,7 @@ fn a_character_that_no_table_takes_is_replaced_in_what_was_said_and_by_whom() {
     let world = World::with_attendee(1);
     let link = world.meet(USER, "standup", 60);
     world.sim.admin("attendee/script", json!({ "of": link, "course": { "speakers": ["Ann\u{0}Archer"] } }));
-    // A backslash before `u0000` is text.
+    // An escaped backslash before `u0000` is text.
     let said = json!([{ "speaker_name": "Ben\u{0}", "speaker_uuid": "ben\u{0}", "timestamp_ms": 1, "transcription": { "transcript": "no\u{0}, \\u0000" } }]);
     world.sim.fault(json!({ "fault": "answer", "status": 200, "body": said, "method": "bots.transcript", "times": 1 }));
     world.schedule().expect(0);

@@ -1,4 +1,4 @@
-//! Two users, a project at Attendee, and what tests of bots do again and again.
+//! Two users, a project at Attendee, and helpers for bot tests.
 
 use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ pub const ANN: &str = "ann@example.com";
 pub const BOB: &str = "bob@example.com";
 pub const LINK: &str = "https://meet.google.com/abc-defg-hij";
 
-/// Ann and Bob, and a project at Attendee. Ann wants bots.
+/// Ann and Bob, and a project at Attendee. Ann has bots enabled.
 pub fn world() -> World {
     let mut world = World::empty();
     let root = world.sim.url.clone();
@@ -28,7 +28,7 @@ pub fn stamp(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// The full minute so many minutes ahead.
+/// The full minute this many minutes ahead.
 pub fn ahead(minutes: i64) -> DateTime<Utc> {
     let now = Utc::now().timestamp() / 60 * 60;
     DateTime::from_timestamp(now, 0).expect("a time") + Duration::minutes(minutes)
@@ -43,7 +43,7 @@ pub fn event(id: &str, start: DateTime<Utc>, more: Value) -> Value {
     event
 }
 
-/// Who has invited whom; all have accepted.
+/// Organizer and guests; all have accepted.
 pub fn invitation(organizer: &str, guests: &[&str]) -> Value {
     let attendees: Vec<Value> = guests.iter().map(|guest| json!({ "email": guest, "responseStatus": "accepted" })).collect();
     json!({ "organizer": { "email": organizer }, "attendees": attendees })
@@ -67,7 +67,7 @@ pub fn poll(world: &World) -> Value {
     world.syncctl(&["attendee", "cron", "--force", "--json"]).expect(0).json()
 }
 
-/// Every bot that ever was, by the simulator.
+/// Every bot ever created, by the simulator.
 pub fn bots(world: &World) -> Vec<Value> {
     world.sim.text("attendee/state").lines().map(|line| serde_json::from_str(line).expect("a bot")).collect()
 }

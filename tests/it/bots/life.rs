@@ -24,7 +24,7 @@ fn a_meeting_gets_a_bot_and_the_bot_a_transcript_and_that_a_document() {
     );
     let shown = "SELECT bot_status FROM meetings";
     assert_eq!(text(&world, shown), "bot_scheduled");
-    // Nothing is asked before the bot joins.
+    // No calls before the bot joins.
     world.sim.reset_ledger();
     world.syncctl(&["attendee", "cron"]).expect(0);
     assert_eq!(world.sim.ledger()["total"], 0);
@@ -43,7 +43,7 @@ fn a_meeting_gets_a_bot_and_the_bot_a_transcript_and_that_a_document() {
     let row: (String, String, bool, bool, i32, bool) = (row.get(0), row.get(1), row.get(2), row.get(3), row.get(4), row.get(5));
     assert_eq!(row, ("transcript".into(), "Meeting standup".into(), true, true, 3, true));
     assert_eq!(world.count("SELECT count(*) FROM outbox_events WHERE type = 'attendee.transcript.created'"), 1);
-    // What is done costs nothing any more.
+    // A finished bot costs no more calls.
     world.sim.reset_ledger();
     assert_eq!(poll(&world)["idle_streams"], 1);
     assert_eq!(world.sim.ledger()["total"], 0);
@@ -82,7 +82,7 @@ fn twenty_five_bots_are_one_call_and_one_that_the_list_lacks_one_more() {
     world.sim.reset_ledger();
     poll(&world);
     let ledger = world.sim.ledger();
-    // The failed one is asked for its words too.
+    // The transcript of the failed one is requested too.
     assert_eq!(ledger["by_method"], json!({ "bots.list": 2, "bots.get": 1, "bots.transcript": 1 }), "{ledger}");
     assert_eq!(world.count("SELECT count(*) FROM meetings WHERE bot_status = 'failed'"), 1);
     assert_eq!(world.count("SELECT total_meetings::int8 FROM attendee_cron_results ORDER BY start_time DESC LIMIT 1"), 30);
@@ -132,9 +132,9 @@ fn a_notification_of_attendee_makes_its_project_due_and_the_drain_polls_it() {
     let server = crate::webhook::server::Server::start(&world, &[]);
     world.sim.admin("attendee/webhooks", json!({ "project": "main", "url": format!("http://{}/attendee", server.address) }));
     pass(&world, 30);
-    let told = "SELECT count(*) FROM notifications WHERE source = 'attendee' AND stream_id IS NOT NULL";
+    let notifications = "SELECT count(*) FROM notifications WHERE source = 'attendee' AND stream_id IS NOT NULL";
     let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
-    while world.count(told) == 0 {
+    while world.count(notifications) == 0 {
         assert!(std::time::Instant::now() < until, "no notification came");
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
@@ -149,7 +149,7 @@ fn a_bot_that_a_poll_did_not_know_of_is_polled_when_it_joins() {
     let world = world();
     put(&world, ANN, event("standup", ahead(1), json!({})));
     schedule(&world);
-    // What a poll leaves that began before the bot was asked for and ended after.
+    // The state after a poll that began before the bot was requested and ended after.
     world.execute("UPDATE streams SET due_at = now() + interval '1 hour' WHERE service = 'attendee'");
     let run = world.syncctl(&["attendee", "cron", "--json"]).expect(0).json();
     assert_eq!((&run["streams"], &run["api_calls"].as_u64().map(|calls| calls > 0)), (&json!(1), &Some(true)), "{run}");
@@ -162,7 +162,7 @@ fn what_attendee_refuses_is_told_and_not_asked_for_at_every_run() {
     world.sim.fault(json!({ "fault": "bad_request_400", "probability": 1.0, "method": "bots.create" }));
     let refused = world.syncctl(&["attendee", "schedule", "--json"]).expect(1).json();
     assert!(refused["details"]["meetings"][0]["error"].as_str().is_some_and(|error| error.contains("HTTP 400")), "{refused}");
-    // The longer it is refused, the rarer it is asked for.
+    // The longer it is refused, the longer the interval.
     world.execute("UPDATE attendee_bots SET created_at = now() - interval '20 minutes'");
     world.syncctl(&["attendee", "schedule"]).expect(1);
     world.sim.reset_ledger();

@@ -1,4 +1,4 @@
-//! Meeting links as people and mail filters write them: which one a meeting gets, and whether a bot goes there.
+//! Meeting links as written by people and mail filters: which one a meeting gets, and whether it gets a bot.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::support::World;
 
 const ZOOM: &str = "https://us02web.zoom.us/j/81234567890?pwd=QWJjRGVm";
 
-/// The small inputs of `tests/cases`, each with the kind and link that are right.
+/// The small inputs of `tests/cases`, each with the correct kind and link.
 const CASES: [(&str, &str, &str); 9] = [
     ("link-safelinks", "teams", "https://teams.microsoft.com/l/meetup-join/19%3ameeting_x@thread.v2/0"),
     ("link-google-redirect", "zoom", ZOOM),
@@ -20,7 +20,7 @@ const CASES: [(&str, &str, &str); 9] = [
     ("link-upper-case", "zoom", "https://us02web.zoom.us/j/81234567890"),
 ];
 
-/// Puts a small input into Ann's calendar as it is, at a time that is near.
+/// Puts a small input unchanged into Ann's calendar, at a time that is near.
 fn put_case(world: &World, name: &str, minutes: i64) {
     let path = format!("{}/tests/cases/{name}.json", env!("CARGO_MANIFEST_DIR"));
     let mut event: Value = serde_json::from_str(&std::fs::read_to_string(&path).expect(&path)).expect("JSON");
@@ -39,10 +39,10 @@ fn each_case_has_its_link_and_bots_go_where_attendee_lets_them() {
     world.syncctl(&["calendar", "cron", "--force"]).expect(0);
     for (name, kind, link) in CASES {
         let id = name.replace('-', "");
-        let found = text(&world, &format!("SELECT link_kind || ' ' || link FROM meetings WHERE event_id = '{id}'"));
-        assert_eq!(found, format!("{kind} {link}"), "{name}");
+        let stored = text(&world, &format!("SELECT link_kind || ' ' || link FROM meetings WHERE event_id = '{id}'"));
+        assert_eq!(stored, format!("{kind} {link}"), "{name}");
     }
-    // Attendee refuses links of Teams without a context; whoever asks for their bots hears it.
+    // Attendee refuses Teams links without a context; the run reports it.
     world.syncctl(&["attendee", "schedule"]).expect(1);
     let mut urls: Vec<String> = bots(&world).iter().filter_map(|bot| bot["meeting_url"].as_str().map(str::to_owned)).collect();
     urls.sort();
@@ -74,9 +74,9 @@ fn links_that_attendee_always_refuses_are_not_asked_for_and_the_meeting_says_why
         let reason = text(&world, &format!("SELECT bot_status || ': ' || bot_reason FROM meetings WHERE event_id = '{id}'"));
         assert!(reason.starts_with("none: ") && reason.contains(why), "{id}: {reason}");
     }
-    let told = |run: &Value| run["details"]["meetings"].as_array().map_or(0, Vec::len);
-    assert_eq!((told(&run), told(&schedule(&world))), (6, 0), "told once: {run}");
-    // The link is put right: the bot comes, and the reason goes.
+    let reported = |run: &Value| run["details"]["meetings"].as_array().map_or(0, Vec::len);
+    assert_eq!((reported(&run), reported(&schedule(&world))), (6, 0), "reported once: {run}");
+    // The link is corrected: the bot is scheduled, and the reason disappears.
     put(&world, ANN, event("my", ahead(35), json!({ "hangoutLink": null, "location": ZOOM })));
     assert_eq!(counts(&schedule(&world))[0], 1);
     assert_eq!(text(&world, "SELECT bot_reason FROM meetings WHERE event_id = 'my'"), "");

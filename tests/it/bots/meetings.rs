@@ -1,4 +1,4 @@
-//! Which meetings get bots, and what becomes of these when the meetings change.
+//! Which meetings get bots, and how bots follow changes of the meetings.
 
 use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
@@ -30,7 +30,7 @@ fn a_moved_meeting_takes_its_bot_along_and_a_cancelled_one_gives_it_back() {
     assert_eq!(counts(&schedule(&world)), [0, 0, 1, 0]);
     assert_eq!(bots(&world)[0]["deleted"], true);
     assert_eq!(text(&world, "SELECT bot_status FROM meetings"), "none");
-    // It comes back, and so does its bot.
+    // It is restored, and so is its bot.
     put(&world, ANN, event("standup", later, json!({})));
     assert_eq!(counts(&schedule(&world)), [1, 0, 0, 0]);
     assert_eq!(bots(&world).iter().filter(|bot| bot["deleted"] == false).count(), 1);
@@ -42,7 +42,7 @@ fn a_bot_in_the_meeting_stays_when_the_meeting_is_cancelled() {
     put(&world, ANN, event("standup", ahead(20), json!({})));
     schedule(&world);
     pass(&world, 25);
-    // Not polled since: the bot is believed to be scheduled still.
+    // Not polled since: the bot's stored state is still scheduled.
     cancel(&world, ANN, "standup");
     assert_eq!(counts(&schedule(&world)), [0, 0, 0, 1]);
     poll(&world);
@@ -61,10 +61,10 @@ fn a_staged_bot_that_attendee_does_not_take_back_is_shown_as_refused() {
     cancel(&world, ANN, "standup");
     let run = schedule(&world);
     assert_eq!(counts(&run), [0, 0, 0, 1]);
-    let told = &run["details"]["meetings"];
-    assert_eq!((&told[0]["action"], told.as_array().map(Vec::len)), (&json!("refused"), Some(1)), "{run}");
-    let why = told[0]["why"].as_str().unwrap_or_default();
-    assert!(why.contains("does not take it back: it is staged, joins within five minutes"), "{why}");
+    let meetings = &run["details"]["meetings"];
+    assert_eq!((&meetings[0]["action"], meetings.as_array().map(Vec::len)), (&json!("refused"), Some(1)), "{run}");
+    let why = meetings[0]["why"].as_str().unwrap_or_default();
+    assert!(why.contains("does not remove it: it is staged, joins within five minutes"), "{why}");
     assert_eq!(text(&world, "SELECT bot_reason FROM meetings"), why);
     // It is followed like any other.
     pass(&world, 80);
@@ -129,7 +129,7 @@ fn a_virtual_address_among_the_attendees_asks_for_a_bot_and_one_that_names_nobod
     put(&world, ANN, event("b", ahead(25), invited("ai+nobody@example.com")));
     put(&world, ANN, event("c", ahead(30), json!({})));
     let dry = world.syncctl(&["attendee", "schedule", "--dry-run"]).expect(0).stdout;
-    assert!(dry.contains("Meeting a (wanted by address)") && dry.contains("names no user"), "{dry}");
+    assert!(dry.contains("Meeting a (wanted by address)") && dry.contains("matches no user"), "{dry}");
     assert_eq!(counts(&schedule(&world)), [1, 0, 0, 0]);
     pass(&world, 80);
     poll(&world);
@@ -148,7 +148,7 @@ fn a_virtual_address_brings_a_bot_if_its_users_calendar_is_off_and_none_if_the_i
     assert_eq!(counts(&schedule(&world)), [0, 0, 1, 0]);
 }
 
-/// What a process leaves that dies while a call is under way which takes effect.
+/// The state left by a process that dies during a call that takes effect.
 fn killed_during(world: &World, method: &str) {
     world.sim.fault(json!({ "fault": "stall_answer", "at_call": 1, "times": 1, "method": method }));
     let mut child = world.spawn(&["attendee", "schedule"]);
@@ -174,13 +174,13 @@ fn a_run_that_dies_between_the_call_and_the_commit_leaves_no_second_bot_and_no_o
     assert_eq!(world.count("SELECT count(*) FROM attendee_bots WHERE state = 'creating' AND bot_id IS NULL"), 1);
     assert_eq!(counts(&schedule(&world)), [1, 0, 0, 0]);
     assert_eq!(bots(&world).len(), 1);
-    // The meeting is cancelled, and the run dies that takes the bot back; then it takes place after all.
+    // The meeting is cancelled, and the run that removes the bot dies; then the meeting takes place after all.
     cancel(&world, ANN, "standup");
     killed_during(&world, "bots.delete");
     put(&world, ANN, event("standup", start, json!({})));
     assert_eq!(counts(&schedule(&world)), [1, 0, 0, 0]);
     assert_eq!(alive(&world), 1);
-    // Cancelled after a run that died while it asked: the bot of which nothing is known here is found and taken back.
+    // Cancelled after a run that died while requesting: the unknown bot is found and removed.
     put(&world, ANN, event("review", ahead(90), json!({})));
     killed_during(&world, "bots.create");
     assert_eq!(alive(&world), 2);
@@ -213,8 +213,8 @@ fn a_bot_that_is_taken_back_says_why() {
     world.syncctl(&["calendar", "cron", "--force"]).expect(0);
     let dry = world.syncctl(&["attendee", "schedule", "--dry-run", "--json"]).expect(0).json();
     let whys = |run: &serde_json::Value| {
-        let told = run["details"]["meetings"].as_array().expect("meetings").clone();
-        let mut whys: Vec<String> = told
+        let meetings = run["details"]["meetings"].as_array().expect("meetings").clone();
+        let mut whys: Vec<String> = meetings
             .iter()
             .filter(|one| one["action"] == "remove")
             .map(|one| one["why"].as_str().unwrap_or_default().to_owned())
@@ -226,7 +226,7 @@ fn a_bot_that_is_taken_back_says_why() {
     for run in [&dry, &schedule(&world)] {
         let whys = whys(run);
         assert_eq!(whys.len(), 2, "{run}");
-        assert_eq!(whys[0], "nobody wants it any more", "{run}");
+        assert_eq!(whys[0], "it is no longer wanted", "{run}");
         assert!(whys[1].starts_with(&beyond), "{run}");
     }
 }

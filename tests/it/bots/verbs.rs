@@ -1,4 +1,4 @@
-//! Polls of single meetings and bots, and ids that name none.
+//! Polls of single meetings and bots, and unknown IDs.
 
 use serde_json::json;
 
@@ -9,7 +9,7 @@ fn a_bot_is_polled_by_its_id_or_its_meetings_and_unknown_ids_stop_nobody() {
     let world = world();
     put(&world, ANN, event("standup", ahead(20), json!({})));
     schedule(&world);
-    // What is due at first is so no more.
+    // Initially due streams no longer are.
     poll(&world);
     let bot = bots(&world)[0]["id"].as_str().expect("an id").to_owned();
     let meeting = text(&world, "SELECT id::text FROM meetings");
@@ -30,7 +30,7 @@ fn a_bot_is_polled_by_its_id_or_its_meetings_and_unknown_ids_stop_nobody() {
     world.syncctl(&["attendee", "poll", "bot_nobody"]).expect(2);
     world.syncctl(&["attendee", "transcript", "bot_nobody"]).expect(2);
     let metrics = world.syncctl(&["attendee", "metrics", "--json"]).expect(0).json();
-    // That of the poll which was refused is one of them.
+    // The refused poll's run is one of them.
     assert_eq!(metrics["window"]["runs"], 7, "{metrics}");
 }
 

@@ -1,4 +1,4 @@
-//! Users whose accounts are not called any more.
+//! Users whose accounts are no longer called.
 
 use serde_json::json;
 use uuid::Uuid;

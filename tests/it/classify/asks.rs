@@ -1,4 +1,4 @@
-//! The model endpoint, asked about what everything else is unsure of.
+//! The model endpoint, asked about documents that the other steps leave undecided.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -7,15 +7,15 @@ use super::{Desk, mail_of};
 use crate::support::World;
 use crate::support::models::KEY;
 
-/// Ann, whose settings name an endpoint that knows what is about bridges and gardens.
+/// Ann, with an endpoint that recognises texts about bridges and gardens.
 fn asking() -> Desk {
     let mut desk = Desk::new();
     desk.world.name_endpoint(json!({ "girder": "Bridge", "rose": "Garden", "lottery": "none" }));
     desk
 }
 
-/// What the endpoint was asked: how often, and the prompts.
-fn asked(world: &World) -> (u64, String) {
+/// The number of requests to the endpoint, and the prompts.
+fn endpoint_calls(world: &World) -> (u64, String) {
     let ledger = world.model_ledger();
     (ledger["requests"].as_u64().expect("a count"), ledger["calls"].to_string())
 }
@@ -39,21 +39,21 @@ fn what_is_unsure_is_asked_about_once_for_each_text() {
         (by_endpoint(Some("Bridge")), by_endpoint(None), None)
     );
     assert_eq!(report["details"]["endpoint"]["documents"], json!({ "decided": 2, "unsure": 1 }), "{report}");
-    assert_eq!(desk.told(bridge), [(json!("Bridge"), json!("endpoint"))]);
-    // Neither another run nor another model asks again; what the endpoint said holds.
+    assert_eq!(desk.events(bridge), [(json!("Bridge"), json!("endpoint"))]);
+    // Neither another run nor a new model asks again; the endpoint's decision is kept.
     desk.assign(&[(open_mail(&desk, "m4", "nothing of this"), "Garden")]);
-    let asked_so_far = asked(&desk.world).0;
+    let calls_so_far = endpoint_calls(&desk.world).0;
     desk.cron();
     desk.cron();
-    assert_eq!((asked(&desk.world).0, desk.holds(bridge)), (asked_so_far, by_endpoint(Some("Bridge"))));
-    // Another text is another question.
+    assert_eq!((endpoint_calls(&desk.world).0, desk.holds(bridge)), (calls_so_far, by_endpoint(Some("Bridge"))));
+    // A changed text is a new question.
     open_mail(&desk, "m1", "about a rose");
     desk.cron();
-    assert_eq!((asked(&desk.world).0, desk.holds(bridge)), (asked_so_far + 1, by_endpoint(Some("Garden"))));
-    assert_eq!(desk.world.count("SELECT sum(calls)::bigint FROM model_usage"), asked_so_far as i64 + 1);
+    assert_eq!((endpoint_calls(&desk.world).0, desk.holds(bridge)), (calls_so_far + 1, by_endpoint(Some("Garden"))));
+    assert_eq!(desk.world.count("SELECT sum(calls)::bigint FROM model_usage"), calls_so_far as i64 + 1);
     let rehearsed = open_mail(&desk, "m5", "one more girder");
     desk.world.syncctl(&["classify", "cron", "--dry-run"]).expect(0);
-    assert_eq!((asked(&desk.world).0, desk.holds(rehearsed)), (asked_so_far + 1, None));
+    assert_eq!((endpoint_calls(&desk.world).0, desk.holds(rehearsed)), (calls_so_far + 1, None));
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn what_people_and_kin_say_is_not_asked_about() {
     let second = desk.mail("m2", "t1", "bob@example.org", "a girder");
     desk.assign(&[(first, "Garden")]);
     desk.cron();
-    assert_eq!((desk.holds(second), asked(&desk.world).0), (super::by("kin", "Garden"), 0));
+    assert_eq!((desk.holds(second), endpoint_calls(&desk.world).0), (super::by("kin", "Garden"), 0));
 }
 
 #[test]
@@ -74,12 +74,12 @@ fn an_endpoint_that_is_away_holds_nothing_up_and_is_asked_when_it_is_back() {
     let first = desk.mail("k1", "t1", "bob@example.org", "x");
     let kin = desk.mail("k2", "t1", "bob@example.org", "y");
     desk.assign(&[(first, "Garden")]);
-    let ran = desk.world.syncctl(&["classify", "cron", "--json"]).expect(1).json();
-    let classes: Vec<&str> = ran["errors"].as_object().expect("classes").keys().map(String::as_str).collect();
-    assert_eq!((&ran["status"], classes), (&json!("partial"), vec!["transient"]), "{ran}");
+    let report = desk.world.syncctl(&["classify", "cron", "--json"]).expect(1).json();
+    let classes: Vec<&str> = report["errors"].as_object().expect("classes").keys().map(String::as_str).collect();
+    assert_eq!((&report["status"], classes), (&json!("partial"), vec!["transient"]), "{report}");
     assert_eq!((desk.holds(kin), desk.queued()), (super::by("kin", "Garden"), 0));
-    assert!(asked(&desk.world).0 < 10, "it is not asked about each");
-    // Nothing is asked before its time.
+    assert!(endpoint_calls(&desk.world).0 < 10, "it is not asked about each");
+    // No request is sent before the retry is due.
     desk.world.sim.clear_faults();
     desk.cron();
     assert_eq!(desk.holds(open[0]), None);
@@ -126,11 +126,11 @@ fn what_gets_no_usable_answer_three_times_is_put_aside_and_can_be_asked_about_ag
     }
     let report = desk.cron();
     assert_eq!((&report["quarantined"], desk.holds(open)), (&json!(1), None), "{report}");
-    let asked_so_far = asked(&desk.world).0;
+    let calls_so_far = endpoint_calls(&desk.world).0;
     desk.cron();
-    assert_eq!(asked(&desk.world).0, asked_so_far, "a person has to look at it");
+    assert_eq!(endpoint_calls(&desk.world).0, calls_so_far, "a person has to look at it");
     let items = desk.world.syncctl(&["items", "list", "--json"]).expect(0).json();
-    assert!(items[0]["error"].as_str().is_some_and(|why| why.contains("no answer that can be used")), "{items}");
+    assert!(items[0]["error"].as_str().is_some_and(|why| why.contains("no usable answer")), "{items}");
     desk.world.sim.admin("models", json!({ "mode": "strict" }));
     desk.world.syncctl(&["items", "retry"]).expect(0);
     desk.cron();
@@ -158,7 +158,7 @@ fn private_documents_and_those_of_other_users_are_in_no_prompt() {
     file("f1", "1vault");
     by("m3", "bob@example.org", "a girder");
     desk.cron();
-    let (requests, calls) = asked(&desk.world);
+    let (requests, calls) = endpoint_calls(&desk.world);
     assert_eq!(requests, 2);
     assert!(!calls.contains("password") && calls.contains("girder") && calls.contains("periscope"), "{calls}");
     let calls: Vec<Value> = serde_json::from_str(&calls).expect("a list");
@@ -172,7 +172,7 @@ fn what_the_endpoint_decided_holds_until_something_better_is_known() {
     let mut desk = asking();
     let (bridge, lottery) = (open_mail(&desk, "m1", "about a girder"), open_mail(&desk, "m2", "a lottery"));
     desk.cron();
-    // Its texts change while the endpoint is away.
+    // Its texts change while the endpoint is unavailable.
     let away = json!({ "fault": "unavailable_503", "method": "chat.completions" });
     desk.world.sim.fault(away.clone());
     open_mail(&desk, "m1", "about a girder and more");
@@ -181,10 +181,10 @@ fn what_the_endpoint_decided_holds_until_something_better_is_known() {
     let held = (by_endpoint(Some("Bridge")), by_endpoint(None));
     assert_eq!((desk.holds(bridge), desk.holds(lottery)), held);
     assert_eq!(
-        (desk.told(bridge).len(), desk.world.count("SELECT count(*) FROM document_judgements WHERE ask_at IS NOT NULL")),
+        (desk.events(bridge).len(), desk.world.count("SELECT count(*) FROM document_judgements WHERE ask_at IS NOT NULL")),
         (1, 2)
     );
-    // Its budget is used up, or what it says is no answer.
+    // Its budget is used up, or its answer is unusable.
     desk.world.sim.clear_faults();
     let again = "UPDATE document_judgements SET ask_at = now() WHERE ask_at IS NOT NULL";
     desk.world.execute(again);
@@ -199,12 +199,12 @@ fn what_the_endpoint_decided_holds_until_something_better_is_known() {
     desk.cron();
     assert_eq!((desk.holds(bridge), desk.holds(lottery)), held);
     assert_eq!(desk.world.count("SELECT count(*) FROM document_judgements WHERE ask_at IS NOT NULL AND asks = 1"), 2);
-    // It is back, and says the same of one, and something else of the other.
+    // It is available again, and confirms one decision and changes the other.
     desk.world.sim.admin("models", json!({ "mode": "strict" }));
     desk.world.execute(again);
     desk.cron();
     assert_eq!((desk.holds(bridge), desk.holds(lottery)), (by_endpoint(Some("Bridge")), by_endpoint(Some("Garden"))));
-    assert_eq!((desk.told(bridge).len(), desk.told(lottery).len()), (1, 2));
+    assert_eq!((desk.events(bridge).len(), desk.events(lottery).len()), (1, 2));
     // It has read the new text and is unsure.
     open_mail(&desk, "m1", "hello");
     desk.cron();
@@ -217,15 +217,15 @@ fn a_project_that_is_added_is_offered_for_what_is_undecided() {
     let open = open_mail(&desk, "m1", "the harbour");
     let decided = open_mail(&desk, "m2", "a girder");
     desk.cron();
-    assert_eq!((desk.holds(open), asked(&desk.world).0), (None, 2));
+    assert_eq!((desk.holds(open), endpoint_calls(&desk.world).0), (None, 2));
     desk.world.sim.admin("models", json!({ "truth": { "girder": "Bridge", "harbour": "Harbour" } }));
     desk.world.syncctl(&["projects", "add", "ann@example.com", "Harbour"]).expect(0);
     desk.cron();
     assert_eq!((desk.holds(open), desk.holds(decided)), (by_endpoint(Some("Harbour")), by_endpoint(Some("Bridge"))));
-    // Once, and of what was undecided alone.
+    // Once, and only about undecided documents.
     desk.cron();
-    assert_eq!(asked(&desk.world).0, 3);
-    // The first project of a user brings in all the documents that are there.
+    assert_eq!(endpoint_calls(&desk.world).0, 3);
+    // A user's first project queues all existing documents.
     let other = desk.world.user("eve@example.com");
     let early = mail_of(&desk.world, other, "e1", "e1", "", "periscope");
     desk.world.sim.admin("models", json!({ "truth": { "periscope": "Submarine" } }));
@@ -244,10 +244,10 @@ fn documents_that_wait_for_the_endpoint_wait_for_no_lesson() {
     desk.world.syncctl(&["classify", "cron"]).expect(1);
     assert_eq!(desk.world.count("SELECT count(*) FROM document_judgements WHERE ask_at IS NOT NULL"), 7);
     desk.assign(&[(first, "Garden")]);
-    // It is not asked about them: kin decide at once.
+    // It is not asked about them: kin decide immediately.
     desk.cron();
     assert!(open.iter().all(|document| desk.holds(*document) == super::by("kin", "Garden")));
-    // The same where its minute is used up.
+    // The same when its requests per minute are used up.
     desk.world.sim.clear_faults();
     desk.world.set("SYNCCTL_CLASSIFY_ENDPOINT_REQUESTS_PER_MINUTE", "1");
     let second = desk.mail("n1", "t2", "bob@example.org", "a rose");

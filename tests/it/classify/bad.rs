@@ -1,4 +1,4 @@
-//! What nobody would write: it is judged like anything else, or left undecided, and nothing else suffers.
+//! Odd input: it is classified like any other, or left undecided, and affects nothing else.
 
 use super::Desk;
 

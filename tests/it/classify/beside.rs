@@ -1,4 +1,4 @@
-//! What happens beside a run, or against it: words and texts that change meanwhile, and statements that fail or read too much.
+//! Events concurrent with a run: decisions and texts that change, and statements that fail or read too much.
 
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,7 @@ fn a_text_that_changes_while_its_document_leaves_the_queue_is_judged() {
     let (first, second) = (desk.mail("m1", "t1", "bob@example.com", "a"), desk.mail("m2", "t1", "bob@example.com", "b"));
     desk.assign(&[(first, "Bridge")]);
     desk.cron();
-    // Judged by this very model: there is nothing to do but to take it out.
+    // Already classified by this model: the only work is to dequeue it.
     desk.world.execute(&format!("INSERT INTO classify_queue SELECT id, user_id FROM documents WHERE id = '{second}'"));
     let mut hold = desk.world.database.connect();
     // As `documents::put` does it: the document is in the queue already.
@@ -49,7 +49,7 @@ fn a_word_that_meets_a_deadlock_is_said_again() {
     let desk = Desk::new();
     let document = desk.mail("m1", "t1", "bob@example.com", "a");
     let mut hold = desk.world.database.connect();
-    // This one never gives up: the word is the victim.
+    // This transaction never gives up: the decision is the deadlock's victim.
     hold.batch_execute(&format!(
         "SET deadlock_timeout = '1h'; BEGIN; SELECT 1 FROM documents WHERE id = '{document}' FOR UPDATE"
     ))
@@ -59,7 +59,7 @@ fn a_word_that_meets_a_deadlock_is_said_again() {
     hold.batch_execute("SELECT 1 FROM users FOR UPDATE; COMMIT").expect("the user");
     let ended = said.wait_with_output().expect("it ends");
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
-    assert_eq!((desk.holds(document), desk.told(document).len()), (by("human", "Bridge"), 1));
+    assert_eq!((desk.holds(document), desk.events(document).len()), (by("human", "Bridge"), 1));
 }
 
 #[test]
@@ -71,9 +71,9 @@ fn a_lesson_that_cannot_be_stored_is_named_and_learnt_once_it_can() {
         "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE data_exception; END $$;
          CREATE TRIGGER full_disk BEFORE INSERT ON project_models FOR EACH ROW EXECUTE FUNCTION full_disk()",
     );
-    let ran = desk.world.syncctl(&["classify", "cron", "--json"]).expect(1);
-    assert!(ran.stdout.contains("what was learnt could not be stored: see `syncctl items list`"), "{}", ran.stdout);
-    assert_eq!((desk.holds(second), ran.json()["failed_streams"].clone()), (None, json!(1)));
+    let output = desk.world.syncctl(&["classify", "cron", "--json"]).expect(1);
+    assert!(output.stdout.contains("the lesson could not be stored: see `syncctl items list`"), "{}", output.stdout);
+    assert_eq!((desk.holds(second), output.json()["failed_streams"].clone()), (None, json!(1)));
     desk.world.execute("DROP TRIGGER full_disk ON project_models; UPDATE streams SET due_at = now()");
     desk.cron();
     assert_eq!((desk.holds(second), desk.queued()), (by("kin", "Bridge"), 0));

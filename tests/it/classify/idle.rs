@@ -1,8 +1,8 @@
-//! A run that finds nothing to do: one each minute.
+//! A run with nothing to do: one each minute.
 
 use super::{Desk, by};
 
-/// The check of the schema; the opening of the run, which takes the lock and looks for what is due; the closing.
+/// The schema check; the opening of the run, which takes the lock and looks for due streams; the closing.
 const STATEMENTS: i64 = 3;
 
 #[test]
@@ -40,7 +40,7 @@ fn what_comes_while_nothing_was_to_do_is_judged_by_the_next_run() {
     desk.cron();
     desk.cron();
     let later = desk.mail("m2", "t1", "eve@example.com", "b");
-    // Woken by the statement that opens the run, and found by the look behind it.
+    // Woken by the statement that opens the run, and found by the look after it.
     desk.cron();
     assert_eq!((desk.holds(later), desk.queued()), (by("kin", "Bridge"), 0));
 }
@@ -74,7 +74,7 @@ fn a_stream_that_somebody_holds_holds_up_neither_the_run_nor_anybody_else() {
     let mut run = desk.world.spawn(&["classify", "cron"]);
     let patience = std::time::Instant::now() + std::time::Duration::from_secs(60);
     while run.try_wait().expect("its state").is_none() {
-        assert!(std::time::Instant::now() < patience, "it waits for a stream that somebody holds");
+        assert!(std::time::Instant::now() < patience, "it waits for a held stream");
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
     assert_eq!(desk.world.count("SELECT count(*) FROM runs WHERE job = 'classify cron' AND status = 'completed'"), 2);

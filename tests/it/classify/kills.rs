@@ -1,4 +1,4 @@
-//! Runs that are killed, run side by side, and people who speak meanwhile: no word of a person is lost, and nothing is decided or told twice.
+//! Killed and parallel runs, and concurrent decisions of people: no decision is lost, and nothing is decided or sent twice.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::time::{Duration, Instant};
@@ -10,10 +10,10 @@ use super::{Desk, mail_of};
 use crate::support::gate::Gate;
 use crate::support::{World, postgres};
 
-/// How many runs are killed.
+/// Number of runs to kill.
 const KILLS: u64 = 100;
 
-/// What must hold whatever was killed: each decision was told, once, in its order; a person's word holds.
+/// Invariants after kills: each decision was sent once, in order; a person's decision is kept.
 fn nothing_is_doubled_or_lost(world: &World) {
     let wrong = |what: &str, statement: &str| assert_eq!(world.count(statement), 0, "{what}");
     wrong(
@@ -23,7 +23,7 @@ fn nothing_is_doubled_or_lost(world: &World) {
          WHERE c.action <> 'unassigned' AND (p.decided_by IS DISTINCT FROM 'human' OR p.project_id IS DISTINCT FROM c.project_id)",
     );
     wrong(
-        "decisions that were told twice in a row",
+        "decisions that were sent twice in a row",
         "SELECT count(*) FROM (SELECT payload -> 'project' AS now, payload -> 'decided_by' AS by, lag(payload -> 'project') OVER told AS before,
              lag(payload -> 'decided_by') OVER told AS by_before
            FROM outbox_events WHERE type = 'document.classified' WINDOW told AS (PARTITION BY subject ORDER BY seq)) e
@@ -37,7 +37,7 @@ fn nothing_is_doubled_or_lost(world: &World) {
            OR e.payload ->> 'decided_by' IS DISTINCT FROM p.decided_by",
     );
     wrong(
-        "decisions that were never told",
+        "decisions that were never sent",
         "SELECT count(*) FROM document_projects p WHERE NOT EXISTS (SELECT FROM outbox_events e WHERE e.subject = p.document_id)",
     );
     wrong("documents that wait", "SELECT count(*) FROM classify_queue");
@@ -67,7 +67,7 @@ fn a_hundred_kills_lose_no_word_and_double_no_decision() {
         desk.world.url.clone_from(&direct);
         match gate.stands_still_before_the_end_of(&mut run) {
             true => run.kill().expect("killing the run"),
-            // What a run says depends on what there is to learn: the next one is taken to say as much.
+            // The number of messages of a run depends on the decisions to learn: assume that the next one sends as many.
             false => said = gate.passed(),
         }
         let status = run.wait_with_output().expect("the run ends").status;
@@ -83,7 +83,7 @@ fn a_hundred_kills_lose_no_word_and_double_no_decision() {
     assert!(desk.world.count("SELECT count(*) FROM classify_cron_results WHERE status = 'abandoned'") > 0);
 }
 
-/// Lets a page wait with its judgements in hand, before it has locked any document, as long as somebody holds the row of `gate`.
+/// Blocks a page that has its judgements ready, before it locks any document, while the row of `gate` is locked.
 fn gate(desk: &Desk) {
     desk.world.execute(
         "CREATE TABLE gate (id int); INSERT INTO gate VALUES (1);
@@ -92,7 +92,7 @@ fn gate(desk: &Desk) {
     );
 }
 
-/// Waits until so many sessions wait for a lock.
+/// Waits until this many sessions wait for a lock.
 fn until(desk: &Desk, sessions: i64) {
     let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
     let patience = Instant::now() + Duration::from_secs(60);
@@ -111,7 +111,7 @@ fn a_person_who_speaks_while_a_run_judges_is_not_overridden() {
     for (n, (project, holds)) in
         [("Garden", Some("Garden")), ("--none", None), ("Bridge", Some("Bridge"))].into_iter().enumerate()
     {
-        // What was said last is learnt: the next page is one of judgements.
+        // The latest decisions are learnt: the next page is one of judgements.
         desk.cron();
         let document = desk.mail(&format!("n{n}"), "t1", "bob@example.com", "b");
         let mut hold = desk.world.database.connect();
@@ -122,8 +122,8 @@ fn a_person_who_speaks_while_a_run_judges_is_not_overridden() {
         hold.batch_execute("COMMIT").expect("the gate opens");
         assert!(run.wait_with_output().expect("the run ends").status.success());
         assert_eq!(desk.holds(document), Some(("human".into(), holds.map(str::to_owned))));
-        assert_eq!(desk.told(document).len(), 1);
-        // Of one kind again, for the next round.
+        assert_eq!(desk.events(document).len(), 1);
+        // Back to one subject, for the next round.
         desk.assign(&[(document, "Bridge")]);
     }
     desk.cron();
@@ -163,7 +163,7 @@ fn a_lesson_that_has_to_wait_for_rows_is_learnt_after_all() {
     )
     .expect("the pass");
     let run = desk.world.spawn(&["classify", "cron"]);
-    // It waits for the pass, gives up, and waits aside.
+    // It waits for the pass, gives up, and is postponed.
     until(&desk, 1);
     until(&desk, 0);
     hold.batch_execute("ROLLBACK").expect("the pass is free");

@@ -1,4 +1,4 @@
-//! What the model decides, what it leaves open, and what people are told of it.
+//! What the model decides, what it leaves undecided, and what it reports.
 
 use serde_json::json;
 
@@ -39,10 +39,14 @@ fn a_decision_is_explained_by_the_words_of_the_document() {
     desk.teach(EACH);
     let document = desk.about(0, 901);
     desk.cron();
-    let told = desk.world.syncctl(&["classify", "explain", &document.to_string(), "--json"]).expect(0).json();
-    assert_eq!((&told["holds"]["decided_by"], &told["now"]["label"]["name"]), (&json!("model"), &json!("Bridge")), "{told}");
-    assert_eq!((&told["model"]["assignments"], &told["model"]["projects"]), (&json!(3 * EACH), &json!(2)));
-    let words: Vec<&str> = told["words"].as_array().expect("a list").iter().filter_map(|word| word["part"].as_str()).collect();
+    let report = desk.world.syncctl(&["classify", "explain", &document.to_string(), "--json"]).expect(0).json();
+    assert_eq!(
+        (&report["holds"]["decided_by"], &report["now"]["label"]["name"]),
+        (&json!("model"), &json!("Bridge")),
+        "{report}"
+    );
+    assert_eq!((&report["model"]["assignments"], &report["model"]["projects"]), (&json!(3 * EACH), &json!(2)));
+    let words: Vec<&str> = report["words"].as_array().expect("a list").iter().filter_map(|word| word["part"].as_str()).collect();
     assert!(words.iter().any(|word| ABOUT[0].1.contains(word)), "{words:?}");
     let text = desk.world.syncctl(&["classify", "explain", &document.to_string()]).expect(0).stdout;
     for part in ["decided    Bridge, by model", "threshold 0.", "candidates Bridge 0."] {
@@ -55,13 +59,13 @@ fn a_decision_is_explained_by_the_words_of_the_document() {
 fn a_users_own_past_says_how_much_would_have_been_decided_and_how_well() {
     let desk = Desk::new();
     desk.teach(EACH);
-    let told = desk.world.syncctl(&["classify", "eval", "ann@example.com", "--json"]).expect(0).json();
-    let whole = &told["as_decided"];
-    assert_eq!((&whole["belong"], &whole["precision"]), (&json!(2 * EACH), &json!(1.0)), "{told}");
-    // The first ones are decided by nothing: too few were known.
-    let coverage = whole["coverage"].as_f64().expect("a share");
-    assert!(coverage > 0.1 && coverage < 0.6, "{told}");
-    assert!(told["without_a_threshold"]["coverage"].as_f64().expect("a share") > 0.9, "{told}");
+    let report = desk.world.syncctl(&["classify", "eval", "ann@example.com", "--json"]).expect(0).json();
+    let totals = &report["as_decided"];
+    assert_eq!((&totals["belong"], &totals["precision"]), (&json!(2 * EACH), &json!(1.0)), "{report}");
+    // The first ones are undecided: too few assignments were known.
+    let coverage = totals["coverage"].as_f64().expect("a share");
+    assert!(coverage > 0.1 && coverage < 0.6, "{report}");
+    assert!(report["without_a_threshold"]["coverage"].as_f64().expect("a share") > 0.9, "{report}");
     let later = desk
         .world
         .syncctl(&["classify", "eval", "ann@example.com", "--since", "2100-01-01T00:00:00Z", "--json"])
@@ -113,9 +117,9 @@ fn one_document_is_judged_by_its_name() {
     desk.world.syncctl(&["classify", "smart-poll", &name]).expect(0);
     assert_eq!(desk.holds(second), Some(("kin".into(), Some("Bridge".into()))));
     let again = desk.world.syncctl(&["classify", "smart-poll", &name]).expect(0).stdout;
-    assert!(again.contains("judged already"), "{again}");
+    assert!(again.contains("already classified"), "{again}");
     let human = desk.world.syncctl(&["classify", "smart-poll", &first.to_string()]).expect(0).stdout;
-    assert!(human.contains("a person has decided on it"), "{human}");
+    assert!(human.contains("a person has assigned it"), "{human}");
     desk.world.syncctl(&["classify", "poll", &name]).expect(0);
     desk.world.syncctl(&["classify", "poll", &uuid::Uuid::new_v4().to_string()]).expect(2);
     let partly = desk.world.syncctl(&["classify", "batch-poll", &name, "nonsense"]).expect(1);

@@ -1,4 +1,4 @@
-//! Programs outside, such as n8n, that decide what classification leaves undecided.
+//! External programs, such as n8n, that decide what classification leaves undecided.
 
 use data_encoding::HEXLOWER;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -11,28 +11,28 @@ use crate::webhook::server::Server;
 
 const SECRET: &str = "0123456789abcdef0123";
 
-/// Ann, whose settings let programs decide.
+/// Ann, with a secret that lets programs decide.
 fn asking() -> Desk {
     let mut desk = Desk::new();
     desk.world.set("SYNCCTL_WEBHOOK_CLASSIFY_SECRET", SECRET);
     desk
 }
 
-/// The events that tell of an undecided document.
+/// The events about an undecided document.
 fn offers(desk: &Desk, document: Uuid) -> Vec<Value> {
     let statement = format!(
         "SELECT payload::text FROM outbox_events WHERE type = 'document.undecided' AND subject = '{document}' ORDER BY seq"
     );
     let event = |row: &postgres::Row| {
-        let told: Value = serde_json::from_str(row.get(0)).expect("JSON");
-        let faults: Vec<String> = crate::documents::schema().iter_errors(&told).map(|error| error.to_string()).collect();
-        assert!(faults.is_empty(), "{faults:?} in {told}");
-        told
+        let payload: Value = serde_json::from_str(row.get(0)).expect("JSON");
+        let faults: Vec<String> = crate::documents::schema().iter_errors(&payload).map(|error| error.to_string()).collect();
+        assert!(faults.is_empty(), "{faults:?} in {payload}");
+        payload
     };
     desk.world.query(&statement).iter().map(event).collect()
 }
 
-/// The id of a project among those offered.
+/// The ID of an offered project.
 fn offered(offer: &Value, name: &str) -> Value {
     let candidates = offer["candidates"].as_array().expect("a list");
     candidates.iter().find(|one| one["name"] == name).unwrap_or_else(|| panic!("no {name} in {offer}"))["project_id"].clone()
@@ -70,28 +70,28 @@ fn an_undecided_document_is_told_once_for_each_text_and_what_a_program_decides_h
     said["reason"] = json!("steel\u{7}");
     assert_eq!((post(&server, &said), post(&server, &said)), (200, 200), "the second one changes nothing");
     assert_eq!(post(&server, &answer(offer, &garden, 1.0)), 409, "it is decided");
-    assert_eq!((desk.holds(open), desk.told(open)), (by("webhook", "Bridge"), vec![(json!("Bridge"), json!("webhook"))]));
+    assert_eq!((desk.holds(open), desk.events(open)), (by("webhook", "Bridge"), vec![(json!("Bridge"), json!("webhook"))]));
     let explained = desk.world.syncctl(&["classify", "explain", &open.to_string()]).expect(0).stdout;
     assert!(explained.contains("Bridge, by webhook"), "{explained}");
     let reason = desk.world.query("SELECT reason FROM document_projects WHERE decided_by = 'webhook'")[0].get::<_, String>(0);
     assert!(reason.contains("a program chose it with confidence 0.90: steel;"), "{reason}");
-    // It outlasts what is learnt later.
+    // It outlasts later learning.
     desk.assign(&[(desk.mail("m3", "t3", "dan@example.org", "a pond"), "Garden")]);
     desk.cron();
     desk.world.syncctl(&["classify", "poll", &open.to_string()]).expect(0);
-    assert_eq!((desk.holds(open), desk.told(open).len(), offers(&desk, open).len()), (by("webhook", "Bridge"), 1, 1));
-    // Another text is another question. What was said of the first holds until it is answered, and comes too late when it is said again.
+    assert_eq!((desk.holds(open), desk.events(open).len(), offers(&desk, open).len()), (by("webhook", "Bridge"), 1, 1));
+    // A changed text is a new question. The decision on the first text holds until the new one is answered, and repeating it is too late.
     desk.mail("m1", "t1", "bob@example.org", "about a rose");
     desk.cron();
     assert_eq!((post(&server, &answer(offer, &bridge, 0.9)), desk.holds(open)), (409, by("webhook", "Bridge")));
     let again = &offers(&desk, open)[1];
     assert_eq!((post(&server, &answer(again, &json!("none"), 0.5)), desk.holds(open)), (200, Some(("webhook".into(), None))));
-    assert_eq!((post(&server, &answer(again, &bridge, 0.5)), desk.told(open).len()), (409, 2));
-    // The same answer to a third text is told of as taken, and nothing has changed.
+    assert_eq!((post(&server, &answer(again, &bridge, 0.5)), desk.events(open).len()), (409, 2));
+    // The same answer to a third text is reported as accepted, and nothing has changed.
     desk.mail("m1", "t1", "bob@example.org", "about a pond");
     desk.cron();
     let third = answer(&offers(&desk, open)[2], &json!("none"), 0.5);
-    assert_eq!((post(&server, &third), post(&server, &third), desk.told(open).len()), (200, 200, 2));
+    assert_eq!((post(&server, &third), post(&server, &third), desk.events(open).len()), (200, 200, 2));
 }
 
 #[test]
@@ -137,16 +137,16 @@ fn nothing_but_a_signed_and_sure_decision_for_what_was_offered_is_taken() {
     }
     assert_eq!(changed("project_id", json!(hers)), 422);
     assert_eq!(changed("project_id", json!(later)), 422, "it was added later");
-    assert_eq!(changed("document_id", json!(theirs)), 409, "another text: its hash differs by nothing but the user");
+    assert_eq!(changed("document_id", json!(theirs)), 409, "another text: its hash differs only by the user");
     assert_eq!(changed("document_id", json!(Uuid::new_v4())), 404);
     assert_eq!(changed("content_hash", json!("00")), 409);
     assert_eq!(changed("confidence", json!(0.49)), 200, "too unsure to change anything");
     let none = "SELECT count(*) FROM document_projects";
-    assert_eq!((desk.world.count(none), desk.told(open).len()), (0, 0));
+    assert_eq!((desk.world.count(none), desk.events(open).len()), (0, 0));
     desk.world.execute("UPDATE projects SET status = 'closed' WHERE name = 'Bridge'");
     assert_eq!(changed("confidence", json!(0.9)), 409, "closed");
     desk.world.execute("UPDATE projects SET status = 'active' WHERE name = 'Bridge'");
-    // A person's word is the last one, also when it is taken back.
+    // A person's decision is final, even when it is withdrawn.
     desk.assign(&[(open, "Garden")]);
     assert_eq!((changed("confidence", json!(0.9)), desk.holds(open)), (409, by("human", "Garden")));
     desk.world.syncctl(&["projects", "unassign", &open.to_string()]).expect(0);
@@ -162,8 +162,8 @@ fn what_is_private_decided_or_rehearsed_is_told_to_nobody() {
     let mut desk = Desk::new();
     let open = desk.mail("m1", "t1", "bob@example.org", "about a girder");
     desk.cron();
-    let told = "SELECT count(*) FROM outbox_events WHERE type = 'document.undecided'";
-    assert_eq!(desk.world.count(told), 0, "nobody may decide");
+    let events = "SELECT count(*) FROM outbox_events WHERE type = 'document.undecided'";
+    assert_eq!(desk.world.count(events), 0, "no program can decide");
     assert_eq!(Server::start(&desk.world, &[]).post("/classify", &[], b"{}"), 404);
 
     desk.world.set("SYNCCTL_WEBHOOK_CLASSIFY_SECRET", SECRET);
@@ -172,15 +172,15 @@ fn what_is_private_decided_or_rehearsed_is_told_to_nobody() {
     let (first, _) = (desk.mail("m3", "t3", "dan@example.org", ABOUT[0].0), desk.mail("m4", "t3", "eve@example.org", "x"));
     desk.assign(&[(first, "Bridge")]);
     desk.world.syncctl(&["classify", "cron", "--dry-run"]).expect(0);
-    assert_eq!(desk.world.count(told), 0, "a rehearsal");
+    assert_eq!(desk.world.count(events), 0, "a rehearsal");
     desk.cron();
-    // What was undecided before is told when it is judged again.
+    // Previously undecided documents are sent when they are classified again.
     desk.world.syncctl(&["classify", "poll", &open.to_string()]).expect(0);
-    assert_eq!((desk.world.count(told), offers(&desk, open).len()), (1, 1), "all else is private, or decided");
-    // Another project is another choice.
+    assert_eq!((desk.world.count(events), offers(&desk, open).len()), (1, 1), "all else is private, or decided");
+    // An added project changes the choice.
     desk.world.syncctl(&["projects", "add", "ann@example.com", "Late"]).expect(0);
     desk.cron();
     desk.cron();
     let [_, again] = &offers(&desk, open)[..] else { panic!("{:?}", offers(&desk, open)) };
-    assert!(offered(again, "Late").is_string() && desk.world.count(told) == 2, "{again}");
+    assert!(offered(again, "Late").is_string() && desk.world.count(events) == 2, "{again}");
 }

@@ -1,8 +1,8 @@
-//! What a person took away from a document: that label is not given to it again by itself, and any other one may be.
+//! Projects that a person removed from a document: they are never assigned to it again automatically, and any other may be.
 
 use super::{Desk, by};
 
-/// Takes away what holds for a document.
+/// Removes the current project of a document.
 fn unassign(desk: &Desk, document: uuid::Uuid) {
     desk.world.syncctl(&["projects", "unassign", &document.to_string()]).expect(0);
 }
@@ -19,11 +19,11 @@ fn where_kin_may_not_decide_the_sender_does() {
     unassign(&desk, open);
     desk.cron();
     assert_eq!(desk.holds(open), by("sender", "Garden"));
-    // That too was wrong.
+    // That was wrong too.
     unassign(&desk, open);
     desk.cron();
     assert_eq!(desk.holds(open), None);
-    // Neither a new text nor more of the same brings one of them back.
+    // Neither a new text nor more training brings one of them back.
     desk.mail("m2", "t1", "bob@example.com", "another text");
     desk.assign(&[(desk.mail("s9", "s9", "bob@example.com", ""), "Garden")]);
     desk.cron();
@@ -48,13 +48,13 @@ fn where_the_sender_may_not_decide_the_model_does() {
 fn where_its_best_label_may_not_be_given_the_model_goes_on_with_the_next_by_its_own_measure() {
     let desk = Desk::new();
     desk.teach(60);
-    // Of two kinds at once.
+    // About two subjects.
     let open = desk.mail("m1", "m1", "", &format!("{} {}", super::words(0, 901), super::words(1, 901)));
     desk.cron();
     let candidates = || {
-        let told = desk.world.syncctl(&["classify", "explain", &open.to_string(), "--json"]).expect(0).json();
-        let of = |place: usize| {
-            let one = &told["candidates"][place];
+        let report = desk.world.syncctl(&["classify", "explain", &open.to_string(), "--json"]).expect(0).json();
+        let of = |index: usize| {
+            let one = &report["candidates"][index];
             (one["label"]["name"].as_str().unwrap_or_default().to_owned(), one["confidence"].as_f64().expect("a confidence"))
         };
         [of(0), of(1)]
@@ -63,7 +63,7 @@ fn where_its_best_label_may_not_be_given_the_model_goes_on_with_the_next_by_its_
     desk.assign(&[(open, &first)]);
     unassign(&desk, open);
     let [(best, confidence), _] = candidates();
-    // What stands above it no longer counts against it.
+    // The better candidate above it no longer reduces its confidence.
     assert!(best == second && confidence > before, "{best} {confidence}, {second} {before}");
     desk.cron();
     assert_ne!(desk.holds(open), by("model", &first));
@@ -83,7 +83,7 @@ fn who_moves_a_document_and_takes_it_out_again_has_refused_both() {
     assert_eq!(desk.holds(open), None, "its kin are of a project that was taken away too");
     let explained = desk.world.syncctl(&["classify", "explain", &open.to_string(), "--json"]).expect(0).json();
     assert_eq!(explained["refused"].as_array().map(Vec::len), Some(2), "{explained}");
-    // What a person confirms is not taken away.
+    // A confirmed assignment is not removed.
     let kept = desk.mail("m3", "t1", "bob@example.com", "c");
     desk.cron();
     assert_eq!(desk.holds(kept), by("kin", "Garden"));

@@ -17,7 +17,7 @@ fn project(desk: &Desk, name: &str) -> Uuid {
     desk.world.query(&format!("SELECT id FROM projects WHERE name = '{name}'"))[0].get(0)
 }
 
-fn stands(desk: &Desk, document: Uuid) -> Option<Uuid> {
+fn current(desk: &Desk, document: Uuid) -> Option<Uuid> {
     desk.world.query(&format!("SELECT project_id FROM documents WHERE id = '{document}'"))[0].get(0)
 }
 
@@ -27,24 +27,24 @@ fn a_project_that_a_source_names_does_not_come_back_once_a_person_took_it_away()
     let (bridge, garden) = (project(&desk, "Bridge"), project(&desk, "Garden"));
     let document = named(&desk, "m1", bridge, "a");
     desk.cron();
-    assert_eq!((stands(&desk, document), desk.holds(document)), (Some(bridge), None));
+    assert_eq!((current(&desk, document), desk.holds(document)), (Some(bridge), None));
     desk.world.syncctl(&["projects", "unassign", &document.to_string()]).expect(0);
     assert_eq!(named(&desk, "m1", bridge, "another text"), document);
-    assert_eq!(stands(&desk, document), None, "the person's word wins");
+    assert_eq!(current(&desk, document), None, "the person's decision wins");
     desk.cron();
-    assert_eq!((stands(&desk, document), desk.holds(document)), (None, None));
-    let told = desk.world.syncctl(&["classify", "explain", &document.to_string(), "--json"]).expect(0).json();
-    assert_eq!((&told["holds"], &told["refused"][0]["name"]), (&json!(null), &json!("Bridge")), "{told}");
-    assert_eq!(desk.told(document), [(json!(null), json!(null))]);
-    // Others may decide, for any other project; what they say is told.
+    assert_eq!((current(&desk, document), desk.holds(document)), (None, None));
+    let report = desk.world.syncctl(&["classify", "explain", &document.to_string(), "--json"]).expect(0).json();
+    assert_eq!((&report["holds"], &report["refused"][0]["name"]), (&json!(null), &json!("Bridge")), "{report}");
+    assert_eq!(desk.events(document), [(json!(null), json!(null))]);
+    // Other steps may assign any other project; the event is sent.
     desk.assign(&[(desk.mail("m2", "t1", "bob@example.com", "b"), "Garden")]);
     desk.cron();
-    assert_eq!((stands(&desk, document), desk.holds(document)), (Some(garden), by("kin", "Garden")));
-    // The same where a person had assigned it in between.
+    assert_eq!((current(&desk, document), desk.holds(document)), (Some(garden), by("kin", "Garden")));
+    // The same if a person had assigned it in between.
     desk.assign(&[(document, "Bridge")]);
     desk.world.syncctl(&["projects", "unassign", &document.to_string()]).expect(0);
     named(&desk, "m1", bridge, "a third text");
-    assert_eq!(stands(&desk, document), None);
+    assert_eq!(current(&desk, document), None);
 }
 
 #[test]
@@ -53,19 +53,19 @@ fn where_a_source_decides_it_is_said() {
     let document = named(&desk, "m1", project(&desk, "Bridge"), "a").to_string();
     desk.assign(&[(desk.mail("m2", "t1", "bob@example.com", "b"), "Garden")]);
     desk.cron();
-    let told = desk.world.syncctl(&["classify", "explain", &document, "--json"]).expect(0).json();
+    let report = desk.world.syncctl(&["classify", "explain", &document, "--json"]).expect(0).json();
     assert_eq!(
-        told["holds"],
+        report["holds"],
         json!({ "label": { "project_id": project(&desk, "Bridge"), "name": "Bridge" }, "decided_by": "source" })
     );
-    assert!(told["now"]["reason"].as_str().is_some_and(|why| why.contains("drive watch-file")), "{told}");
+    assert!(report["now"]["reason"].as_str().is_some_and(|why| why.contains("drive watch-file")), "{report}");
     let text = desk.world.syncctl(&["classify", "explain", &document]).expect(0).stdout;
     assert!(text.contains("decided    Bridge, by source"), "{text}");
     let polled = desk.world.syncctl(&["classify", "smart-poll", &document]).expect(0).stdout;
     assert!(polled.contains("its source names its project"), "{polled}");
-    // One that is none of ours.
+    // A project unknown to the database.
     let own = Uuid::new_v4();
     let other = named(&desk, "m3", own, "c").to_string();
     let text = desk.world.syncctl(&["classify", "explain", &other]).expect(0).stdout;
-    assert!(text.contains(&format!("decided    {own} (no project of this user), by source")), "{text}");
+    assert!(text.contains(&format!("decided    {own} (not a project of this user), by source")), "{text}");
 }

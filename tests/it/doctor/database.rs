@@ -1,4 +1,4 @@
-//! Doctor and the database: away, behind, behind a pooler, open to others.
+//! Doctor and the database: unavailable, outdated, behind a pooler, open to others.
 
 use super::{doctor, synced};
 use crate::support::World;
@@ -8,10 +8,10 @@ use crate::support::world::Way;
 fn without_a_database_the_rest_is_told_all_the_same() {
     let mut world = synced(1);
     world.url = "postgres://nobody@127.0.0.1:1/none".into();
-    let found = doctor(&world, &[]);
-    assert_eq!(found.code, 1);
-    found.has("fail", "cannot reach database none").has("ok", "within 1 s of Google's").has("ok", "push address: none is set");
-    found.has("warn", "were not checked: there is no usable database");
+    let report = doctor(&world, &[]);
+    assert_eq!(report.code, 1);
+    report.has("fail", "cannot reach database none").has("ok", "within 1 s of Google's").has("ok", "push address: not set");
+    report.has("warn", "were not checked: there is no usable database");
 }
 
 #[test]
@@ -34,11 +34,11 @@ fn a_pooler_in_transaction_mode_is_recognized() {
 #[test]
 fn a_role_that_may_only_use_its_tables_is_recognized_over_tls() {
     let world = World::by(Way::Tls);
-    doctor(&world, &["--offline"]).has("ok", "may make tables").has("ok", "tls: ");
+    doctor(&world, &["--offline"]).has("ok", "may create tables").has("ok", "tls: ");
     world.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC; ALTER SCHEMA public OWNER TO CURRENT_USER");
-    doctor(&world, &["--offline"]).has("ok", "may not make tables: migrations need another role");
+    doctor(&world, &["--offline"]).has("ok", "cannot create tables: migrations need another role");
     world.execute("DELETE FROM schema_migrations");
-    doctor(&world, &["--offline"]).has("fail", "may not make tables, and the schema is not current");
+    doctor(&world, &["--offline"]).has("fail", "cannot create tables, and the schema is not current");
 }
 
 #[test]
@@ -47,9 +47,9 @@ fn tables_that_a_public_api_shows_are_told() {
     world.execute("DO $$ BEGIN CREATE ROLE anon; EXCEPTION WHEN duplicate_object THEN NULL; END $$");
     assert_eq!(doctor(&world, &[]).lines("fail"), Vec::<String>::new());
     world.execute("CREATE TABLE theirs (x int); GRANT SELECT ON ALL TABLES IN SCHEMA public TO anon");
-    let found = doctor(&world, &[]);
+    let report = doctor(&world, &[]);
     let count = world.count("SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace");
-    found.has("fail", &format!("privacy: anon has rights of its own (SELECT) on {} tables", count - 1)).has("fail", "accounts");
+    report.has("fail", &format!("privacy: anon has its own rights (SELECT) on {} tables", count - 1)).has("fail", "accounts");
     world.execute(
         "DO $$ DECLARE t regclass; BEGIN
            FOR t IN SELECT oid::regclass FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace LOOP
@@ -57,8 +57,8 @@ fn tables_that_a_public_api_shows_are_told() {
            END LOOP;
          END $$",
     );
-    // Row-level security hides the rows of today; what is granted is granted.
-    doctor(&world, &[]).has("fail", "privacy: anon has rights of its own");
+    // Row-level security hides the present rows, but the grant exists.
+    doctor(&world, &[]).has("fail", "privacy: anon has its own rights");
     world.execute("REVOKE ALL ON ALL TABLES IN SCHEMA public FROM anon");
     assert_eq!(doctor(&world, &[]).lines("fail"), Vec::<String>::new());
 }
@@ -71,12 +71,12 @@ fn a_transaction_that_is_open_for_longer_than_a_lease_is_told_with_whose_it_is()
     let mut other = postgres::Client::connect(&url, postgres::NoTls).expect("a connection");
     other.batch_execute("BEGIN; SELECT FROM streams FOR UPDATE").expect("all streams");
     let pid: i32 = other.query_one("SELECT pg_backend_pid() FROM pg_sleep(0.3)", &[]).expect("a pid").get(0);
-    let found = doctor(&world, &["--offline"]);
-    found.has(
+    let report = doctor(&world, &["--offline"]);
+    report.has(
         "warn",
         &format!("transactions: process {pid} (\"notebook of ann\" by the server's socket) has a transaction open for"),
     );
-    // One that others wait for is wrong.
+    // A transaction that blocks others is a failure.
     std::thread::scope(|threads| {
         threads.spawn(|| world.execute("UPDATE streams SET weight = weight"));
         let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
@@ -86,5 +86,5 @@ fn a_transaction_that_is_open_for_longer_than_a_lease_is_told_with_whose_it_is()
         doctor(&world, &["--offline"]).has("fail", "1 statement waits for it");
         other.batch_execute("COMMIT").expect("its end");
     });
-    doctor(&world, &["--offline"]).has("ok", "transactions: none is open for longer than 200ms");
+    doctor(&world, &["--offline"]).has("ok", "transactions: no transaction has been open for longer than 200ms");
 }

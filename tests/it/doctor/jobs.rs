@@ -1,4 +1,4 @@
-//! Doctor and jobs: those that a schedule starts are judged, and what a person did by hand is not.
+//! Doctor and jobs: scheduled ones are checked, manual runs are not.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -17,17 +17,17 @@ fn a_poll_by_hand_that_failed_is_no_alarm_and_the_scheduled_job_is() {
     world.syncctl(&["calendar", "batch-poll", "nobody@example.com"]).expect(1);
     world.sim.clear_faults();
     world.syncctl(&["calendar", "cron", "--force"]).expect(0);
-    let found = doctor(&world, &[]);
-    assert_eq!((found.code, found.lines("fail"), found.lines("warn").len()), (0, Vec::new(), 1), "{:?}", found.lines("warn"));
+    let report = doctor(&world, &[]);
+    assert_eq!((report.code, report.lines("fail"), report.lines("warn").len()), (0, Vec::new(), 1), "{:?}", report.lines("warn"));
     world.execute("UPDATE runs SET status = 'failed' WHERE job = 'calendar cron'");
     doctor(&world, &[]).has("fail", "the last run of `calendar cron` failed");
-    // Whichever host runs it.
+    // On any host.
     world.syncctl(&["db", "prune"]).expect(0);
     world.execute("UPDATE runs SET status = 'failed', error_message = 'no room' WHERE job = 'db prune'");
     doctor(&world, &[]).has("fail", "the last run of `db prune` failed: no room");
 }
 
-/// A crontab of this user, as cron's own program shows it.
+/// A crontab of this user, as the `crontab` program prints it.
 fn with_crontab(world: &mut World, lines: &str) {
     let folder = world.folder.path().join("bin");
     std::fs::create_dir(&folder).expect("a folder");
@@ -47,16 +47,16 @@ fn the_installed_schedule_says_which_jobs_are_judged() {
         "PATH=/usr/bin:/bin\n# a comment: 1 2 * * * syncctl report\n39 3 * * * /usr/bin/syncctl --config /etc/x.toml db prune --max-duration 30m >/dev/null\n\
          0 * * * * syncctl calendar batch-poll >/dev/null\n@daily other gmail renew-watches\n",
     );
-    let found = doctor(&world, &[]);
-    found
+    let report = doctor(&world, &[]);
+    report
         .has("warn", "`db prune` is scheduled on this machine, and has never run")
         .has("warn", "`calendar batch-poll` is scheduled");
-    let told = found.lines("warn").join("") + &found.lines("fail").join("");
-    assert!(!told.contains("report") && !told.contains("renew"), "{told}");
+    let lines = report.lines("warn").join("") + &report.lines("fail").join("");
+    assert!(!lines.contains("report") && !lines.contains("renew"), "{lines}");
     world.syncctl(&["db", "prune"]).expect(0);
     world.syncctl(&["calendar", "batch-poll", "nobody@example.com"]).expect(1);
     doctor(&world, &[]).has("ok", "`db prune` ran").has("fail", "the last run of `calendar batch-poll` failed: 1 × unknown_user");
-    // Once a day is often enough for what is done once a day.
+    // A daily job needs to run once a day.
     world.execute("UPDATE runs SET started_at = started_at - interval '20 hours', ended_at = ended_at - interval '20 hours' WHERE job = 'db prune'");
     doctor(&world, &[]).has("ok", "`db prune` ran 20h");
     world.execute("UPDATE runs SET started_at = started_at - interval '9 days', ended_at = ended_at - interval '9 days' WHERE job = 'db prune'");
@@ -71,7 +71,12 @@ fn timers_that_are_enabled_are_a_schedule_too() {
     for name in ["syncctl-db-prune.timer", "syncctl-renew-webhooks@drive.timer", "syncctl-metrics.timer", "other.timer"] {
         std::fs::write(folder.join(name), "").expect("writing");
     }
-    let found = doctor(&world, &[]);
-    found.has("warn", "`db prune` is scheduled").has("warn", "`drive renew-webhooks` is scheduled");
-    assert_eq!(found.lines("warn").iter().filter(|line| line.contains("has never run")).count(), 2, "{:?}", found.lines("warn"));
+    let report = doctor(&world, &[]);
+    report.has("warn", "`db prune` is scheduled").has("warn", "`drive renew-webhooks` is scheduled");
+    assert_eq!(
+        report.lines("warn").iter().filter(|line| line.contains("has never run")).count(),
+        2,
+        "{:?}",
+        report.lines("warn")
+    );
 }

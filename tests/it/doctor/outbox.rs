@@ -1,4 +1,4 @@
-//! Doctor and targets of the outbox: those that can never be reached, and those whose events do not exist.
+//! Doctor and outbox targets: unreachable ones, and those subscribed to unknown events.
 
 use std::net::TcpListener;
 
@@ -17,7 +17,7 @@ fn a_target_that_events_are_never_sent_to_is_told() {
         target(&mut world, url, "");
         doctor(&world, &[]).has("fail", "outbox: n8n: its host is on loopback or in a private network");
     }
-    // What stands in the settings needs no look at the network.
+    // Found from the settings, without network access.
     target(&mut world, "https://192.168.1.1/hook", "");
     doctor(&world, &["--offline"]).has("fail", "outbox: n8n: its host is on loopback or in a private network");
 }
@@ -33,9 +33,9 @@ fn a_target_that_nobody_answers_for_is_told_and_one_that_listens_is_sent_nothing
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();
     target(&mut world, &format!("http://127.0.0.1:{port}/hook"), "");
-    let found = doctor(&world, &[]);
-    assert_eq!(found.lines("fail"), Vec::<String>::new());
-    found.has("ok", "outbox: n8n answers at 127.0.0.1:");
+    let report = doctor(&world, &[]);
+    assert_eq!(report.lines("fail"), Vec::<String>::new());
+    report.has("ok", "outbox: n8n answers at 127.0.0.1:");
 }
 
 #[test]
@@ -48,9 +48,10 @@ fn events_that_match_no_type_are_told_with_the_types_that_there_are() {
     );
     assert!(!doctor(&world, &["--offline"]).lines("fail").join("").contains("match"));
     target(&mut world, "https://n8n.invalid/hook", ", events = [\"drive.*\", \"drive.file.changed\", \"calendar.*\"]");
-    let found = doctor(&world, &["--offline"]);
-    found.has("fail", "outbox: n8n: no event is of a type that matches drive.file.changed, calendar.*");
-    let remedy = found.checks.iter().filter_map(|line| line["remedy"].as_str()).find(|text| text.contains("drive.file.modified"));
+    let report = doctor(&world, &["--offline"]);
+    report.has("fail", "outbox: n8n: no event type matches drive.file.changed, calendar.*");
+    let remedy =
+        report.checks.iter().filter_map(|line| line["remedy"].as_str()).find(|text| text.contains("drive.file.modified"));
     assert!(remedy.is_some_and(|text| text.contains("gmail.message.detected") && text.contains("attendee.transcript.created")));
 }
 
@@ -58,15 +59,15 @@ fn events_that_match_no_type_are_told_with_the_types_that_there_are() {
 fn programs_that_may_decide_and_are_told_of_nothing_are_told() {
     let mut world = synced(1);
     let of_programs = |world: &World| {
-        let found = doctor(world, &["--offline"]);
-        [found.lines("fail"), found.lines("warn")]
+        let report = doctor(world, &["--offline"]);
+        [report.lines("fail"), report.lines("warn")]
             .concat()
             .into_iter()
             .filter(|line| line.contains("document.undecided"))
             .collect::<Vec<_>>()
     };
     target(&mut world, "https://n8n.invalid/hook", ", events = [\"document.undecided\"]");
-    assert_eq!(of_programs(&world), ["outbox: n8n: no document.undecided is written without webhook.classify_secret"]);
+    assert_eq!(of_programs(&world), ["outbox: n8n: document.undecided events are not written without webhook.classify_secret"]);
     world.set("SYNCCTL_WEBHOOK_CLASSIFY_SECRET", "0123456789abcdef");
     assert_eq!(of_programs(&world), Vec::<String>::new());
     world.settings.retain(|(name, _)| *name != "SYNCCTL_OUTBOX_TARGETS");

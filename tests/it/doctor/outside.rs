@@ -1,4 +1,4 @@
-//! Doctor and what is beyond this machine: scopes and APIs at Google, and the address that Google announces changes to.
+//! Doctor and external dependencies: scopes and APIs at Google, and the address for Google's notifications.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::Child;
@@ -18,9 +18,9 @@ fn a_scope_that_is_missing_and_an_api_that_is_off_are_told_apart() {
     for user in world.sim.users() {
         world.sim.admin("scopes", json!({ "user": user, "scopes": ["https://www.googleapis.com/auth/calendar.readonly"] }));
     }
-    let found = doctor(&world, &[]);
-    assert_eq!(found.code, 1);
-    found.has("fail", "gmail: scope_missing for 1").has("fail", "drive: scope_missing").has("ok", "calendar answer");
+    let report = doctor(&world, &[]);
+    assert_eq!(report.code, 1);
+    report.has("fail", "gmail: scope_missing for 1").has("fail", "drive: scope_missing").has("ok", "calendar answer");
     doctor(&world, &["--all-users"]).has("fail", "gmail: scope_missing for 2");
     world.sim.admin("api", json!({ "enabled": false }));
     doctor(&world, &[]).has("fail", "calendar: api_disabled");
@@ -40,7 +40,7 @@ fn a_grant_that_is_gone_is_told_though_a_token_still_lives() {
 #[test]
 fn a_key_that_attendee_refuses_is_told() {
     let world = World::of(&ATTENDEE, 1, 0);
-    doctor(&world, &[]).has("ok", "Attendee takes the key of project main");
+    doctor(&world, &[]).has("ok", "Attendee accepts the key of project main");
     world.sim.admin("attendee/projects", json!({ "name": "main", "key": "another key" }));
     doctor(&world, &[]).has("fail", "Attendee, project main: ");
 }
@@ -57,12 +57,12 @@ fn a_google_that_cannot_be_reached_is_told() {
 fn offline_asks_nobody() {
     let world = synced(1);
     world.sim.reset_ledger();
-    let found = doctor(&world, &["--offline"]);
-    assert_eq!(found.code, 0, "{:?}", found.lines("fail"));
+    let report = doctor(&world, &["--offline"]);
+    assert_eq!(report.code, 0, "{:?}", report.lines("fail"));
     assert_eq!(world.sim.ledger()["by_method"], json!({}));
 }
 
-/// `syncctl webhook serve`, gone with the value.
+/// `syncctl webhook serve`, stopped when dropped.
 struct Serving(Child, String);
 
 impl Serving {
@@ -88,11 +88,12 @@ fn the_push_address_is_ours_or_it_is_told_who_answers_there() {
     let serving = Serving::start(&world, &[]);
     world.set("SYNCCTL_PUSH_ADDRESS", serving.1.clone());
     doctor(&world, &[])
-        .has("ok", "webhook: `syncctl webhook serve` answers there, and is well")
-        .has("warn", "push.address is set and there is no channel");
-    // The receiver of the tests answers everything with 200.
+        .has("ok", "webhook: `syncctl webhook serve` answers there and is healthy")
+        .has("warn", "push.address is set, but there are no channels");
+    // The tests' receiver answers everything with 200.
     let sink = format!("{}/sink/other", world.sim.url);
-    doctor(&world, &["--set", &format!("push.address={sink}")]).has("fail", "something answers there with HTTP 200");
+    doctor(&world, &["--set", &format!("push.address={sink}")])
+        .has("fail", "a server that is not `syncctl webhook serve` answers there with HTTP 200");
     let nobody = format!("push.address=http://127.0.0.1:{}", free_port());
     doctor(&world, &["--set", &nobody]).has("fail", "webhook: POST calendar: could not connect");
     doctor(&world, &["--set", "push.address=https://sync.invalid/google"]).has("fail", "sync.invalid does not resolve");
@@ -114,7 +115,7 @@ fn a_certificate_that_ends_soon_or_that_nobody_trusts_is_told() {
     let authority = Issuer::new(params, key);
     let serve = |world: &World, days: u64| {
         let mut params = CertificateParams::new(["localhost".to_owned()]).expect("a name");
-        // Half a day more, so that no midnight makes one less of them.
+        // Half a day more, so that midnight does not reduce the number of days.
         params.not_after = (SystemTime::now() + Duration::from_secs(days * 86_400 + 43_200)).into();
         let key = KeyPair::generate().expect("a key");
         let certificate = write("cert.pem", &params.signed_by(&key, &authority).expect("a certificate").pem());
@@ -124,8 +125,8 @@ fn a_certificate_that_ends_soon_or_that_nobody_trusts_is_told() {
     let address = format!("push.address={}", serving.1);
     doctor(&world, &["--set", &address]).has("fail", "push TLS: localhost:");
     world.set("SSL_CERT_FILE", roots);
-    doctor(&world, &["--set", &address]).has("warn", "push TLS: the certificate is good for 8 days").has("ok", "webhook: ");
+    doctor(&world, &["--set", &address]).has("warn", "push TLS: the certificate is valid for 8 days").has("ok", "webhook: ");
     let serving = serve(&world, 89);
     let address = format!("push.address={}", serving.1);
-    doctor(&world, &["--set", &address]).has("ok", "push TLS: the certificate is good for 89 days");
+    doctor(&world, &["--set", &address]).has("ok", "push TLS: the certificate is valid for 89 days");
 }

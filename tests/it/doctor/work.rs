@@ -1,4 +1,4 @@
-//! Doctor and the work: jobs that do not run, quotas, channels, deliveries, quarantine.
+//! Doctor and operation: jobs that do not run, quotas, channels, deliveries, quarantine.
 
 use super::{doctor, synced};
 use crate::support::World;
@@ -21,9 +21,9 @@ fn jobs_that_never_ran_are_late_died_or_failed_are_told() {
          UPDATE calendar_cron_results SET status = 'failed', error_message = 'the database went away'",
     );
     doctor(&world, &[]).has("fail", "the last run of `calendar cron` failed: the database went away");
-    // What is not synced needs no job.
-    let found = doctor(&world, &["--set", "gmail.enabled=false"]);
-    assert!(!found.lines("fail").join("").contains("gmail"), "{:?}", found.lines("fail"));
+    // A disabled service needs no job.
+    let report = doctor(&world, &["--set", "gmail.enabled=false"]);
+    assert!(!report.lines("fail").join("").contains("gmail"), "{:?}", report.lines("fail"));
 }
 
 #[test]
@@ -48,9 +48,9 @@ fn channels_that_are_silent_refused_or_about_to_end_are_told() {
            SELECT gen_random_uuid(), id, user_id, service, 'refused', 'https://x', '\\x00' FROM streams WHERE kind = 'calendar_list';
          UPDATE streams SET push_missed = 9 WHERE id = (SELECT min(id) FROM streams WHERE kind = 'events')",
     );
-    let found = doctor(&world, &[]);
-    found.has("warn", "calendar: 1 of 2 announce nothing").has("warn", "calendar: Google refuses 2");
-    found.has("warn", "calendar: 2 of 2 end within the hour");
+    let report = doctor(&world, &[]);
+    report.has("warn", "calendar: 1 of 2 do not announce changes").has("warn", "calendar: Google refuses 2");
+    report.has("warn", "calendar: 2 of 2 expire within the hour");
 }
 
 #[test]
@@ -67,8 +67,8 @@ fn deliveries_that_wait_or_were_given_up_are_told_of_targets_that_are_set() {
     assert_eq!(doctor(&world, &[]).lines("warn").len(), 1, "of a target that is gone");
     world
         .set("SYNCCTL_OUTBOX_TARGETS", "[{ name = \"n8n\", url = \"https://n8n.invalid/hook\", secret = \"0123456789abcdef\" }]");
-    let found = doctor(&world, &[]);
-    found
+    let report = doctor(&world, &[]);
+    report
         .has("warn", "n8n failed 7 times in a row: HTTP 502")
         .has("warn", "1 events for n8n were given up")
         .has("warn", "1 events wait for n8n, the oldest for 5h");
@@ -84,8 +84,8 @@ fn a_quota_that_is_spent_or_paused_is_told() {
            ON CONFLICT (service, subject, span, window_start) DO UPDATE SET units = 900;
          INSERT INTO quota_pauses SELECT 'drive', project, now() + interval '2 hours', 'dailyLimitExceeded' FROM accounts",
     );
-    let found = doctor(&world, &["--offline"]);
-    found.has("warn", "90 % of the day's units are spent").has("fail", "drive, project").has("fail", "dailyLimitExceeded");
+    let report = doctor(&world, &["--offline"]);
+    report.has("warn", "90 % of the day's units are spent").has("fail", "drive, project").has("fail", "dailyLimitExceeded");
 }
 
 #[test]
@@ -96,9 +96,9 @@ fn what_fails_and_what_lies_in_quarantine_is_told_with_its_remedy() {
          UPDATE streams SET state = 'degraded' WHERE service = 'gmail';
          INSERT INTO quarantined_items (stream_id, item_id, raw, error) SELECT min(id), 'x', '{}', 'odd' FROM streams",
     );
-    let found = doctor(&world, &[]);
-    found.has("fail", "drive: 2 streams of 1 owners fail: api_disabled: accessNotConfigured (2 streams in all)");
-    found.has("warn", "gmail: 1 streams are degraded").has("warn", "1 items could not be applied");
+    let report = doctor(&world, &[]);
+    report.has("fail", "drive: 2 streams of 1 owners fail: api_disabled: accessNotConfigured (of 2 streams)");
+    report.has("warn", "gmail: 1 streams are degraded").has("warn", "1 items could not be applied");
 }
 
 #[test]
@@ -107,14 +107,14 @@ fn documents_that_wait_for_a_classification_that_is_off_are_told_with_their_numb
     let user = world.user("ann@example.com");
     world.syncctl(&["projects", "add", "ann@example.com", "Bridge"]).expect(0);
     let off = ["--set", "classify.enabled=false"];
-    let about = |found: &super::Found| found.lines("warn").into_iter().filter(|line| line.contains("classify")).count();
+    let about = |report: &super::Found| report.lines("warn").into_iter().filter(|line| line.contains("classify")).count();
     assert_eq!(about(&doctor(&world, &off)), 0, "nothing waits");
     for n in 0..3 {
         world.document(&crate::support::library::email(user, &format!("m{n}"), "", "steel"));
     }
-    doctor(&world, &off).has("warn", "3 documents wait to be judged, and classify.enabled is false");
+    doctor(&world, &off).has("warn", "3 documents are waiting for classification, but classify.enabled is false");
     assert_eq!(about(&doctor(&world, &[])), 0);
-    // Once it is on, they are judged.
+    // Once it is on, they are classified.
     world.syncctl(&["classify", "cron"]).expect(0);
     assert_eq!(world.count("SELECT count(*) FROM document_judgements"), 3);
 }

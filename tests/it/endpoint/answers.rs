@@ -1,4 +1,4 @@
-//! What the model says, in each of the ways in which models say it.
+//! Model answers in all formats that models use.
 
 use serde_json::{Value, json};
 use syncctl::error::Class;
@@ -28,8 +28,8 @@ fn the_choice_is_mapped_back_and_its_tokens_are_counted() {
     let address = desk.world.sim.url.strip_prefix("http://").expect("http");
     assert_eq!((row.len(), row[0].get::<_, &str>(0), row[0].get::<_, &str>(1)), (1, address, "small"));
     let counts: [i64; 4] = std::array::from_fn(|at| row[0].get(at + 2));
-    let told = |name: &str| ledger[name].as_i64().expect("a count");
-    assert_eq!(counts, [4, told("prompt_tokens"), told("completion_tokens"), 0]);
+    let counter = |name: &str| ledger[name].as_i64().expect("a count");
+    assert_eq!(counts, [4, counter("prompt_tokens"), counter("completion_tokens"), 0]);
     assert!(row[0].get::<_, bool>(6));
 }
 
@@ -74,7 +74,7 @@ fn what_is_an_answer_is_taken_and_what_is_none_is_a_bad_answer() {
         ("truncated", Some("truncated")),
     ];
     for (mode, wrong) in modes {
-        desk.tell(json!({ "mode": mode }));
+        desk.configure(json!({ "mode": mode }));
         match (host.ask_about("a drill"), wrong) {
             (Ok(answered), None) => assert_eq!(answered.choice, project(1), "{mode}"),
             (Err(failure), Some(reason)) => {
@@ -84,7 +84,7 @@ fn what_is_an_answer_is_taken_and_what_is_none_is_a_bad_answer() {
             (answer, _) => panic!("{mode}: {answer:?}"),
         }
     }
-    // Bad answers are paid for.
+    // Bad answers are charged.
     let failures = desk.world.count("SELECT failures FROM model_usage WHERE prompt_tokens > calls * 100");
     assert_eq!(failures, 6);
 }
@@ -99,19 +99,19 @@ fn a_form_that_is_refused_is_not_asked_for_again_in_the_run() {
             let calls = ledger["calls"].as_array().expect("calls").iter();
             calls.map(|call| json!([call["body"]["response_format"]["type"], call["status"]])).collect()
         };
-        desk.tell(json!({ "dialect": dialect, "mode": "schema_refused" }));
+        desk.configure(json!({ "dialect": dialect, "mode": "schema_refused" }));
         for _ in 0..2 {
             assert_eq!(host.ask_about("a drill").expect(dialect).choice, project(1));
         }
         let mut seen = vec![json!(["json_schema", 400]), json!(["json_object", 200]), json!(["json_object", 200])];
         assert_eq!(forms(), seen, "{dialect}");
-        desk.tell(json!({ "formats": ["text"] }));
+        desk.configure(json!({ "formats": ["text"] }));
         for _ in 0..2 {
             assert_eq!(host.ask_about("a drill").expect(dialect).choice, project(1));
         }
         seen.extend([json!(["json_object", 400]), json!([null, 200]), json!([null, 200])]);
         assert_eq!(forms(), seen, "{dialect}");
-        // What was refused cost nothing but the request.
+        // Refused requests cost only the request.
         let ledger = desk.ledger();
         let tokens = ledger["prompt_tokens"].as_i64().expect("tokens") + ledger["completion_tokens"].as_i64().expect("tokens");
         assert_eq!(desk.world.count("SELECT tokens FROM model_budgets"), tokens);
@@ -122,7 +122,7 @@ fn a_form_that_is_refused_is_not_asked_for_again_in_the_run() {
 fn a_model_that_errs_is_right_as_often_as_it_is() {
     let desk = Desk::new();
     let host = desk.host();
-    desk.tell(json!({ "right": 0.7 }));
+    desk.configure(json!({ "right": 0.7 }));
     let right = (0..60).filter(|_| host.ask_about("a drill").expect("an answer").choice == project(1)).count();
     assert!((30..=54).contains(&right), "{right} of 60");
 }

@@ -1,4 +1,4 @@
-//! Budgets that all hosts share: nothing goes beyond them, and what was not used is given back.
+//! Budgets shared by all hosts: they are never exceeded, and unused reservations are returned.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use syncctl::services::classify::endpoint::Question;
 
 use super::{Desk, candidates};
 
-/// Hosts ask at once until they are refused, so often at the most. Answers the refusals.
+/// Hosts call in parallel until they are refused, at most this often. Returns the refusals.
 fn ask_at_once(desk: &Desk, hosts: usize, most: usize) -> Vec<Failure> {
     std::thread::scope(|scope| {
         let asking: Vec<_> = (0..hosts)
@@ -59,14 +59,14 @@ fn no_day_has_more_tokens_than_the_settings_allow() {
     }
     let ledger = desk.ledger();
     let used = ledger["prompt_tokens"].as_i64().expect("tokens") + ledger["completion_tokens"].as_i64().expect("tokens");
-    // What is left is less than one call reserves for each host.
+    // The remainder is less than one call per host reserves.
     assert!((36_000..=50_000).contains(&used), "{used} tokens");
     assert_eq!(desk.world.count("SELECT tokens FROM model_budgets"), used);
     assert_eq!(desk.world.count("SELECT prompt_tokens + completion_tokens FROM model_usage"), used);
     assert_eq!(ledger["by_status"], json!({ "200": ledger["requests"] }), "a request beyond the budget");
 }
 
-/// When the day of UTC ends, as messages show it.
+/// The end of the UTC day, in the format of messages.
 fn midnight() -> String {
     let tomorrow = Utc::now().date_naive().succ_opt().expect("a day");
     format!("{tomorrow}T00:00:00Z")
@@ -92,7 +92,7 @@ fn no_day_costs_more_than_the_settings_allow() {
 #[test]
 fn an_endpoint_that_says_nothing_of_tokens_is_counted_by_the_upper_bound() {
     let desk = Desk::new();
-    desk.tell(json!({ "usage": false }));
+    desk.configure(json!({ "usage": false }));
     let answered = desk.host().ask_about("The girders come on Monday").expect("an answer");
     let counted = desk.world.count("SELECT tokens FROM model_budgets");
     assert_eq!(counted, answered.usage.prompt_tokens + answered.usage.completion_tokens);

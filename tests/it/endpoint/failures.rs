@@ -1,4 +1,4 @@
-//! What goes wrong at the endpoint, and what that means.
+//! Failures of the endpoint, and their consequences.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use syncctl::error::Class;
 use super::{Desk, KEY, project};
 
 const METHOD: &str = "chat.completions";
-/// A text that must be in no message.
+/// A text that must not appear in any message.
 const TEXT: &str = "the drill of Mrs Nightingale";
 
 #[test]
@@ -51,7 +51,7 @@ fn each_failure_has_its_class_and_tells_neither_text_nor_key() {
 fn keys_models_and_credit_are_told_apart_in_every_dialect() {
     for dialect in ["openai", "vllm", "llama_cpp", "ollama"] {
         let mut desk = Desk::new();
-        desk.tell(json!({ "dialect": dialect }));
+        desk.configure(json!({ "dialect": dialect }));
         let failure = |desk: &Desk| desk.host().ask_about(TEXT).expect_err(dialect);
         desk.settings.model = "large".into();
         let unknown = failure(&desk);
@@ -65,9 +65,9 @@ fn keys_models_and_credit_are_told_apart_in_every_dialect() {
             assert!(refused.message.contains("classify.endpoint.key_file") && !refused.message.contains("sk-"), "{refused}");
         }
         desk.settings.key = KEY.to_owned().into();
-        desk.tell(json!({ "credit": 0 }));
+        desk.configure(json!({ "credit": 0 }));
         assert_eq!(failure(&desk).class, Class::DailyQuota, "{dialect}");
-        desk.tell(json!({ "credit": null, "requests_per_minute": 0 }));
+        desk.configure(json!({ "credit": null, "requests_per_minute": 0 }));
         let limited = failure(&desk);
         assert_eq!((limited.class, limited.retry_after.is_some()), (Class::RateLimited, true), "{dialect}");
         // None of them used a token.
@@ -82,12 +82,12 @@ fn a_text_that_is_too_long_is_halved_once() {
         let desk = Desk::new();
         let host = desk.host();
         let text = format!("drill {}", "word ".repeat(600));
-        let whole = host.ask_about(&text).expect("an answer").usage.prompt_tokens;
+        let total = host.ask_about(&text).expect("an answer").usage.prompt_tokens;
         // With the 256 tokens of an answer, half the text fits.
-        desk.tell(json!({ "dialect": dialect, "context": whole + 256 - 100 }));
+        desk.configure(json!({ "dialect": dialect, "context": total + 256 - 100 }));
         let half = host.ask_about(&text).expect(dialect).usage.prompt_tokens;
-        assert!(half < whole - 100, "{half} of {whole}");
-        desk.tell(json!({ "context": 300 }));
+        assert!(half < total - 100, "{half} of {total}");
+        desk.configure(json!({ "context": 300 }));
         let failure = host.ask_about(&text).expect_err("too long");
         assert_eq!((failure.class, failure.reason.as_str()), (Class::Permanent, "context_length"), "{dialect}: {failure}");
         assert_eq!(desk.ledger()["by_status"], json!({ "200": 2, "400": 3 }), "{dialect}");
@@ -102,7 +102,7 @@ fn an_endpoint_that_does_not_answer_is_waited_for_as_long_as_the_settings_say() 
     let failure = desk.host().ask_about(TEXT).expect_err("no answer");
     assert_eq!(failure.class, Class::Transient);
     assert!(failure.message.contains("timed out"), "{failure}");
-    // What it used nobody knows.
+    // The actual usage is unknown.
     assert!(desk.world.count("SELECT tokens FROM model_budgets") > 1_000);
     assert_eq!(desk.world.count("SELECT prompt_tokens + completion_tokens - b.tokens FROM model_usage, model_budgets b"), 0);
 }

@@ -1,4 +1,4 @@
-//! Documents and projects that give orders, to a model that obeys each of them.
+//! Documents and projects with prompt injections, for a model that obeys each of them.
 
 use regex::Regex;
 use serde_json::json;
@@ -8,10 +8,10 @@ use syncctl::services::classify::endpoint::{Candidate, Choice, Question};
 use super::{Desk, KEY, NAMES, id};
 use crate::support::models::{ORDERS, WAYS};
 
-/// Where an order may stand.
-fn question<'a>(place: usize, order: &'a str, candidates: &'a mut [Candidate<'a>; 3]) -> Question<'a> {
+/// The places where an injection may be.
+fn question<'a>(index: usize, order: &'a str, candidates: &'a mut [Candidate<'a>; 3]) -> Question<'a> {
     let usual = Question { title: "Minutes", author: "ann@example.com", text: "a crane", candidates: &[] };
-    let question = match place {
+    let question = match index {
         0 => Question { text: order, ..usual },
         1 => Question { title: order, ..usual },
         2 => Question { author: order, ..usual },
@@ -30,14 +30,14 @@ fn question<'a>(place: usize, order: &'a str, candidates: &'a mut [Candidate<'a>
 #[test]
 fn fifty_injections_bring_no_id_that_was_not_offered() {
     let desk = Desk::new();
-    desk.tell(json!({ "mode": "obeys" }));
+    desk.configure(json!({ "mode": "obeys" }));
     let host = desk.host();
     let (mut obeyed, mut bad) = (0, 0);
     for (at, order) in ORDERS.iter().enumerate() {
-        for (way, tell) in WAYS.iter().enumerate() {
-            let order = tell(order);
+        for (number, configure) in WAYS.iter().enumerate() {
+            let order = configure(order);
             let mut candidates = super::candidates();
-            match host.ask(&question((at + way) % 5, &order, &mut candidates)) {
+            match host.ask(&question((at + number) % 5, &order, &mut candidates)) {
                 Ok(answered) => {
                     let offered = (0..NAMES.len()).map(|at| Choice::Project(id(at))).chain([Choice::NoneOfThem, Choice::Unsure]);
                     assert!(offered.into_iter().any(|choice| choice == answered.choice), "{order}: {answered:?}");
@@ -52,7 +52,7 @@ fn fifty_injections_bring_no_id_that_was_not_offered() {
             }
         }
     }
-    // The model did obey: what it was told to say came out wrong, or was one of the offers.
+    // The model did obey: the injected answer was rejected, or was one of the offers.
     assert!(bad >= 25 && obeyed >= 3, "{bad} bad answers, {obeyed} obeyed");
     let ledger = desk.ledger();
     let calls = ledger["calls"].as_array().expect("calls");

@@ -1,4 +1,4 @@
-//! Where the endpoint is, and what the settings say of it.
+//! The endpoint's address, and its settings.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::support::World;
 
 #[test]
 fn a_name_that_leads_into_the_private_network_is_not_called_unless_that_is_allowed() {
-    // The binary does so when it starts. Another test may have done it here.
+    // The binary does this at start-up. Another test may have done it in this process.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut desk = Desk::new();
     let port = desk.world.sim.url.rsplit(':').next().expect("a port").to_owned();
@@ -19,7 +19,7 @@ fn a_name_that_leads_into_the_private_network_is_not_called_unless_that_is_allow
     let failure = desk.host().ask_about("a drill").expect_err("it is private");
     assert_eq!(failure.class, Class::Settings, "{failure}");
     assert!(failure.message.contains("on loopback or in a private network"), "{failure}");
-    // It was not called, so that nothing was used.
+    // It was not called, so nothing was used.
     assert_eq!(desk.ledger()["requests"], 0);
     assert_eq!(desk.world.count("SELECT tokens FROM model_budgets"), 0);
     desk.settings.url = format!("http://localhost:{port}/v1");
@@ -33,7 +33,7 @@ fn an_endpoint_that_is_not_there_uses_no_tokens() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
     desk.settings.url = format!("http://{nobody}/v1");
     desk.settings.timeout = Duration::from_secs(5);
-    let failure = desk.host().ask_about("a drill").expect_err("nobody is there");
+    let failure = desk.host().ask_about("a drill").expect_err("no server");
     assert_eq!(failure.class, Class::Transient, "{failure}");
     assert_eq!(desk.world.count("SELECT tokens FROM model_budgets"), 0);
     assert_eq!(desk.world.count("SELECT failures FROM model_usage"), 1);
@@ -53,7 +53,7 @@ fn settings_that_make_no_sense_are_refused_with_what_is_allowed() {
         (&[url][..], "classify.endpoint.model"),
         (&[("endpoint.url", "api.example.com")], "must be the base of an API"),
         (&[("endpoint.url", "http://api.example.com/v1"), ("endpoint.model", "m")], "classify.endpoint.allow_private=true"),
-        (&[("endpoint.cost_per_day", "2")], "unless a price is set"),
+        (&[("endpoint.cost_per_day", "2")], "0 unless classify.endpoint.cost_per_million_prompt_tokens"),
         (&[("endpoint.requests_per_minute", "0")], "must be 1 to 100000"),
         (&[("endpoint.tokens_per_day", "10")], "0 (no limit), or 50000 or more"),
         (&[("endpoint.timeout", "0s")], "must be 1s to 10m"),

@@ -1,11 +1,11 @@
-//! Faults that stay: each stream fails with its class, and the run says so.
+//! Persistent faults: each stream fails with its class, and the run reports it.
 
 use serde_json::json;
 
 use crate::support::World;
 use crate::support::answer::{answer, with};
 
-/// A fault that stays: every stream fails with its class, and the run says so.
+/// A persistent fault: every stream fails with its class, and the run reports it.
 #[track_caller]
 fn a_lasting_fault_is_named(fault: &str, method: &str, class: &str, code: i32) -> World {
     let mut world = World::with_users(2, 5);
@@ -34,7 +34,7 @@ fn a_lasting_fault_is_named(fault: &str, method: &str, class: &str, code: i32) -
 fn a_missing_scope_stops_the_stream_until_a_check_finds_it_mended() {
     let world = a_lasting_fault_is_named("insufficient_permissions", "events.list", "scope_missing", 1);
     assert_eq!(world.count("SELECT count(*) FROM streams WHERE state = 'stopped'"), 2);
-    // It has stayed so for a month.
+    // It has persisted for a month.
     world.execute("UPDATE streams SET failing_since = failing_since - interval '30 days', due_at = now() WHERE failures > 0");
     world.syncctl(&["calendar", "cron"]).expect(1);
     assert_eq!(world.count("SELECT count(*) FROM streams WHERE state = 'stopped' AND due_at > now() + interval '20 hours'"), 2);
@@ -82,7 +82,7 @@ fn a_limit_of_one_user_makes_that_user_wait_and_nobody_else() {
     world.sim.reset_ledger();
     let run = world.sync_all().expect(1).json();
     assert_eq!((&run["status"], &run["errors"]["user_quota"]["count"]), (&json!("partial"), &json!(1)), "{run}");
-    assert_eq!(world.sim.ledger()["by_user"][&user]["events.list"], 1, "asked again at once");
+    assert_eq!(world.sim.ledger()["by_user"][&user]["events.list"], 1, "called again immediately");
     assert_eq!(world.count("SELECT count(*) FROM quota_pauses"), 0);
     let waits = |seconds: u32| {
         let waits = format!(
@@ -92,7 +92,7 @@ fn a_limit_of_one_user_makes_that_user_wait_and_nobody_else() {
         world.count(&waits)
     };
     assert_eq!((waits(15), waits(60)), (1, 0));
-    // It has stayed so for hours.
+    // It has persisted for hours.
     world.execute("UPDATE streams SET failing_since = failing_since - interval '3 hours', due_at = now() WHERE failures > 0");
     world.syncctl(&["calendar", "cron"]).expect(1);
     assert_eq!((waits(15 * 60), waits(30 * 60)), (1, 0));
@@ -105,7 +105,7 @@ fn a_limit_of_one_user_makes_that_user_wait_and_nobody_else() {
 
 #[test]
 fn a_google_that_never_answers_is_transient() {
-    // What went together waits together; the next time those that can be answered are.
+    // Calls in one batch wait together; the next time, those that can be answered are.
     let world = a_lasting_fault_is_named("slow_headers", "events.list", "transient", 1);
     assert_eq!(world.count("SELECT count(*) FROM streams WHERE failed_message LIKE '%timed out%'"), 2);
 }
@@ -142,7 +142,7 @@ fn a_calendar_that_is_gone_for_an_hour_is_left_alone() {
     for fault in ["not_found", "gone_deleted"] {
         let world = a_lasting_fault_is_named(fault, "events.list", "gone", 1);
         world.sim.clear_faults();
-        // Once may be a mistake.
+        // A single refusal may be a mistake.
         assert_eq!(world.count("SELECT count(*) FROM streams WHERE state = 'removed'"), 0);
         world.execute("UPDATE streams SET failing_since = failing_since - interval '1 hour'");
         world.sim.fault(json!({ "fault": fault, "method": "events.list" }));
@@ -158,7 +158,7 @@ fn an_unreachable_google_ends_with_69() {
     let mut world = World::with_users(2, 5);
     world.sync_all().expect(0);
     world.set("SYNCCTL_ENGINE_TRIES", "2");
-    // A port that was free a moment ago: nobody listens there.
+    // A port that was free a moment ago: connections are refused.
     let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
     world.set("SYNCCTL_GOOGLE_ROOT", format!("http://127.0.0.1:{port}"));
     let run = world.sync_all().expect(69);
@@ -166,7 +166,7 @@ fn an_unreachable_google_ends_with_69() {
     world.assert_no_leftovers();
 }
 
-/// As in a container that holds nothing but the binary.
+/// As in a container with only the binary.
 #[test]
 fn a_machine_without_root_certificates_is_told_what_to_install() {
     let mut world = World::with_users(1, 1);

@@ -1,4 +1,4 @@
-//! Virtual addresses in mail: whom they name, and the documents that come of them.
+//! Virtual addresses in mail: whom they name, and the resulting documents.
 
 use super::{arrives, empty_mailboxes, odd_users, texts, users};
 

@@ -1,4 +1,4 @@
-//! Connections to databases: with and without TLS, through a pooler, and what is said when they fail.
+//! Database connections: with and without TLS, through a pooler, and their error messages.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -14,7 +14,7 @@ fn target(url: &str) -> Target {
     Target::parse(url, None, Duration::from_secs(10)).unwrap_or_else(|fault| panic!("{fault}"))
 }
 
-/// Connects without a runtime; what goes wrong is explained.
+/// Connects without a runtime; errors are explained.
 fn connect(url: &str) -> Result<postgres::Client, Fault> {
     let target = target(url);
     let tls = target.tls().unwrap_or_else(|error| panic!("{error:#}"));
@@ -103,6 +103,6 @@ fn a_pooler_in_transaction_mode_serves_more_clients_than_it_has_connections() {
     assert!(backends.len() <= pgbouncer::SERVER_CONNECTIONS, "{backends:?}");
 
     let has_no_tls = format!("{url}?sslmode=require");
-    assert_refused(&has_no_tls, Exit::Unavailable, "the server has no TLS, which sslmode asks for");
+    assert_refused(&has_no_tls, Exit::Unavailable, "the server does not support TLS, which sslmode requires");
     assert_refused(&bouncer.url("nowhere"), Exit::Unavailable, "there is no such database");
 }

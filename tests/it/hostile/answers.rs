@@ -1,4 +1,4 @@
-//! Answers that unpack to a gigabyte: whoever is asked, no more is read than such an answer may have.
+//! Answers that unpack to a gigabyte: from no server is more read than the limit.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -11,20 +11,20 @@ use crate::support::World;
 use crate::support::receiver::{Receiver, Reply};
 use crate::webhook::server::Server;
 
-/// What precedes the first block of a gzip stream without a name, in bytes.
+/// Bytes before the first block of a gzip stream without a name.
 const GZIP_HEAD: usize = 10;
-/// Mebibytes of an answer, unpacked.
+/// Unpacked size of an answer in mebibytes.
 const UNPACKED: usize = 1 << 10;
-/// Most memory of a process that is answered so, in KiB: what it needs without, and the largest page that the settings allow here.
-const MOST_KIB: u64 = 120 << 10;
-const MOST_PAGE: &str = "4000000";
+/// Maximum memory of a process that gets such an answer, in KiB: its base need, plus the largest allowed page.
+const MAX_KIB: u64 = 120 << 10;
+const MAX_PAGE: &str = "4000000";
 
-/// Answers every request with a gigabyte of blanks, packed; `but`: with this instead where the path ends so.
+/// Answers every request with a compressed gigabyte of blanks; `but`: with this instead if the path has this suffix.
 fn bomb(but: Option<(&'static str, Value)>) -> Receiver {
     let mut one = GzEncoder::new(Vec::new(), Compression::best());
     one.write_all(&vec![b' '; 1 << 20]).and_then(|()| one.flush()).expect("packing");
     let (head, block) = one.get_ref().split_at(GZIP_HEAD);
-    // The same block again and again, and an empty last one; nobody comes to the checksum.
+    // The same block repeated, and an empty last one; the checksum is never reached.
     let packed: Arc<[u8]> = [head, &block.repeat(UNPACKED), &[3, 0], &[0; 8]].concat().into();
     let receiver = Receiver::start();
     receiver.answer(move |request| {
@@ -41,7 +41,7 @@ fn origin(receiver: &Receiver) -> String {
     format!("http://127.0.0.1:{}", receiver.port)
 }
 
-/// A user whose tokens come from where Google is.
+/// A user whose tokens come from the default Google host.
 fn user_without_a_token_address(world: &World) {
     let credentials = json!({ "type": "authorized_user", "client_id": "1-a", "client_secret": "s", "refresh_token": "r" });
     let line = json!({ "email": "ann@example.com", "credentials": credentials }).to_string();
@@ -50,7 +50,7 @@ fn user_without_a_token_address(world: &World) {
 
 fn allow_small_pages(world: &mut World) {
     world.set("SYNCCTL_GMAIL_WHOLE_MAX_SIZE", "2000000");
-    world.set("SYNCCTL_ENGINE_ANSWER_MAX_SIZE", MOST_PAGE);
+    world.set("SYNCCTL_ENGINE_ANSWER_MAX_SIZE", MAX_PAGE);
 }
 
 #[track_caller]
@@ -60,7 +60,7 @@ fn fails_with_little_memory(world: &World, job: &[&str], class: &str, says: &str
     let report = run.json();
     let example = report["errors"][class]["example"].as_str().unwrap_or_else(|| panic!("no {class}: {report}"));
     assert!(example.contains(says), "{example}");
-    assert!(report["peak_rss_kib"].as_u64().is_some_and(|kib| kib < MOST_KIB), "{report}");
+    assert!(report["peak_rss_kib"].as_u64().is_some_and(|kib| kib < MAX_KIB), "{report}");
 }
 
 const CALENDAR: [&str; 3] = ["calendar", "cron", "--json"];
@@ -72,8 +72,8 @@ fn a_token_endpoint_is_read_for_64_kib() {
     let receiver = bomb(None);
     world.set("SYNCCTL_GOOGLE_ROOT", origin(&receiver));
     world.set("SYNCCTL_ENGINE_TRIES", "2");
-    fails_with_little_memory(&world, &CALENDAR, "transient", "token: the answer is larger than 65536 bytes");
-    // Nothing was said of the grant.
+    fails_with_little_memory(&world, &CALENDAR, "transient", "token: the response is larger than 65536 bytes");
+    // The grant was not judged.
     assert_eq!(world.count("SELECT count(*) FROM accounts WHERE state = 'active'"), 1);
 }
 
@@ -114,7 +114,7 @@ fn a_set_of_keys_is_read_for_64_kib() {
     assert!(status >= 500, "{status}");
     let said = std::fs::read_to_string(format!("/proc/{}/status", server.child.id())).expect("a process");
     let peak = said.lines().find_map(|line| line.strip_prefix("VmHWM:")).and_then(|line| line.split_whitespace().next());
-    assert!(peak.and_then(|kib| kib.parse().ok()).is_some_and(|kib: u64| kib < MOST_KIB), "{peak:?} KiB");
+    assert!(peak.and_then(|kib| kib.parse().ok()).is_some_and(|kib: u64| kib < MAX_KIB), "{peak:?} KiB");
     assert_eq!(receiver.requests().len(), 1);
     assert!(server.stop().success());
 }

@@ -1,4 +1,4 @@
-//! Bots at a stranger's cost: invitations that nobody answered, series without end, and links that look like those of a provider.
+//! Bots at a stranger's cost: unaccepted invitations, endless series, and links that imitate a provider's.
 
 use chrono::{Duration, NaiveTime, Utc};
 use serde_json::{Value, json};
@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 use crate::bots::ground::{ANN, ahead, bots, counts, event, invitation, put, schedule, stamp, text, world};
 use crate::support::World;
 
-/// A series of each full hour of tomorrow, by UTC.
-fn hourly(id: &str, room: &str, more: Value) -> Value {
+/// A series of each full hour of tomorrow, in UTC.
+fn hourly(id: &str, link: &str, more: Value) -> Value {
     let tomorrow = (Utc::now().date_naive() + Duration::days(1)).and_time(NaiveTime::MIN).and_utc();
     let mut series = event(id, tomorrow, more);
     series["recurrence"] = json!(["RRULE:FREQ=HOURLY;COUNT=24"]);
-    series["hangoutLink"] = json!(format!("https://meet.google.com/{room}-bcde-fgh"));
+    series["hangoutLink"] = json!(format!("https://meet.google.com/{link}-bcde-fgh"));
     series
 }
 
@@ -42,7 +42,7 @@ fn invitations_of_strangers_that_nobody_has_accepted_order_no_bots() {
     assert!(bots(&world).is_empty());
     let why = text(&world, "SELECT DISTINCT bot_reason FROM meetings");
     assert!(why.contains("has not accepted the invitation"), "{why}");
-    // A colleague's counts as ever; a stranger's when it is accepted.
+    // A colleague's counts immediately; a stranger's when it is accepted.
     put(&world, ANN, event("colleague", ahead(30), by("carl@example.com", "needsAction")));
     put(&world, ANN, event("partner", ahead(40), by("eve@evil.example", "accepted")));
     assert_eq!(counts(&schedule(&world)), [2, 0, 0, 0]);
@@ -78,7 +78,7 @@ fn a_series_a_user_and_a_project_have_only_so_many_bots_a_day() {
     put(&world, ANN, hourly("one", "aaa", json!({})));
     let run = world.syncctl(&["attendee", "schedule", "--json"]).expect(0);
     assert_eq!(counts(&run.json()), [10, 0, 0, 0]);
-    assert!(run.stderr.contains("its day has 10 bots already (attendee.series_bots_per_day)"), "{}", run.stderr);
+    assert!(run.stderr.contains("its day already has 10 bots (attendee.series_bots_per_day)"), "{}", run.stderr);
     // Those that begin first have theirs.
     let first = stamp((Utc::now().date_naive() + Duration::days(1)).and_time(NaiveTime::MIN).and_utc() - Duration::minutes(2));
     assert!(bots(&world).iter().any(|bot| bot["join_at"] == json!(first)), "{first}");
@@ -87,13 +87,13 @@ fn a_series_a_user_and_a_project_have_only_so_many_bots_a_day() {
     put(&world, ANN, hourly("two", "aab", json!({})));
     let run = world.syncctl(&["attendee", "schedule", "--json"]).expect(0);
     assert_eq!(counts(&run.json()), [20, 0, 0, 10], "thirty in all");
-    assert!(run.stderr.contains("its day has 30 bots already (attendee.bots_per_day)"), "{}", run.stderr);
+    assert!(run.stderr.contains("its day already has 30 bots (attendee.bots_per_day)"), "{}", run.stderr);
     world.set("SYNCCTL_ATTENDEE_BOTS_PER_DAY", "100");
     world.set("SYNCCTL_ATTENDEE_PROJECT_BOTS_PER_DAY", "35");
     let run = world.syncctl(&["attendee", "schedule", "--json"]).expect(0);
     assert_eq!(counts(&run.json()), [5, 0, 0, 30]);
-    assert!(run.stderr.contains("its day has 35 bots already (attendee.project_bots_per_day)"), "{}", run.stderr);
-    // What is cancelled makes room.
+    assert!(run.stderr.contains("its day already has 35 bots (attendee.project_bots_per_day)"), "{}", run.stderr);
+    // Cancelling one frees its place.
     world.sim.delete_event(ANN, "one");
     world.syncctl(&["calendar", "cron", "--force"]).expect(0);
     let [created, _, deleted, kept] = counts(&schedule(&world));

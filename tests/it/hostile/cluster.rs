@@ -1,5 +1,5 @@
-//! Root's private cluster and the account that runs its server, which may put into its folder what it likes: root is led nowhere by it. Whoever runs
-//! these tests without root has no second account, and is not led anywhere either.
+//! Root's private cluster and the account that runs its server, which may put anything into its folder: root must not be misled by it.
+//! Without root, these tests have no second account, and check the remaining cases.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, lchown, symlink};
@@ -17,19 +17,19 @@ use crate::support::postgres::Postgres;
 /// Entries with their owners and sizes.
 fn listed(folder: &Path) -> Vec<(String, u32, u64)> {
     let entry = |entry: fs::DirEntry| {
-        let found = entry.metadata().expect("an entry");
-        (entry.file_name().to_string_lossy().into_owned(), found.uid(), found.len())
+        let metadata = entry.metadata().expect("an entry");
+        (entry.file_name().to_string_lossy().into_owned(), metadata.uid(), metadata.len())
     };
     let mut entries: Vec<_> = fs::read_dir(folder).expect("the folder").map(|found| entry(found.expect("an entry"))).collect();
     entries.sort();
     entries
 }
 
-fn ran(server: &Postgres, arguments: &[&str]) -> Output {
+fn run_syncctl(server: &Postgres, arguments: &[&str]) -> Output {
     syncctl(server, arguments).output().expect("syncctl")
 }
 
-/// A cluster that was made and stopped, with its folder and a folder of root's beside it that nobody else may enter.
+/// A cluster that was created and stopped, with its folder and a neighbouring folder that only root may enter.
 fn stopped() -> (Postgres, PathBuf, PathBuf) {
     let server = private();
     start(&server.cluster);
@@ -40,7 +40,7 @@ fn stopped() -> (Postgres, PathBuf, PathBuf) {
     (server, folder, secrets)
 }
 
-/// Puts a link where something of the cluster was, as its owner could.
+/// Replaces something in the cluster's folder with a link, as its owner could.
 fn link(target: &Path, in_place_of: &Path) {
     let owner = fs::symlink_metadata(in_place_of).expect("it").uid();
     fs::rename(in_place_of, in_place_of.with_extension("aside")).expect("moved aside");
@@ -56,10 +56,10 @@ fn a_link_in_the_place_of_the_data_has_root_write_and_delete_nothing() {
     let before = listed(&secrets);
     link(&secrets, &folder.join("data"));
     if is_root() {
-        assert!(!ran(&server, &["db", "start"]).status.success());
+        assert!(!run_syncctl(&server, &["db", "start"]).status.success());
         assert_eq!(listed(&secrets), before);
-        let status = ran(&server, &["db", "status"]);
-        assert!(String::from_utf8_lossy(&status.stdout).contains("not made yet"), "{status:?}");
+        let status = run_syncctl(&server, &["db", "status"]);
+        assert!(String::from_utf8_lossy(&status.stdout).contains("not created yet"), "{status:?}");
     }
 }
 
@@ -70,17 +70,17 @@ fn a_link_in_the_place_of_the_lock_gives_nothing_away_however_it_is_timed() {
     fs::write(&secret, "root's alone").expect("a file");
     symlink(&secret, &link).expect("a link");
     let before = listed(&secrets);
-    let over = AtomicBool::new(false);
+    let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            while !over.load(Ordering::Relaxed) {
+            while !is_over.load(Ordering::Relaxed) {
                 renameat_with(CWD, &lock, CWD, &link, RenameFlags::EXCHANGE).expect("exchanged");
             }
         });
         for _ in 0..40 {
-            ran(&server, &["db", "stop"]);
+            run_syncctl(&server, &["db", "stop"]);
         }
-        over.store(true, Ordering::Relaxed);
+        is_over.store(true, Ordering::Relaxed);
     });
     assert_eq!(listed(&secrets), before);
 }
@@ -88,7 +88,7 @@ fn a_link_in_the_place_of_the_lock_gives_nothing_away_however_it_is_timed() {
 #[test]
 fn a_pid_file_has_root_end_no_process_that_its_owner_could_not_end() {
     let (server, folder, _) = stopped();
-    // Root's own shell, say, that stands in the folder.
+    // For example, root's own shell with this working directory.
     let data = folder.join("data");
     let mut shell = Command::new("cat").current_dir(&data).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("cat");
     let pid_file = data.join("postmaster.pid");
@@ -96,7 +96,7 @@ fn a_pid_file_has_root_end_no_process_that_its_owner_could_not_end() {
     let owner = fs::metadata(&data).expect("the folder").uid();
     chown(&pid_file, Some(owner), None).expect("its owner");
     if is_root() {
-        assert!(ran(&server, &["db", "stop"]).status.success());
+        assert!(run_syncctl(&server, &["db", "stop"]).status.success());
         assert!(shell.try_wait().expect("a child").is_none(), "it was ended");
     }
     drop(shell.stdin.take());
@@ -122,18 +122,18 @@ fn a_folder_that_another_user_made_or_could_have_made_is_refused() {
     folder("good", 0o755, 0);
     symlink(at("good"), at("shared/link")).expect("a link");
     lchown(at("shared/link"), Some(nobody()), None).expect("an owner");
-    let refused = |command: &mut Command, place: &str| {
-        let refused = command.env("SYNCCTL_DB_DATA_DIR", at(place)).output().expect("syncctl");
+    let refused = |command: &mut Command, path: &str| {
+        let refused = command.env("SYNCCTL_DB_DATA_DIR", at(path)).output().expect("syncctl");
         let said = String::from_utf8_lossy(&refused.stderr);
-        assert_eq!(refused.status.code(), Some(78), "{place}: {refused:?}");
-        assert!(said.contains("another user") && said.contains("private cluster"), "{place}: {said}");
+        assert_eq!(refused.status.code(), Some(78), "{path}: {refused:?}");
+        assert!(said.contains("another user") && said.contains("private cluster"), "{path}: {said}");
     };
-    for place in ["theirs/postgres", "shared/theirs", "shared/postgres", "open/postgres", "shared/link/postgres"] {
+    for path in ["theirs/postgres", "shared/theirs", "shared/postgres", "open/postgres", "shared/link/postgres"] {
         for verb in ["start", "status"] {
-            refused(&mut syncctl(&server, &["db", verb]), place);
+            refused(&mut syncctl(&server, &["db", verb]), path);
         }
     }
-    // An ordinary user is no better off.
+    // An ordinary user gets no further.
     let mut ordinary = Command::new(binary_for_all(&server.folder));
     refused(ordinary.args(["db", "start"]).env_clear().uid(nobody()), "open/postgres");
     for empty in ["theirs", "shared/theirs", "open", "good"] {

@@ -1,4 +1,4 @@
-//! Clients that want `webhook serve` for themselves: they never read what they are answered, read it by the byte, or come in numbers.
+//! Clients that monopolise `webhook serve`: they never read answers, read byte by byte, or open many connections.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -20,25 +20,25 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Asks for figures, over and over, until the server takes no more: by then it has more to write than sockets hold.
+/// Requests metrics repeatedly until the server stops reading: by then it has more to write than sockets buffer.
 fn stuck(server: &Server) -> Option<TcpStream> {
     let mut stream = server.connect();
     stream.set_write_timeout(Some(Duration::from_millis(500))).expect("a timeout");
-    let asked = "GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n".repeat(1_000);
+    let request_answer = "GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n".repeat(1_000);
     loop {
-        match stream.write_all(asked.as_bytes()) {
+        match stream.write_all(request_answer.as_bytes()) {
             Ok(()) => {}
             Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {
                 return Some(stream);
             }
-            // The server had no place for it, or has cut it off already.
+            // The server had no free place, or has already cut it off.
             Err(_) => return None,
         }
     }
 }
 
-/// What is answered; nothing, where there is no place.
-fn asked(address: &str, path: &str) -> String {
+/// The answer; empty if there was no free place.
+fn request_answer(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).expect("a connection");
     let mut answer = Vec::new();
     let _ = write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
@@ -55,10 +55,10 @@ fn clients_that_never_read_are_cut_off_and_others_get_their_places() {
         let clients: Vec<_> = (0..CONNECTIONS).map(|_| threads.spawn(|| stuck(&server))).collect();
         clients.into_iter().map(|client| client.join().expect("a client")).collect()
     });
-    // They are still there, and would be for ever.
-    assert!(held.iter().flatten().count() > 0, "nobody got stuck");
+    // They are still connected, and would stay forever.
+    assert!(held.iter().flatten().count() > 0, "no client got stuck");
     until("others are served", || server.notify(&channels[0], 1, "exists") == 200);
-    until("all are cut off", || asked(&server.address, "/metrics").contains("syncctl_webhook_connections 1\n"));
+    until("all are cut off", || request_answer(&server.address, "/metrics").contains("syncctl_webhook_connections 1\n"));
     drop(held);
 }
 
@@ -73,7 +73,7 @@ fn clients_that_read_by_the_byte_are_cut_off_after_the_life_of_a_connection() {
         for _ in 0..CONNECTIONS {
             threads.spawn(|| {
                 let Some(mut stream) = stuck(&server) else { return };
-                // A read for each second: never so slow that the server would give up on the write.
+                // One read per second: just fast enough that the server does not give up on the write.
                 while !served.load(Ordering::Relaxed) && stream.read_exact(&mut [0; 64 << 10]).is_ok() {
                     std::thread::sleep(Duration::from_secs(1));
                 }
@@ -93,7 +93,7 @@ fn a_connection_ends_after_its_life_and_the_next_one_is_served() {
     let (mut answered, mut piece, mut text) = (0, [0; 4096], String::new());
     while !text.contains("connection: close") {
         assert!(answered < 10_000, "the connection outlives its life");
-        // Closed while nothing was asked is well, too.
+        // Closing an idle connection is fine, too.
         if stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").is_err() {
             break;
         }
@@ -130,7 +130,7 @@ fn one_address_has_its_share_of_the_connections_and_no_more() {
     let (mut world, channels) = watched(1);
     world.set("SYNCCTL_WEBHOOK_MAX_CONNECTIONS_PER_ADDRESS", "4");
     let server = Server::start(&world, &[]);
-    // Those that are held say nothing and are cut off after a while: where that came first, once more.
+    // Held connections are idle and cut off after a while: if that came first, repeat.
     until("the fifth of an address is refused, and one of another address is served", || {
         let held: Vec<TcpStream> = (0..4).map(|_| server.connect()).collect();
         let refused = server.notify(&channels[0], 1, "exists") == 0;
@@ -152,7 +152,7 @@ fn health_and_figures_are_served_apart_where_all_places_are_taken() {
     let server = Server::start(&world, &[]);
     assert!(server.get("/healthz").starts_with("HTTP/1.1 404") && server.get("/metrics").starts_with("HTTP/1.1 404"));
     let held: Vec<TcpStream> = (0..2).map(|_| server.connect()).collect();
-    let ask = |path: &str| asked(&format!("127.0.0.1:{port}"), path);
+    let ask = |path: &str| request_answer(&format!("127.0.0.1:{port}"), path);
     assert!(ask("/healthz").starts_with("HTTP/1.1 200") && ask("/metrics").contains("syncctl_webhook_connections "));
     assert!(ask("/calendar").starts_with("HTTP/1.1 404"));
     drop(held);

@@ -1,4 +1,4 @@
-//! Whoever is removed is gone: from every table, from what waits to be sent, and from what was ordered for them alone.
+//! A removed user is gone: from every table, from unsent events, and from bots ordered only for that user.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use crate::support::World;
 use crate::support::receiver::{Receiver, Reply};
 
-/// In every text that is of the first user alone.
+/// Occurs in every text that belongs only to the first user.
 const WORD: &str = "xylophone";
 
-/// Two users. The first has mail, a file that nobody else sees and one that the other sees too, a meeting with its transcript and one that is to come,
-/// and a message to the other's virtual address; what happened to their documents waits to be sent.
+/// Two users. The first has mail, a file that no other user sees and a shared one, a past meeting with its transcript and a future one, and
+/// a message to the other's virtual address; events about their documents are unsent.
 struct Lived {
     world: World,
     receiver: Receiver,
@@ -40,9 +40,9 @@ fn lived() -> Lived {
     };
     mail(&ann, WORD);
     mail(&ben, "for ben");
-    let (alone, shared) = (world.add_file(&ann, WORD, WORD), world.add_file(&ann, "shared.txt", "of both"));
+    let (own, shared) = (world.add_file(&ann, WORD, WORD), world.add_file(&ann, "shared.txt", "of both"));
     world.sim.admin("drive/share", json!({ "id": shared, "user": ben }));
-    for file in [&alone, &shared] {
+    for file in [&own, &shared] {
         world.watch(&ann, file);
     }
     world.meet(&ann, WORD, 60);
@@ -58,7 +58,7 @@ fn lived() -> Lived {
     Lived { world, receiver, ann, ben, id }
 }
 
-/// Rows, by their tables, that say something of the first user; but for what the other one has of them.
+/// Rows, by table, that mention the first user; except for the other user's copies.
 fn traces(lived: &Lived) -> Vec<String> {
     let Lived { world, ben, id, .. } = lived;
     let tables = world
@@ -93,7 +93,7 @@ fn everything_of_a_user_goes_in_one_command_and_nothing_is_sent_afterwards() {
     for request in receiver.requests() {
         assert_ne!(request.json()["user_id"], json!(id), "sent after the removal: {request:?}");
     }
-    // What the other one has is as it was, and goes on.
+    // The other user's data is unchanged, and syncs continue.
     assert_eq!(count(&of_ben), 1);
     world.syncctl(&["sync", "cron"]).expect(0);
     world.poll_bots().expect(0);
@@ -104,8 +104,8 @@ fn everything_of_a_user_goes_in_one_command_and_nothing_is_sent_afterwards() {
 #[test]
 fn what_would_go_and_what_stays_is_counted_before_and_told_after() {
     let Lived { world, ann, .. } = &lived();
-    let rows = |told: &Value, table: &str| {
-        let erased = told["erased"].as_array().expect("rows").iter();
+    let rows = |report: &Value, table: &str| {
+        let erased = report["erased"].as_array().expect("rows").iter();
         erased.filter(|of| of["table"] == table).map(|of| of["rows"].as_i64().expect("a number")).sum::<i64>()
     };
     let dry = world.syncctl(&["accounts", "remove", ann, "--dry-run", "--json"]).expect(0).json();
@@ -120,11 +120,11 @@ fn what_would_go_and_what_stays_is_counted_before_and_told_after() {
     assert_eq!(stays["bots_at_attendee"].as_array().map(Vec::len), Some(1), "{dry}");
     assert_eq!(world.count("SELECT count(*) FROM users"), 2);
 
-    let told = world.syncctl(&["accounts", "remove", ann, "--json"]).expect(0).json();
-    assert_eq!((&told["stays"], &told["withdrawn"]), (stays, &dry["withdrawn"]), "{told}");
+    let report = world.syncctl(&["accounts", "remove", ann, "--json"]).expect(0).json();
+    assert_eq!((&report["stays"], &report["withdrawn"]), (stays, &dry["withdrawn"]), "{report}");
     assert!(dry["withdrawn"].as_i64() >= Some(4), "{dry}");
     for table in tables {
-        assert_eq!(rows(&told, table), rows(&dry, table), "{table}: {told}");
+        assert_eq!(rows(&report, table), rows(&dry, table), "{table}: {report}");
     }
 }
 
@@ -138,8 +138,8 @@ fn an_event_that_is_being_sent_is_waited_for() {
     let sending = world.spawn(&["deliver"]);
     receiver.wait_for(1);
     let mut removing = world.spawn(&["accounts", "remove", ann]);
-    let mut told = BufReader::new(removing.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
-    assert!(told.any(|line| line.contains("events that are being sent")), "it does not wait");
+    let mut report = BufReader::new(removing.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
+    assert!(report.any(|line| line.contains("events being sent")), "it does not wait");
     assert_eq!(world.count("SELECT count(*) FROM users"), 2);
     receiver.answer(|_| Reply::Status(200));
     receiver.release();
@@ -213,19 +213,15 @@ fn texts_of_what_is_deleted_or_not_shared_any_more_go_after_their_time() {
     assert_eq!(with_text(), 3, "too early");
     passes(2);
     world.syncctl(&["db", "prune", "--set", "retention.documents=0s"]).expect(0);
-    assert_eq!(with_text(), 3, "0s keeps for ever");
+    assert_eq!(with_text(), 3, "0s keeps forever");
     let pruned = world.syncctl(&["db", "prune"]).expect(0);
     assert!(pruned.stdout.contains("documents, texts"), "{pruned:?}");
-    let left = "SELECT (SELECT count(*) FROM documents t WHERE t::text ~ 'xylophone') + (SELECT count(*) FROM gmail_messages t WHERE t::text ~ 'xylophone')";
-    assert_eq!((with_text(), world.count(left)), (0, 0));
-    assert_eq!(
-        world.count("SELECT count(*) FROM documents WHERE status = 'deleted'"),
-        2,
-        "whoever knows them by their ids finds them"
-    );
+    let rest = "SELECT (SELECT count(*) FROM documents t WHERE t::text ~ 'xylophone') + (SELECT count(*) FROM gmail_messages t WHERE t::text ~ 'xylophone')";
+    assert_eq!((with_text(), world.count(rest)), (0, 0));
+    assert_eq!(world.count("SELECT count(*) FROM documents WHERE status = 'deleted'"), 2, "they are found by their IDs");
     world.syncctl(&["verify"]).expect(0);
 
-    // What is shared again is read again.
+    // A file that is shared again is read again.
     world.sim.admin("drive/share", json!({ "id": file, "user": ben }));
     world.sync_drive().expect(0);
     world.sync_drive().expect(0);

@@ -1,5 +1,5 @@
-//! Items that end the process that reads them, whatever the reason (here it is memory that the system does not give), and processes that are ended by
-//! people: the first are found and put aside by their ids, the second condemn nothing.
+//! Items that crash the process that reads them (here by exhausting memory), and processes that are killed by people: the former are found
+//! and quarantined by ID, the latter quarantine nothing.
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
@@ -11,22 +11,22 @@ use crate::support::World;
 use crate::support::receiver::{Receiver, Reply};
 use crate::support::service::{CALENDAR, GMAIL, Service};
 
-/// Memory that the system gives a process, in KiB: several times what a run takes, and less than it takes to read the message.
+/// Memory limit of a process, in KiB: several times what a run needs, and less than reading the message takes.
 const MEMORY: u64 = 14 << 10;
 const MESSAGE: usize = 4 << 20;
 
-/// So many users in step, with leases that lapse soon.
+/// This many users in sync, with leases that lapse soon.
 fn world(service: &'static Service, users: u32) -> World {
     let mut world = World::of(service, users, 5);
     world.set("SYNCCTL_ENGINE_LEASE", "500ms");
     world.set("SYNCCTL_GMAIL_STORE", "all");
-    // What is large takes the simulator long on a busy machine.
+    // A large message takes the simulator long on a busy machine.
     world.set("SYNCCTL_GOOGLE_TIMEOUT", "10m");
     world.sync_all().expect(0);
     world
 }
 
-/// A command that gets no more memory than so many KiB.
+/// A command with this memory limit in KiB.
 fn limited(world: &World, arguments: &[&str], kib: u64) -> Command {
     let inner = world.command(arguments);
     let mut command = Command::new("sh");
@@ -37,7 +37,7 @@ fn limited(world: &World, arguments: &[&str], kib: u64) -> Command {
 }
 
 struct Ended {
-    /// `None`: a signal ended it.
+    /// `None`: ended by a signal.
     code: Option<i32>,
     stdout: String,
     stderr: String,
@@ -56,7 +56,7 @@ impl Ended {
     }
 }
 
-/// Runs the service's job in little memory, and lets what it leaves lapse.
+/// Runs the service's job with little memory, and lets its leases lapse.
 fn run(world: &World, kib: u64) -> Ended {
     let output = limited(world, world.service.jobs[0], kib).output().expect("it starts");
     world.wait_until_leases_lapse();
@@ -88,13 +88,13 @@ fn a_message_that_ends_its_process_is_put_aside_by_its_id_and_everybody_goes_on(
     assert!(listed.contains("the process that read this item died, twice"), "{listed}");
     world.assert_no_leftovers();
 
-    // From now on it costs nobody anything, also where everything is listed anew.
+    // From now on it costs nothing, even when everything is listed again.
     assert_eq!(run(&world, MEMORY).json(0)["idle_streams"], 3);
     world.expire();
     run(&world, MEMORY).json(0);
     assert_eq!((world.count(CONDEMNED), world.count("SELECT max(lapses)::bigint FROM streams")), (1, 0));
 
-    // With more memory a person has it read.
+    // With more memory, a person can have it read.
     world.syncctl(&["items", "retry"]).expect(0);
     assert_eq!(world.count("SELECT count(*) FROM quarantined_items"), 0);
     world.assert_in_step();
@@ -124,13 +124,13 @@ fn a_page_that_ends_its_process_is_a_failure_of_its_stream_alone() {
     world.assert_no_leftovers();
 }
 
-/// Starts the job, and ends it at once when Google does not answer: as people and machines do.
+/// Starts the job, and kills it while Google does not answer, as people and machines do.
 fn killed_while_google_is_silent(world: &World) {
     world.sim.fault(json!({ "fault": "stall", "at_call": 1, "times": 1 }));
     let mut run: Child = world.command(world.service.jobs[0]).stdout(Stdio::piped()).spawn().expect("it starts");
     world.wait_for_stall();
     run.kill().expect("a signal");
-    // What it has started holds its output: this waits for that, too.
+    // Its child processes hold its output: this waits for them, too.
     run.wait_with_output().expect("the end");
     world.sim.admin("release", json!({}));
     world.sim.clear_faults();
@@ -140,14 +140,14 @@ fn killed_while_google_is_silent(world: &World) {
 fn kills_condemn_nothing(service: &'static Service) {
     let world = world(service, 3);
     world.churn(12, 7);
-    // The later ones while streams are polled apart.
+    // The later ones while streams are polled in separate processes.
     for _ in 0..6 {
         killed_while_google_is_silent(&world);
     }
     assert!(world.count("SELECT max(lapses)::bigint FROM streams") >= 2);
     let report = world.sync_all().expect(0).json();
     assert_eq!((&report["failed_streams"], &report["quarantined"]), (&json!(0), &json!(0)), "{report}");
-    // What was polled apart is told with the run.
+    // Streams polled separately are in the run's report.
     assert_eq!(report["total_users"], 3, "{report}");
     world.assert_in_step();
     world.assert_no_leftovers();
@@ -179,7 +179,7 @@ fn streams_that_are_polled_apart_are_given_back_when_the_run_is_told_to_stop() {
     world.sim.clear_faults();
     let output = run.wait_with_output().expect("the end");
     let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
-    assert_eq!(report["stopped_early"], "told to stop", "{report}");
+    assert_eq!(report["stopped_early"], "stop requested", "{report}");
     world.assert_no_leftovers();
     world.sync_all().expect(0);
     world.assert_in_step();
@@ -191,7 +191,7 @@ fn streams_that_are_polled_apart_wait_for_no_first_pass_however_long_it_takes() 
     world.churn(8, 3);
     let users: Vec<String> = world.sim.users().into_iter().collect();
     let of = |user: &str| format!("user_id = (SELECT id FROM users WHERE email = '{user}')");
-    // One of the two has its mailbox read anew, page by page, and Google is slow. Two processes died with the other one.
+    // One of the two has its mailbox read again, page by page, and Google is slow. Two processes died with the other one.
     world.execute(&format!("UPDATE streams SET cursor = NULL, full_pass_at = NULL WHERE {}", of(&users[0])));
     world.execute(&format!("UPDATE streams SET lapses = 2 WHERE {}", of(&users[1])));
     world.sim.fault(json!({ "fault": "stall", "method": "messages.list", "user": users[0] }));

@@ -1,4 +1,4 @@
-//! Other accounts of the same machine: what they may put where root reads and writes, and what they may read of it.
+//! Other accounts of the same machine: what they could plant where root reads and writes, and what they could read.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, lchown, symlink};
@@ -14,13 +14,13 @@ pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// The id of the account that attacks. Only root can act as it.
+/// The ID of the attacking account. Only root can act as it.
 pub fn nobody() -> u32 {
     let output = Command::new("id").args(["-u", "nobody"]).output().expect("id");
     String::from_utf8_lossy(&output.stdout).trim().parse().expect("an id")
 }
 
-/// The binary where every account may run it.
+/// The binary in a place where every account may run it.
 pub fn binary_for_all(folder: &Path) -> PathBuf {
     let (built, binary) = (Path::new(env!("CARGO_BIN_EXE_syncctl")), folder.join("syncctl"));
     let is_ours = fs::metadata(built).expect("the binary").uid() == rustix::process::geteuid().as_raw();
@@ -30,7 +30,7 @@ pub fn binary_for_all(folder: &Path) -> PathBuf {
     binary
 }
 
-/// A folder that belongs to the other account, below one of root's.
+/// A folder of the other account, below one of root's.
 fn theirs(world: &World) -> PathBuf {
     fs::set_permissions(world.folder.path(), fs::Permissions::from_mode(0o755)).expect("a mode");
     let folder = world.folder.path().join("theirs");
@@ -57,12 +57,12 @@ fn a_link_that_another_user_put_there_leads_no_file_anywhere() {
     fs::write(&secret, "root's alone").expect("a file");
     their_link(&secret, &folder.join("syncctl.prom"));
     their_link(&secrets, &folder.join("pages"));
-    // In a sticky folder only its owner could replace a link, and that is who made this one.
+    // In a sticky folder only its owner could replace a link, and the owner made this one.
     let shared = world.folder.path().join("shared");
     fs::create_dir(&shared).expect("a folder");
     fs::set_permissions(&shared, fs::Permissions::from_mode(0o1777)).expect("a mode");
     their_link(&secret, &shared.join("report.html"));
-    // Root's own, which they could replace at any moment.
+    // Root's own link, which they could replace at any moment.
     symlink(&secret, folder.join("ours.prom")).expect("a link");
     for (command, path) in [
         (["metrics", "--textfile"], folder.join("syncctl.prom")),
@@ -75,7 +75,7 @@ fn a_link_that_another_user_put_there_leads_no_file_anywhere() {
     }
     assert_eq!(fs::read_to_string(&secret).expect("the file"), "root's alone");
     assert_eq!(fs::read_dir(&secrets).expect("the folder").count(), 1);
-    // A folder of another account is as good a place as any, and a link of root's own is followed.
+    // A folder of another account is allowed, and a link of root's own is followed.
     let ours = world.folder.path().join("ours");
     symlink(&folder, &ours).expect("a link");
     world.syncctl(&["metrics", "--textfile", ours.join("good.prom").to_str().expect("a path")]).expect(0);
@@ -106,7 +106,7 @@ fn keys_of_another_user_or_that_others_may_read_are_refused() {
         chown(&keys, Some(0), None).expect("an owner");
     }
     world.syncctl(&["calendar", "cron", "--force"]).expect(0);
-    // So are keys that come by a variable.
+    // The same applies to keys named by a variable.
     let other = world.folder.path().join("other.keys");
     fs::write(&other, &before).expect("keys");
     fs::set_permissions(&other, fs::Permissions::from_mode(0o644)).expect("a mode");
@@ -115,7 +115,7 @@ fn keys_of_another_user_or_that_others_may_read_are_refused() {
     fs::remove_file(&other).expect("removed");
     world.settings.pop();
 
-    // The key that signs events is one, too.
+    // The key that signs events is such a file, too.
     let (secret, receiver) = (world.folder.path().join("n8n.key"), Receiver::start());
     fs::write(&secret, "wherever").expect("a key");
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o644)).expect("a mode");
@@ -144,7 +144,7 @@ fn a_crontab_runs_nothing_that_another_user_may_change() {
     let bad = [
         settings(world.folder.path().join("theirs.toml"), nobody(), 0o644),
         settings(world.folder.path().join("open.toml"), 0, 0o666),
-        // Whose folder it is may put another one there.
+        // The owner of the folder may replace the file.
         settings(folder.join("syncctl.toml"), 0, 0o644),
     ];
     let install = |binary: &Path, settings: &Path, more: &[&str]| {
@@ -164,7 +164,7 @@ fn a_crontab_runs_nothing_that_another_user_may_change() {
     }
     let (code, said) = install(&binary_for_all(&folder), &good, &[]);
     assert!(code == Some(78) && said.contains("another user may change") && said.contains("theirs"), "{code:?} {said}");
-    // Whose jobs they are may change what they run.
+    // The user that runs the jobs may change what they run.
     assert_eq!(install(binary, &bad[0], &["--run-as", "nobody"]).0, Some(0));
     assert_eq!(install(binary, &good, &["--run-as", "nobody"]).0, Some(0));
     assert_eq!(install(binary, &good, &[]).0, Some(0));
@@ -180,7 +180,7 @@ fn what_is_in_memory_is_shown_to_no_other_process_of_the_same_user() {
     let folder = tempfile::tempdir().expect("a folder");
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("a mode");
     let binary = binary_for_all(folder.path());
-    // It waits for a setting from a pipe that nobody writes to.
+    // It waits for a setting from a pipe without a writer.
     let pipe = folder.path().join("level");
     assert!(Command::new("mkfifo").args(["-m", "644"]).arg(&pipe).status().expect("mkfifo").success());
     let mut command = Command::new(&binary);
@@ -192,7 +192,7 @@ fn what_is_in_memory_is_shown_to_no_other_process_of_the_same_user() {
         .gid(nobody())
         .stdout(Stdio::null());
     let mut child = command.spawn().expect("syncctl");
-    // The kernel gives such files of a process that may not be dumped to root.
+    // The kernel assigns these files to root if the process is not dumpable.
     let environment = format!("/proc/{}/environ", child.id());
     let owner = || fs::metadata(&environment).expect("the process").uid();
     let began = Instant::now();

@@ -1,4 +1,5 @@
-//! Meetings of other people: who knows the link and the time, or forges a copy, gets a bot of their own, and never hears what another one heard.
+//! Other people's meetings: a user who knows the link and the time, or forges a copy, gets a separate bot, and never hears what another one
+//! heard.
 
 use chrono::{DateTime, Duration, Utc};
 use serde_json::{Value, json};
@@ -9,7 +10,7 @@ use crate::support::World;
 const EVE: &str = "eve@example.com";
 const OUTSIDE: &str = "host@partner.example";
 
-/// Ann, Bob and Eve want bots.
+/// Ann, Bob and Eve have bots enabled.
 fn world() -> World {
     let world = ground::world();
     world.sim.admin("users", json!({ "email": EVE }));
@@ -27,7 +28,7 @@ fn talk(world: &World, organizer: &str, start: DateTime<Utc>) {
     }
 }
 
-/// For whom each bot is that was not taken back, such as `ann bob`, in order.
+/// The users of each bot that was not removed, such as `ann bob`, in order.
 fn shared(world: &World) -> Vec<String> {
     let rows = world.query(
         "SELECT string_agg(DISTINCT split_part(u.email, '@', 1), ' ' ORDER BY split_part(u.email, '@', 1)) AS who
@@ -37,7 +38,7 @@ fn shared(world: &World) -> Vec<String> {
     rows.iter().map(|row| row.get(0)).collect()
 }
 
-/// The meetings take place. Eve has a transcript, and none of a bot that this other user has one of.
+/// The meetings take place. Eve has a transcript, but none of a bot whose transcript the other user has.
 #[track_caller]
 fn assert_eve_has_read_nothing_of(other: &str, world: &World) {
     pass(world, 90);
@@ -58,7 +59,7 @@ fn assert_eve_has_read_nothing_of(other: &str, world: &World) {
 fn a_private_event_with_the_link_and_the_start_of_a_meeting_gets_a_bot_of_its_own() {
     let world = world();
     let start = ahead(20);
-    // Hers comes first.
+    // Hers is stored first.
     put(&world, EVE, event("trap", start, json!({ "summary": "Eve was here" })));
     talk(&world, ANN, start);
     assert_eq!(counts(&schedule(&world)), [2, 0, 0, 0]);
@@ -110,7 +111,7 @@ fn a_guest_of_one_occurrence_shares_the_bot_of_that_one_alone() {
     put(&world, EVE, exception(&[ANN, BOB, EVE], second));
     schedule(&world);
     assert_eq!(shared(&world), ["ann bob", "ann bob eve"]);
-    // That she was invited to the first one, too, is what her calendar alone says.
+    // Only her own calendar says that she was invited to the first one, too.
     put(&world, EVE, exception(&[ANN, BOB, EVE], start));
     schedule(&world);
     assert_eq!(shared(&world), ["ann bob", "ann bob eve", "eve"]);
@@ -129,7 +130,8 @@ fn an_invitation_to_another_event_in_the_same_room_gives_nobody_a_bot_that_is_th
         put(&world, user, event("trap", start, trap.clone()));
     }
     assert_eq!(counts(&schedule(&world)), [1, 0, 0, 0], "Ann has one for both, that of the event which she organizes");
-    // At work, and nobody has looked since; by the calendars it is over, and Ann is left with Eve in the other event.
+    // The bot is in the meeting, and has not been polled since; by the calendars the meeting is over, and Ann is left with Eve in the other
+    // event.
     pass(&world, 3);
     for user in [ANN, BOB] {
         ground::cancel(&world, user, "talk");
@@ -141,11 +143,11 @@ fn an_invitation_to_another_event_in_the_same_room_gives_nobody_a_bot_that_is_th
     assert_eve_has_read_nothing_of("bob@example.com", &world);
 }
 
-/// Eve looks at Ann's calendar beside her own.
+/// Eve overlays Ann's calendar.
 fn overlay(world: &World, role: &str, more: Value, start: DateTime<Utc>) {
     world.sim.admin("calendars", json!({ "user": EVE, "id": ANN, "summary": "Ann", "selected": true, "access_role": role }));
     world.sim.admin("events", json!({ "user": EVE, "calendar": ANN, "event": event("talk", start, more) }));
-    // The list first, then what it names.
+    // First the list, then the calendars it names.
     for _ in 0..2 {
         world.syncctl(&["calendar", "cron", "--force"]).expect(0);
     }
@@ -162,7 +164,7 @@ fn meetings_of_an_overlaid_calendar_are_not_ones_own_unless_one_is_invited() {
         assert_eq!(shared(&world), ["ann bob"], "{role}");
         let why = "SELECT m.bot_reason FROM meetings m JOIN users u ON u.id = m.user_id WHERE u.email = 'eve@example.com'";
         assert!(text(&world, why).contains("attendee.overlaid_calendars"), "{}", text(&world, why));
-        // Where it is wished all the same, the bot is her own.
+        // If bots for overlaid calendars are enabled, the bot is her own.
         world.set("SYNCCTL_ATTENDEE_OVERLAID_CALENDARS", "true");
         assert_eq!(counts(&schedule(&world)), [1, 0, 0, 1], "{role}");
         assert_eq!(shared(&world), ["ann bob", "eve"], "{role}");
@@ -187,7 +189,7 @@ fn a_bot_that_an_older_version_shared_stays_with_those_who_take_part() {
          INSERT INTO attendee_bot_meetings (bot, user_id, stream_id, event_id, original_start, meeting_event_id, wanted_by)
          SELECT b.id, m.user_id, m.stream_id, m.event_id, 'epoch', m.event_id, 'setting' FROM attendee_bots b, meetings m WHERE m.event_id = 'trap'",
     );
-    // The second run at the latest: she must be off the one before she gets the other.
+    // By the second run at the latest: she must leave the first one before she gets the other.
     schedule(&world);
     schedule(&world);
     assert_eq!(shared(&world), ["ann bob", "eve"]);

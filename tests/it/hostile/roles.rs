@@ -1,4 +1,4 @@
-//! A database that others may write to: what they put into a schema runs with nobody's rights but their own, and what is ours they do not touch.
+//! A database that others may write to: objects they put into a schema run only with their own rights, and they cannot touch ours.
 
 use postgres::NoTls;
 
@@ -6,7 +6,7 @@ use crate::roles::{apply, as_role, refused};
 use crate::support::postgres::Database;
 use crate::support::{World, pgbouncer, postgres as cluster};
 
-/// A role of this test alone, without any rights: roles are the whole cluster's.
+/// A role for this test, without any rights: roles belong to the whole cluster.
 fn stranger(database: &Database) -> String {
     let role = format!("stranger_of_{}", database.name());
     let made = format!("CREATE ROLE {role}; GRANT USAGE ON SCHEMA public TO {role}");
@@ -19,13 +19,13 @@ fn does(world: &World, role: &str, statement: &str) {
     client.batch_execute(statement).unwrap_or_else(|error| panic!("{role}: {statement}: {error:?}"));
 }
 
-/// What `doctor` says is wrong with the rights of others.
+/// The privilege problems that `doctor` reports.
 fn wrong(world: &World) -> String {
     let run = world.syncctl(&["doctor", "--offline"]);
     run.stdout.lines().filter(|line| line.starts_with("FAIL  privacy")).collect::<Vec<_>>().join("\n")
 }
 
-/// Functions that fit better than PostgreSQL's own, and do as these do once they have taken what they can get.
+/// Functions that match better than PostgreSQL's own, and behave like them after they have tried to escalate.
 fn shadows(role: &str) -> String {
     let take = format!(
         "IF (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) THEN EXECUTE 'ALTER ROLE {role} SUPERUSER'; END IF;"
@@ -54,20 +54,20 @@ fn shadows(role: &str) -> String {
 fn whoever_may_create_in_the_schema_gets_nothing_from_the_administrator_and_is_named() {
     let world = World::with_users(1, 2);
     let role = stranger(&world.database);
-    // As it is for everybody in PostgreSQL 14.
+    // The default in PostgreSQL 14.
     world.execute(&format!("GRANT CREATE ON SCHEMA public TO {role}"));
     does(&world, &role, &shadows(&role));
-    let told = apply(&world);
+    let printed = apply(&world);
     let is_superuser: bool = world.query(&format!("SELECT rolsuper FROM pg_roles WHERE rolname = '{role}'"))[0].get(0);
     assert!(!is_superuser, "the stranger became superuser");
-    assert!(told.contains(&format!("{role} may still create in schema public")), "{told}");
+    assert!(printed.contains(&format!("{role} may still create in schema public")), "{printed}");
 
     let warned = world.syncctl(&["db", "migrate"]).expect(0).stderr;
-    assert!(warned.contains(&format!("{role} may create functions where the tables are")), "{warned}");
-    let found = wrong(&world);
-    assert!(found.contains(&format!("{role} may create in schema \"public\"")), "{found}");
-    assert!(found.contains(&format!("function quote_ident of {role}")), "{found}");
-    // The remedies, as they are told.
+    assert!(warned.contains(&format!("{role} may create functions in the schema of the tables")), "{warned}");
+    let problems = wrong(&world);
+    assert!(problems.contains(&format!("{role} may create objects in schema \"public\"")), "{problems}");
+    assert!(problems.contains(&format!("function quote_ident of {role}")), "{problems}");
+    // The remedies, as printed.
     world.execute(&format!("REVOKE CREATE ON SCHEMA public FROM {role}; DROP OWNED BY {role}"));
     assert_eq!((wrong(&world), apply(&world)), (String::new(), String::new()));
     assert_eq!(world.syncctl(&["db", "migrate"]).expect(0).stderr, "");
@@ -79,7 +79,7 @@ fn jobs_look_up_names_in_our_schema_and_nowhere_else() {
         let database = cluster::shared().database();
         let name = database.name().to_owned();
         let url = if pooled { pgbouncer::shared().url(&name) } else { database.url() };
-        // A schema that others share, in the search path of everybody. What is called there tells of it.
+        // A schema shared with others, in the default search path. Functions called there raise an error.
         let shadow = |of: &str| {
             format!(
                 "CREATE FUNCTION elsewhere.unnest({of}[]) RETURNS SETOF {of} LANGUAGE plpgsql AS $$ BEGIN
@@ -105,8 +105,8 @@ fn jobs_look_up_names_in_our_schema_and_nowhere_else() {
         for command in [&["status"][..], &["doctor", "--offline"], &["quota", "list"], &["db", "size"], &["metrics"]] {
             world.syncctl(command);
         }
-        let ran = world.query("SELECT DISTINCT by FROM elsewhere.ran WHERE by LIKE 'syncctl%'");
-        assert_eq!(ran.len(), 0, "pooled: {pooled}");
+        let rows_seen = world.query("SELECT DISTINCT by FROM elsewhere.ran WHERE by LIKE 'syncctl%'");
+        assert_eq!(rows_seen.len(), 0, "pooled: {pooled}");
         world.assert_no_leftovers();
     }
 }
@@ -120,14 +120,14 @@ fn what_a_platform_grants_by_default_is_taken_and_nothing_is_given_by_later_migr
          GRANT ALL ON ALL FUNCTIONS IN SCHEMA public TO {role}; GRANT SELECT (credentials) ON accounts TO PUBLIC"
     );
     world.execute(&everything);
-    let found = wrong(&world);
-    assert!(found.contains(&format!("{role} has rights of its own (")) && found.contains("TRUNCATE"), "{found}");
+    let problems = wrong(&world);
+    assert!(problems.contains(&format!("{role} has its own rights (")) && problems.contains("TRUNCATE"), "{problems}");
     assert!(
-        found.contains("PUBLIC has rights of its own (EXECUTE, SELECT) on 4") && found.contains("accounts.credentials"),
-        "{found}"
+        problems.contains("PUBLIC has its own rights (EXECUTE, SELECT) on 4") && problems.contains("accounts.credentials"),
+        "{problems}"
     );
-    let told = apply(&world);
-    assert!(told.contains(&format!("rights of {role} to")) && told.contains("syncctl_readonly"), "{told}");
+    let printed = apply(&world);
+    assert!(printed.contains(&format!("rights of {role} to")) && printed.contains("syncctl_readonly"), "{printed}");
     does(
         &world,
         "syncctl_owner",
@@ -135,7 +135,7 @@ fn what_a_platform_grants_by_default_is_taken_and_nothing_is_given_by_later_migr
             "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO {role}; ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON FUNCTIONS TO {role}"
         ),
     );
-    assert_eq!(apply(&world), "", "the second time there is nothing to tell");
+    assert_eq!(apply(&world), "", "the second time nothing is printed");
 
     let attacks = [
         "TRUNCATE gmail_messages",
@@ -160,15 +160,15 @@ fn what_a_platform_grants_by_default_is_taken_and_nothing_is_given_by_later_migr
     }
     assert_eq!(wrong(&world), "");
 
-    // Rows of their own, as the head of the file has it.
+    // Users' own rows, as in the head of the file.
     world.execute(&format!(
         "GRANT SELECT ON documents TO {role}; CREATE POLICY own ON documents FOR SELECT TO {role} USING (false)"
     ));
     assert_eq!(wrong(&world), "");
     world.execute(&format!("GRANT SELECT, DELETE ON documents, runs TO {role}; ALTER TABLE streams DISABLE ROW LEVEL SECURITY"));
-    let found = wrong(&world);
-    assert!(found.contains("(DELETE, SELECT) on 2 tables, columns, sequences or functions: documents, runs"), "{found}");
-    assert!(found.contains("1 tables have no row-level security, unlike the others: streams"), "{found}");
+    let problems = wrong(&world);
+    assert!(problems.contains("(DELETE, SELECT) on 2 tables, columns, sequences or functions: documents, runs"), "{problems}");
+    assert!(problems.contains("1 tables have no row-level security, unlike the others: streams"), "{problems}");
 }
 
 #[test]
@@ -182,8 +182,8 @@ fn a_trigger_of_somebody_else_on_a_table_is_named() {
         "CREATE FUNCTION listen() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$; CREATE TRIGGER listening BEFORE INSERT ON runs FOR EACH ROW EXECUTE FUNCTION listen()",
     );
     apply(&world);
-    let found = wrong(&world);
-    assert!(found.contains(&format!("trigger listening on runs of {role}")), "{found}");
+    let problems = wrong(&world);
+    assert!(problems.contains(&format!("trigger listening on runs of {role}")), "{problems}");
 }
 
 #[test]
@@ -195,11 +195,12 @@ fn a_running_installation_whose_role_owned_the_tables_is_told_how_it_goes_on() {
     let world = World::on(database, url);
     world.populate(1, 2);
     world.syncctl(&["calendar", "cron"]).expect(0);
-    let told = apply(&world);
-    assert!(told.contains(&format!("role {role} owned tables of syncctl until now")), "{told}");
+    let printed = apply(&world);
+    assert!(printed.contains(&format!("role {role} owned tables of syncctl until now")), "{printed}");
     world.syncctl(&["calendar", "cron", "--force"]).expect(78);
-    let way = told.split_once("To let its jobs go on: ").and_then(|(_, way)| way.split_once(';')).expect("the way").0;
-    world.execute(way);
+    let statement =
+        printed.split_once("To let its jobs go on: ").and_then(|(_, statement)| statement.split_once(';')).expect("the way").0;
+    world.execute(statement);
     world.syncctl(&["calendar", "cron", "--force"]).expect(0);
     world.assert_in_step();
     assert!(!apply(&world).contains("owned tables"));

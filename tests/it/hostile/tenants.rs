@@ -1,4 +1,4 @@
-//! Users of different tenants: what is meant for one of them, or was taken from one of them, is nobody else's.
+//! Users of different tenants: data of one of them, or data that one of them lost, never reaches another.
 
 use serde_json::{Value, json};
 
@@ -34,9 +34,9 @@ fn mail_to_a_name_at_another_tenants_domain_is_not_for_whoever_has_that_name() {
             arrives(&world, to);
         }
         world.syncctl(&["gmail", "cron", "--force"]).expect(0);
-        let found = world.query("SELECT u.email, d.title FROM documents d JOIN users u ON u.id = d.user_id");
-        let found: Vec<(&str, &str)> = found.iter().map(|row| (row.get(0), row.get(1))).collect();
-        assert_eq!(found, [(BOB, "for ai+Bob@Tenant-A.example")], "{domains}");
+        let documents = world.query("SELECT u.email, d.title FROM documents d JOIN users u ON u.id = d.user_id");
+        let documents: Vec<(&str, &str)> = documents.iter().map(|row| (row.get(0), row.get(1))).collect();
+        assert_eq!(documents, [(BOB, "for ai+Bob@Tenant-A.example")], "{domains}");
         let lost = world.query("SELECT address FROM gmail_detections WHERE status = 'user_not_found' ORDER BY 1");
         let lost: Vec<&str> = lost.iter().map(|row| row.get(0)).collect();
         assert_eq!(lost, ["ai+bob@tenant-b.example", "ai+carol@tenant-a.example"], "{domains}");
@@ -91,14 +91,14 @@ fn who_loses_a_file_is_told_what_they_saw_last_and_not_what_became_of_it_since()
     let seen: Value = world.query("SELECT to_jsonb(max(version)) FROM drive_file_access")[0].get(0);
     world.sim.admin("drive/unshare", json!({ "id": file, "user": users[1] }));
     world.drive_admin("PUT", "files", &json!({ "id": file, "name": "takeover of acme.txt", "content": "Secret" }));
-    // The owner's feed tells first.
+    // The owner's feed reports it first.
     world.syncctl(&["sync", "user", &users[0]]).expect(0);
     world.sync_drive().expect(0);
     assert_eq!(world.actions(&users[1]), ["created", "removed"]);
-    let told: Value = world.query("SELECT payload FROM outbox_events WHERE type = 'drive.file.removed'")[0].get(0);
-    assert_eq!(told["file"]["name"], "plan.txt", "{told}");
-    assert_eq!(told["file"]["version"], seen, "{told}");
-    assert!(!told.to_string().contains("acme"), "{told}");
+    let event: Value = world.query("SELECT payload FROM outbox_events WHERE type = 'drive.file.removed'")[0].get(0);
+    assert_eq!(event["file"]["name"], "plan.txt", "{event}");
+    assert_eq!(event["file"]["version"], seen, "{event}");
+    assert!(!event.to_string().contains("acme"), "{event}");
     let listed = world.syncctl(&["drive", "watch-file", "list", "--user", &users[1], "--json"]);
     assert!(!listed.stdout.contains("acme"), "{listed:?}");
 }

@@ -1,4 +1,4 @@
-//! Names that read as other ones, and text that steers a terminal: shown as what they are, in tables, lines and JSON.
+//! Spoofed names and terminal escape sequences: shown escaped in tables, lines and JSON.
 
 use serde_json::{Value, json};
 
@@ -30,7 +30,7 @@ fn what_nobody_sees_is_shown_and_what_steers_a_terminal_is_escaped() {
             assert!(plain.contains(seen.trim_end()), "{arguments:?}: {plain:?}");
             let json = world.syncctl(&[arguments, &["--json"]].concat()).expect(0);
             assert!(!json.stdout.contains(is_harmful), "{arguments:?}: {:?}", json.stdout);
-            // It is the same value all the same.
+            // It is still the same value.
             let value = json.json();
             let entries = value.as_array().cloned().unwrap_or_else(|| vec![value]);
             assert!(entries.iter().any(|entry| entry["title"] == *name), "{entries:?}");
@@ -44,8 +44,8 @@ fn errors_and_log_lines_show_it_too() {
     let name = "a\u{202e}b\u{9b}2J";
     let plain = world.syncctl(&["calendar", "poll", name]).expect(2).stderr;
     assert!(plain.contains("a\\u{202e}b") && !plain.contains(is_harmful), "{plain:?}");
-    let told = world.syncctl(&["calendar", "poll", name, "--json"]).expect(2).stdout;
-    assert!(told.contains("a\\u202eb") && !told.contains(is_harmful), "{told:?}");
-    let value: Value = serde_json::from_str(&told).expect("JSON");
+    let stdout = world.syncctl(&["calendar", "poll", name, "--json"]).expect(2).stdout;
+    assert!(stdout.contains("a\\u202eb") && !stdout.contains(is_harmful), "{stdout:?}");
+    let value: Value = serde_json::from_str(&stdout).expect("JSON");
     assert_eq!(value["exit_code"], json!(2));
 }

@@ -1,11 +1,11 @@
-//! Credentials of a stranger: the address that they name for tokens, and what comes from there as a token.
+//! Malicious credentials: the token address that they name, and the tokens it returns.
 
 use serde_json::{Value, json};
 
 use crate::support::World;
 use crate::support::receiver::{Receiver, Reply};
 
-/// The boundary that was the same in every batch until it became random.
+/// The fixed boundary of batches before it became random.
 const FIXED: &str = "syncctl_batch_5f1c2c0e";
 
 /// Users with calendars in step; the first of them is the stranger.
@@ -17,7 +17,7 @@ fn synced(users: u32) -> (World, String) {
     (world, stranger)
 }
 
-/// Lets the token endpoint answer this to the stranger; everybody needs a new token.
+/// Makes the token endpoint return this token to the stranger; all users need a new token.
 fn answers_with(world: &World, stranger: &str, token: &str) {
     let body = json!({ "access_token": token, "expires_in": 3_599, "token_type": "Bearer" });
     world.sim.clear_faults();
@@ -25,7 +25,7 @@ fn answers_with(world: &World, stranger: &str, token: &str) {
     world.execute("UPDATE accounts SET access_token = NULL, token_expires_at = NULL");
 }
 
-/// A good token of the user's, as anybody gets one for themselves.
+/// A valid token of the user, which any user can get.
 fn own_token(world: &World, user: &str) -> String {
     let accounts = world.sim.text("accounts");
     let lines = accounts.lines().map(|line| serde_json::from_str::<Value>(line).expect("an account line"));
@@ -42,21 +42,21 @@ fn own_token(world: &World, user: &str) -> String {
 fn a_token_with_parts_of_a_batch_in_it_plants_nothing_in_the_calendars_of_others() {
     let (world, stranger) = synced(12);
     let token = own_token(&world, &stranger);
-    // An answer in place of each call of the batch: the stranger's own events. The end of the batch after it leaves the true calls out.
-    let part = |place: usize| {
+    // A forged answer for each call of the batch: the stranger's own events. The end of the batch after it drops the true answers.
+    let part = |nth: usize| {
         format!(
-            "--{FIXED}\r\nContent-Type: application/http\r\nContent-ID: <{place}>\r\n\r\nGET /calendar/v3/calendars/primary/events HTTP/1.1\r\nAuthorization: Bearer {token}\r\n\r\n\r\n"
+            "--{FIXED}\r\nContent-Type: application/http\r\nContent-ID: <{nth}>\r\n\r\nGET /calendar/v3/calendars/primary/events HTTP/1.1\r\nAuthorization: Bearer {token}\r\n\r\n\r\n"
         )
     };
     let parts: String = (0..60).map(part).collect();
     answers_with(&world, &stranger, &format!("{token}\r\n\r\n\r\n{parts}--{FIXED}--\r\n"));
-    // Twice: what the first run takes for tokens the next one has at hand, and sends its calls together.
+    // Twice: tokens accepted by the first run are cached for the next one, which batches its calls.
     for _ in 0..2 {
         let run = world.sync_all();
         world.assert_in_step();
         assert_eq!(run.code, 1, "{run:#?}");
     }
-    // The calendars of the stranger fail, and nobody else's.
+    // Only the stranger's calendars fail.
     let failed = world.query("SELECT DISTINCT u.email FROM streams s JOIN users u ON u.id = s.user_id WHERE s.failures > 0");
     assert_eq!(failed.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>(), [stranger]);
 }
@@ -69,8 +69,8 @@ fn a_token_that_is_none_is_neither_stored_nor_sent_and_the_next_good_one_serves(
         world.sync_all().expect(1);
         assert_eq!(world.count("SELECT count(*) FROM accounts WHERE access_token IS NULL"), 1, "{token:?}");
     }
-    let told = world.query("SELECT DISTINCT failed_message FROM streams WHERE failures > 0");
-    assert!(told.iter().all(|row| row.get::<_, &str>(0).contains("RFC 6750")), "{told:?}");
+    let messages = world.query("SELECT DISTINCT failed_message FROM streams WHERE failures > 0");
+    assert!(messages.iter().all(|row| row.get::<_, &str>(0).contains("RFC 6750")), "{messages:?}");
     world.sim.clear_faults();
     world.churn(6, 1);
     world.sync_all().expect(0);
@@ -103,7 +103,7 @@ fn an_import_that_names_a_token_address_elsewhere_is_refused_and_the_address_is_
     }
     assert_eq!(world.count("SELECT count(*) FROM users"), 0);
 
-    // Credentials that were stored before there was a rule, or under other settings.
+    // Credentials stored before this check existed, or with other settings.
     let allowed = world.sim.url.clone();
     world.set("SYNCCTL_GOOGLE_ROOT", format!("http://127.0.0.1:{}", inside.port));
     world.syncctl_with_input(&["accounts", "import", "-"], &at(&world, &inside.url())).expect(0);

@@ -1,4 +1,4 @@
-//! `syncctl install crontab`: lines that cron can run, beside what is there.
+//! `syncctl install crontab`: lines that cron can run, alongside the existing ones.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,7 +8,7 @@ use std::process::Command;
 use super::{Machine, PUSH, ran, states};
 use crate::schedules::job;
 
-/// Runs every command of a crontab as cron would, by the shell.
+/// Runs every command of a crontab with the shell, as cron does.
 fn assert_lines_run(machine: &Machine, lines: &str, with_user: bool) -> usize {
     let jobs: Vec<&str> = lines.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_digit() || c == '*')).collect();
     for line in &jobs {
@@ -44,7 +44,7 @@ fn every_line_for_cron_d_runs_with_nothing_but_what_cron_gives() {
     assert!(with_push.files().is_empty());
 }
 
-/// cron's own program needs a spool that root owns; this one keeps the crontab in a file, and complains as cron's does.
+/// cron's own program needs a spool owned by root; this one keeps the crontab in a file, and complains like cron's.
 fn with_crontab_program(machine: &Machine) -> PathBuf {
     let folder = machine.world.folder.path().join("bin");
     std::fs::create_dir(&folder).expect("a folder");

@@ -1,4 +1,4 @@
-//! Logins on a machine without a browser: what is pasted into the terminal.
+//! Logins on a machine without a browser: URLs pasted into the terminal.
 
 use serde_json::json;
 
@@ -11,7 +11,7 @@ fn without_a_browser_the_address_at_which_it_ended_is_pasted() {
     let mut login = Login::start(&world, &["--no-browser", "--service", "calendar"]);
     let browser = Browser::start();
     browser.goto(&login.page);
-    // One scope alone is not ticked: it is allowed as a whole.
+    // A single scope has no checkbox: it is granted as a whole.
     browser.click(ALLOW);
     let ended = browser.ends_at("code=");
     assert!(ended.starts_with("http://127.0.0.1:"), "{ended}");
@@ -37,15 +37,15 @@ fn without_a_browser_the_code_alone_is_enough_and_a_foreign_address_is_not() {
     login.paste(code);
     login.end().expect(0);
 
-    // The answer to another login: that code would bring in whoever made it.
+    // The answer to another login: that code would add the account of the user who created it.
     let mut login = Login::start(&world, &["--no-browser"]);
     login.paste(&ended);
-    let ran = login.end().expect(2);
-    assert!(ran.stderr.contains("its state is another"), "{}", ran.stderr);
+    let output = login.end().expect(2);
+    assert!(output.stderr.contains("its state differs"), "{}", output.stderr);
     let mut login = Login::start(&world, &["--no-browser"]);
     login.paste(code);
-    let ran = login.end().expect(77);
-    assert!(ran.stderr.contains("was used before"), "{}", ran.stderr);
+    let output = login.end().expect(77);
+    assert!(output.stderr.contains("was used before"), "{}", output.stderr);
     let mut login = Login::start(&world, &["--no-browser"]);
     drop(login.child.stdin.take());
     login.end().expect(2);

@@ -1,4 +1,4 @@
-//! Consents that give less than was asked for, or nothing, and answers that are not the answer.
+//! Consents that grant less than requested, or nothing, and forged answers.
 
 use serde_json::json;
 
@@ -15,8 +15,8 @@ fn cancel_stores_nothing_and_says_so_in_both_places() {
     browser.goto(&login.page);
     browser.click(CANCEL);
     assert_eq!(browser.text("main h1"), "Access was refused");
-    let ran = login.end().expect(77);
-    assert!(ran.stderr.contains("access_denied") && ran.stderr.contains("nothing was stored"), "{}", ran.stderr);
+    let output = login.end().expect(77);
+    assert!(output.stderr.contains("access_denied") && output.stderr.contains("nothing was stored"), "{}", output.stderr);
     nothing_is_stored(&world);
 }
 
@@ -36,9 +36,9 @@ fn a_scope_that_was_left_out_is_named_with_what_it_means() {
         "{}",
         browser.text("main p")
     );
-    let ran = login.end().expect(0);
-    assert_eq!(ran.json()["missing"], json!(["gmail"]));
-    assert!(ran.stderr.contains("gmail was not allowed"), "{}", ran.stderr);
+    let output = login.end().expect(0);
+    assert_eq!(output.json()["missing"], json!(["gmail"]));
+    assert!(output.stderr.contains("gmail was not allowed"), "{}", output.stderr);
     let check = world.syncctl(&["accounts", "check", "--all", "--json"]).expect(0).json();
     assert_eq!(check[0]["services"], json!({ "calendar": "ok", "drive": "ok", "gmail": "not_granted" }), "{check}");
 }
@@ -51,8 +51,8 @@ fn a_consent_without_any_scope_stores_nothing() {
     browser.goto(&login.page);
     browser.click(ALLOW);
     assert_eq!(browser.text("main h1"), "Nothing was stored");
-    let ran = login.end().expect(77);
-    assert!(ran.stderr.contains("nothing was ticked"), "{}", ran.stderr);
+    let output = login.end().expect(77);
+    assert!(output.stderr.contains("nothing was ticked"), "{}", output.stderr);
     nothing_is_stored(&world);
 }
 
@@ -66,8 +66,8 @@ fn another_account_than_the_one_that_was_asked_for_is_refused() {
     browser.click("#all");
     browser.click(ALLOW);
     assert_eq!(browser.text("main h1"), "Nothing was stored");
-    let ran = login.end().expect(77);
-    assert!(ran.stderr.contains(&format!("{BEN} consented, not {ANN}")), "{}", ran.stderr);
+    let output = login.end().expect(77);
+    assert!(output.stderr.contains(&format!("{BEN} consented, not {ANN}")), "{}", output.stderr);
     nothing_is_stored(&world);
 }
 
@@ -75,7 +75,7 @@ fn another_account_than_the_one_that_was_asked_for_is_refused() {
 fn a_forged_answer_is_told_so_and_the_true_one_still_counts() {
     let world = world();
     let login = Login::start(&world, &[]);
-    let back = login.asked("redirect_uri");
+    let back = login.parameter("redirect_uri");
     let browser = Browser::start();
     for forged in ["?state=guessed&code=4/0stolen", "?code=4/0stolen", "?state=&error=access_denied", ""] {
         browser.goto(&format!("{back}/{forged}"));
@@ -86,6 +86,6 @@ fn a_forged_answer_is_told_so_and_the_true_one_still_counts() {
     browser.click("#all");
     browser.click(ALLOW);
     assert_eq!(browser.text("main h1"), "Access granted");
-    let ran = login.end().expect(0);
-    assert!(ran.stderr.contains("does not answer this login"), "{}", ran.stderr);
+    let output = login.end().expect(0);
+    assert!(output.stderr.contains("does not answer this login"), "{}", output.stderr);
 }

@@ -1,4 +1,4 @@
-//! What happens to events when a target fails.
+//! Handling of events when a target fails.
 
 use serde_json::json;
 use uuid::Uuid;
@@ -63,7 +63,7 @@ fn a_dead_target_costs_one_request_a_run_until_it_answers_again() {
     world.emit("drive.file.modified", &documents(40));
     world.syncctl(&["deliver"]).expect(1);
     let first = receiver.take().len();
-    // Those that were under way when the fifth failed.
+    // Including those in flight when the fifth failed.
     assert!((5..=6).contains(&first), "{first} requests");
     for _ in 0..3 {
         let report = world.syncctl(&["deliver", "--json"]).expect(1).json();
@@ -100,7 +100,7 @@ fn an_event_is_dead_after_its_attempts_and_lives_again_when_told() {
     let document = Uuid::new_v4();
     let ids = world.emit("drive.file.modified", &[document, document]);
     world.syncctl(&["deliver"]).expect(1);
-    // The second of the document may go when the first is dead, and not before.
+    // The second event of the document may be sent when the first is dead, and not before.
     let report = world.syncctl(&["deliver", "--json"]).expect(1).json();
     assert_eq!(report["targets"][0]["dead"], 1, "{report}");
     world.syncctl(&["deliver"]).expect(1);
@@ -140,8 +140,8 @@ fn a_redirect_is_a_failure_and_is_not_followed() {
     receiver.answer(move |_| Reply::Full(307, vec![("location", location.clone())], String::new()));
     let world = world(&[("n8n", &receiver, "")], "");
     world.emit("drive.file.modified", &documents(1));
-    let ran = world.syncctl(&["deliver"]).expect(1);
-    assert!(ran.stderr.contains("redirects are not followed"), "{}", ran.stderr);
+    let output = world.syncctl(&["deliver"]).expect(1);
+    assert!(output.stderr.contains("redirects are not followed"), "{}", output.stderr);
     assert_eq!(elsewhere.connections(), 0);
     assert_eq!(in_state(&world, "pending"), 1);
 }
@@ -154,7 +154,7 @@ fn of_a_huge_answer_only_the_beginning_is_read() {
     let world = world(&[("n8n", &receiver, "")], "");
     world.emit("drive.file.modified", &documents(1));
     world.syncctl(&["deliver"]).expect(1);
-    // What the sockets hold is written too.
+    // Includes bytes buffered by the sockets.
     assert!(receiver.written() < HUGE / 8, "{} bytes", receiver.written());
     assert!(world.count("SELECT length(last_error)::bigint FROM outbox_deliveries") <= 220);
 }

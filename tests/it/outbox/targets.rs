@@ -1,4 +1,4 @@
-//! Targets: what they are sent, which may be one, and how they are set.
+//! Targets: what they receive, which are allowed, and how they are configured.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -82,8 +82,8 @@ fn each_target_gets_the_events_it_names() {
 fn without_targets_events_wait_for_the_first_one() {
     let mut world = World::empty();
     world.emit("drive.file.modified", &documents(2));
-    let ran = world.syncctl(&["deliver"]).expect(0);
-    assert!(ran.stdout.contains("[[outbox.targets]]"), "{}", ran.stdout);
+    let output = world.syncctl(&["deliver"]).expect(0);
+    assert!(output.stdout.contains("[[outbox.targets]]"), "{}", output.stdout);
     let receiver = Receiver::start();
     settings(&mut world, &[("n8n", &receiver, "")], "allow_private = true");
     world.syncctl(&["deliver"]).expect(0);
@@ -98,10 +98,10 @@ fn a_private_address_is_not_called_by_number_or_by_name() {
     for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "0x7f000001"] {
         let target = format!("[{{ name = \"n8n\", url = \"http://{host}:{}/hook\" }}]", receiver.port);
         let set = format!("outbox.targets={target}");
-        let ran = world.syncctl(&["deliver", "--set", &set]).expect(1);
-        assert!(ran.stderr.contains("outbox.allow_private=true"), "{host}: {}", ran.stderr);
+        let output = world.syncctl(&["deliver", "--set", &set]).expect(1);
+        assert!(output.stderr.contains("outbox.allow_private=true"), "{host}: {}", output.stderr);
         assert_eq!(receiver.connections(), 0, "{host}");
-        // It is not the event's fault.
+        // The event is not to blame.
         assert_eq!(world.count("SELECT attempts::bigint FROM outbox_deliveries WHERE claimed_by IS NULL"), 0, "{host}");
     }
     settings(&mut world, &[("n8n", &receiver, "")], "allow_private = true");
@@ -118,20 +118,20 @@ fn a_target_that_cannot_be_one_ends_the_run_with_its_line() {
         ("colour = \"red\"", ":7: outbox.targets[1].colour: unknown field"),
         ("secret = 12345", ":7: outbox.targets[1].secret: must be a string"),
         ("secret_file = \"/nowhere/key\"", "outbox.targets[1]: secret_file /nowhere/key"),
-        ("events = [\"dri*\"]", "events are names, or beginnings"),
+        ("events = [\"dri*\"]", "events are names, or prefixes"),
     ];
     let file = world.folder.path().join("settings.toml");
     world.set("SYNCCTL_CONFIG", file.display().to_string());
     for (line, message) in refused {
         let second = format!("[[outbox.targets]]\nname = \"b\"\nurl = \"https://n8n.example.com\"\n{line}\n");
         std::fs::write(&file, format!("{good}{second}")).expect("writing");
-        let ran = world.syncctl(&["deliver"]).expect(78);
-        assert!(ran.stderr.contains(message), "{line}: {}", ran.stderr);
-        assert!(!ran.stderr.contains("12345"), "{}", ran.stderr);
+        let output = world.syncctl(&["deliver"]).expect(78);
+        assert!(output.stderr.contains(message), "{line}: {}", output.stderr);
+        assert!(!output.stderr.contains("12345"), "{}", output.stderr);
     }
     std::fs::write(&file, format!("{good}{good}")).expect("writing");
     let twice = world.syncctl(&["deliver"]).expect(78);
-    assert!(twice.stderr.contains("names of their own"), "{}", twice.stderr);
+    assert!(twice.stderr.contains("targets with distinct names"), "{}", twice.stderr);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Every stream has one channel, renewed without a gap, and nobody is left with two.
+//! Every stream has one channel, renewed without a gap, and none has two.
 
 use serde_json::json;
 
@@ -23,8 +23,8 @@ fn every_stream_gets_one_channel() {
             streams
         );
         let table = if service.name == "calendar" { "calendar_watch_renewal_summaries" } else { "drive_cron_summaries" };
-        let told = format!("SELECT count(*) FROM {table} WHERE summary_data ->> 'job' = '{} renew-watches'", service.name);
-        assert_eq!(world.count(&told), 2);
+        let reported = format!("SELECT count(*) FROM {table} WHERE summary_data ->> 'job' = '{} renew-watches'", service.name);
+        assert_eq!(world.count(&reported), 2);
     }
 }
 
@@ -34,7 +34,7 @@ fn a_channel_that_expires_soon_is_replaced_before_it_is_stopped() {
     renew(&world).expect(0);
     let before = at_google(&world);
     world.move_clock(145.0);
-    // The new channels are there before any old one is stopped: with every stop failing, both are.
+    // The new channels exist before any old one is stopped: with every stop failing, both do.
     world.sim.fault(json!({ "fault": "bad_request_400", "method": "channels.stop" }));
     renew(&world).expect(1);
     assert_eq!(at_google(&world).len(), 2 * before.len());
@@ -111,7 +111,7 @@ fn a_user_is_removed_with_their_channels_and_what_cannot_be_stopped_is_named_and
         let had = of(&users[1]);
         let removed = world.syncctl(&["accounts", "remove", &users[1]]).expect(0);
         world.sim.clear_faults();
-        let named = removed.stderr.lines().filter(|line| line.contains("could not be stopped and ends by itself, 20")).count();
+        let named = removed.stderr.lines().filter(|line| line.contains("could not be stopped and expires by itself, 20")).count();
         assert_eq!((named, of(&users[1])), (had, had), "{removed:?}");
         assert_eq!(world.count("SELECT count(*) FROM users"), 1);
         world.move_clock(200.0);
@@ -186,11 +186,11 @@ fn a_grant_is_revoked_after_its_channels_were_stopped_and_what_was_synced_stays(
         let of = |user: &str| by_resource(&world).keys().filter(|key| key.starts_with(user)).count();
         let (had, stored) = (of(&users[0]), world.stored());
         assert!(had > 0);
-        let told = world.syncctl(&["accounts", "revoke", &users[0], "--json"]).expect(0).json();
-        assert_eq!((&told["grant"], &told["channels_stopped"]), (&json!("revoked"), &json!(had)), "{told}");
+        let reported = world.syncctl(&["accounts", "revoke", &users[0], "--json"]).expect(0).json();
+        assert_eq!((&reported["grant"], &reported["channels_stopped"]), (&json!("revoked"), &json!(had)), "{reported}");
         assert_eq!((of(&users[0]), of(&users[1])), (0, had));
         assert_eq!(world.stored(), stored);
-        // Nobody calls for that user any more, and the other one goes on.
+        // That user is no longer called, and the other one is unaffected.
         world.sim.admin("ledger/reset", json!({}));
         world.sync_all().expect(0);
         let ledger = world.sim.ledger();

@@ -1,4 +1,4 @@
-//! What the tests of push channels stand on: who is followed, and what Google and the database hold of it.
+//! Helpers for the tests of push channels: followed users, and the channels of Google and the database.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use crate::support::World;
 use crate::support::service::Service;
 use crate::support::sim::field;
 
-/// Nobody listens there: what is announced is not under test here.
+/// A closed port: delivery is not under test here.
 pub const ADDRESS: &str = "http://127.0.0.1:9/google";
 pub const TOPIC: &str = "projects/acme/topics/mail";
 
@@ -21,7 +21,7 @@ pub fn followed(service: &'static Service, users: u32) -> World {
     world
 }
 
-/// Ids of the channels that live at Google.
+/// IDs of the channels live at Google.
 pub fn at_google(world: &World) -> BTreeSet<String> {
     channels(world).iter().map(|channel| field(channel, "id")).collect()
 }
@@ -30,7 +30,7 @@ pub fn channels(world: &World) -> Vec<Value> {
     world.sim.text("push/channels").lines().map(|line| serde_json::from_str(line).expect("a JSON line")).collect()
 }
 
-/// Channels that live at Google, by resource; the watch of a mailbox is one.
+/// Channels live at Google, by resource; the watch of a mailbox is one.
 pub fn by_resource(world: &World) -> BTreeMap<String, usize> {
     let mut count = BTreeMap::new();
     for channel in channels(world) {
@@ -40,19 +40,19 @@ pub fn by_resource(world: &World) -> BTreeMap<String, usize> {
     count
 }
 
-/// Whose mailboxes Google watches.
+/// The mailboxes watched by Google.
 fn watches(world: &World) -> BTreeSet<String> {
     let text = world.sim.text("push/watches");
     text.lines().map(|line| field(&serde_json::from_str(line).expect("a JSON line"), "user")).collect()
 }
 
-/// What the simulator has seen since its start of all that was ever watched.
+/// The simulator's history of everything that was ever watched.
 #[derive(Debug)]
 pub struct Past {
     pub resources: usize,
-    /// Without a live channel since the first one, summed over the resources.
+    /// Time without a live channel since the first one, summed over the resources.
     pub gap_seconds: f64,
-    /// Of one resource at once, at any time.
+    /// Maximum number of concurrent channels of one resource.
     pub most: u64,
 }
 
@@ -75,7 +75,7 @@ pub fn stored(world: &World) -> BTreeSet<String> {
         .collect()
 }
 
-/// What the rows of these states stand for, as `live_at_google` names it.
+/// The channels of the rows in these states, in the format of `live_at_google`.
 fn rows(world: &World, states: &str) -> BTreeSet<String> {
     let name = if world.service.name == "gmail" { "u.email" } else { "c.id::text" };
     let rows = format!(
@@ -84,7 +84,7 @@ fn rows(world: &World, states: &str) -> BTreeSet<String> {
     world.query(&rows).iter().map(|row| row.get(0)).collect()
 }
 
-/// Ids of channels; mailboxes by their addresses, since their watches have no ids.
+/// IDs of channels; mailboxes by address, since their watches have no IDs.
 fn live_at_google(world: &World) -> BTreeSet<String> {
     if world.service.name == "gmail" { watches(world) } else { at_google(world) }
 }
@@ -97,7 +97,7 @@ pub fn watchable(world: &World) -> i64 {
     world.count("SELECT count(*) FROM streams WHERE cursor IS NOT NULL AND kind <> 'drive_list' AND state = 'active'")
 }
 
-pub fn renew(world: &World) -> crate::support::world::Ran {
+pub fn renew(world: &World) -> crate::support::world::RunResult {
     world.syncctl(&[world.service.name, "renew-watches", "--json"])
 }
 
@@ -109,7 +109,7 @@ pub fn assert_in_step(world: &World) {
     assert!(by_resource(world).values().all(|count| *count == 1), "{:?}", by_resource(world));
 }
 
-/// Whatever lives at Google is a row from which a later run stops it.
+/// Every channel live at Google has a row from which a later run stops it.
 #[track_caller]
 pub fn assert_no_leak(world: &World) {
     let (there, known) = (live_at_google(world), rows(world, "'creating', 'live', 'stopping'"));

@@ -1,4 +1,4 @@
-//! Channels that are refused, silent, lost or at an old address, and what a live one changes.
+//! Channels that are refused, silent, lost or at an old address, and the effect of a live one.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::webhook::server::Server;
 #[test]
 fn a_refused_address_is_recorded_once_and_the_streams_are_polled_on() {
     let mut world = followed(&CALENDAR, 2);
-    // What Google refuses is an answer of its own; the simulator has a 400 for it.
+    // Google's refusal has a specific answer; the simulator sends a 400.
     world.set("SYNCCTL_PUSH_ADDRESS", "https://refused.example.com/");
     world.sim.fault(json!({ "fault": "bad_request_400", "method": "events.watch" }));
     renew(&world).expect(1);
@@ -42,11 +42,12 @@ fn channels_that_nobody_can_stop_are_told_once() {
          SELECT gen_random_uuid(), id, 'calendar', 'stopping', 'x', '\\x00', now() + interval '6 hours'
          FROM (SELECT min(id::text)::uuid AS id FROM users UNION SELECT gen_random_uuid()) AS owners",
     );
-    let told =
-        |run: crate::support::world::Ran| run.expect(0).stderr.lines().filter(|line| line.contains("ends by itself")).count();
-    assert_eq!(told(renew(&world)), 2);
-    assert_eq!(told(renew(&world)), 0);
-    assert_eq!(told(world.syncctl(&["calendar", "renew-webhooks"])), 0);
+    let reported = |run: crate::support::world::RunResult| {
+        run.expect(0).stderr.lines().filter(|line| line.contains("it expires in")).count()
+    };
+    assert_eq!(reported(renew(&world)), 2);
+    assert_eq!(reported(renew(&world)), 0);
+    assert_eq!(reported(world.syncctl(&["calendar", "renew-webhooks"])), 0);
     assert_eq!(world.count("SELECT count(*) FROM channels WHERE stream_id IS NULL AND state = 'stopping' AND failures = 1"), 2);
 }
 
@@ -57,7 +58,7 @@ fn health_finds_old_addresses_and_silent_channels() {
     let before = at_google(&world);
     world.syncctl(&["calendar", "renew-webhooks", "--json"]).expect(0);
     assert_eq!(at_google(&world), before, "they are well");
-    // Nobody listens at the address, so nothing that is polled was announced.
+    // The address is closed, so no polled change was announced.
     world.churn(60, 3);
     world.sync_all().expect(0);
     let silent = world.count("SELECT count(*) FROM streams WHERE push_missed >= 3");
@@ -74,8 +75,9 @@ fn health_finds_old_addresses_and_silent_channels() {
         world.count("SELECT count(*) FROM channels WHERE state = 'live' AND address = 'http://127.0.0.1:9/moved/calendar'"),
         before.len() as i64
     );
-    let told = "SELECT count(*) FROM calendar_webhook_renewal_summaries WHERE summary_data ->> 'job' = 'calendar renew-webhooks'";
-    assert_eq!(world.count(told), 3);
+    let reported =
+        "SELECT count(*) FROM calendar_webhook_renewal_summaries WHERE summary_data ->> 'job' = 'calendar renew-webhooks'";
+    assert_eq!(world.count(reported), 3);
 }
 
 #[test]
@@ -88,7 +90,7 @@ fn a_channel_that_google_lets_fall_silent_is_an_alarm_until_it_is_replaced() {
     let before = at_google(&world);
     let metrics = |arguments: &[&str]| world.syncctl(&[&["calendar", "metrics"], arguments].concat()).expect(0);
     assert!(!metrics(&[]).stdout.contains("ALARM"), "they are well");
-    // Those that there are; what is made from now on speaks.
+    // The present ones; channels created from now on deliver.
     for channel in &before {
         world.sim.admin("push/silence", json!({ "channel": channel, "on": true }));
     }
@@ -98,20 +100,24 @@ fn a_channel_that_google_lets_fall_silent_is_an_alarm_until_it_is_replaced() {
     let silent = world.count("SELECT count(*) FROM streams WHERE push_missed >= 3");
     assert!(silent > 0);
 
-    // Their streams are polled at their own pace again, not for safety only.
+    // Their streams are polled at their own pace again, not just as a safety net.
     world.sync_all().expect(0);
     let waits = "SELECT count(*) FROM streams WHERE push_missed >= 3 AND due_at > now() + interval '2 hours'";
     assert_eq!(world.count(waits), 0);
     let user: String = world.query("SELECT user_id::text FROM streams WHERE push_missed >= 3 AND kind = 'events'")[0].get(0);
     assert!(world.syncctl(&["sync", "explain", &user]).expect(0).stdout.contains("push silent"));
 
-    let told = metrics(&["--json"]).json();
-    assert_eq!((&told["channels"]["silent"], &told["channels"]["live"]), (&json!(silent), &json!(before.len())), "{told}");
+    let reported = metrics(&["--json"]).json();
+    assert_eq!(
+        (&reported["channels"]["silent"], &reported["channels"]["live"]),
+        (&json!(silent), &json!(before.len())),
+        "{reported}"
+    );
     let table = metrics(&[]).stdout;
     assert!(table.contains(&format!("ALARM: {silent} of {} push channels are silent", before.len())), "{table}");
     let line = format!("syncctl_channels{{service=\"calendar\",state=\"silent\"}} {silent}.0");
-    assert!(metrics(&["--prometheus"]).stdout.lines().any(|found| found == line), "no {line}");
-    assert_eq!(renew(&world).expect(0).json()["push"]["silent"], json!(silent), "by age they stay, and are told");
+    assert!(metrics(&["--prometheus"]).stdout.lines().any(|text_line| text_line == line), "no {line}");
+    assert_eq!(renew(&world).expect(0).json()["push"]["silent"], json!(silent), "by age they stay, and are reported");
     assert_eq!(at_google(&world), before);
 
     let report = world.syncctl(&["calendar", "renew-webhooks", "--json"]).expect(0).json();
@@ -120,20 +126,20 @@ fn a_channel_that_google_lets_fall_silent_is_an_alarm_until_it_is_replaced() {
     assert!(repaired.len() as i64 == silent && repaired.is_subset(&before), "{report}");
     assert!(at_google(&world).is_disjoint(&repaired));
     assert_in_step(&world);
-    let told = "SELECT (summary_data -> 'push' ->> 'silent')::int8 FROM calendar_webhook_renewal_summaries
+    let reported = "SELECT (summary_data -> 'push' ->> 'silent')::int8 FROM calendar_webhook_renewal_summaries
         WHERE summary_data -> 'push' -> 'repairs' -> 0 ->> 'found' = 'silent'";
-    assert_eq!(world.count(told), silent);
-    let told = metrics(&["--json"]).json();
+    assert_eq!(world.count(reported), silent);
+    let reported = metrics(&["--json"]).json();
     assert_eq!(
-        (&told["channels"]["silent"], &told["window"]["channel_repairs"]["silent"]),
+        (&reported["channels"]["silent"], &reported["window"]["channel_repairs"]["silent"]),
         (&json!(0), &json!(silent)),
-        "{told}"
+        "{reported}"
     );
     assert!(!metrics(&[]).stdout.contains("ALARM"));
     let line = format!("syncctl_channel_repairs{{service=\"calendar\",found=\"silent\"}} {silent}.0");
-    assert!(metrics(&["--prometheus"]).stdout.lines().any(|found| found == line), "no {line}");
+    assert!(metrics(&["--prometheus"]).stdout.lines().any(|text_line| text_line == line), "no {line}");
 
-    // What changes now is announced again.
+    // Changes are announced again from now on.
     world.churn(40, 4);
     let until = Instant::now() + Duration::from_secs(20);
     while world.count("SELECT sum(notifications)::int8 FROM channels WHERE state = 'live'") == 0 {
@@ -182,7 +188,7 @@ fn a_channel_whose_answer_was_lost_is_found_by_its_health_and_stopped() {
     assert_eq!(
         (died("calendar_watch_renewal_summaries"), died("calendar_cron_summaries")),
         (1, 0),
-        "the dead run is told where it belongs"
+        "the dead run is in the right report"
     );
     let repairs = report["push"]["repairs"].as_array().expect("repairs");
     assert!(repairs.len() as i64 == orphans && repairs.iter().all(|repair| repair["found"] == "orphaned"), "{report}");
@@ -202,9 +208,9 @@ fn drive_and_mail_are_repaired_by_their_health_too() {
         let repairs = report["push"]["repairs"].as_array().expect("repairs");
         assert!(repairs.len() as i64 == streams && repairs.iter().all(|repair| repair["found"] == "old_address"), "{report}");
         assert_in_step(&world);
-        let told =
+        let reported =
             format!("SELECT count(*) FROM {0}_cron_summaries WHERE summary_data ->> 'job' = '{0} renew-webhooks'", service.name);
-        assert_eq!(world.count(&told), 1);
+        assert_eq!(world.count(&reported), 1);
     }
 }
 
@@ -214,7 +220,7 @@ fn a_revoked_user_is_no_trouble_and_what_cannot_be_stopped_expires() {
     renew(&world).expect(0);
     let user = world.sim.users().pop_first().expect("a user");
     world.sim.admin("revoke", json!({ "user": user }));
-    // Said by Google to the next poll.
+    // Google reports it to the next poll.
     world.sync_all().expect(1);
     let report = renew(&world).expect(0).json();
     assert_eq!(report["push"]["left_to_stop"], json!(2), "{report}");

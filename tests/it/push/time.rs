@@ -36,12 +36,12 @@ fn kills_of_gmail_renewals_leave_no_gap_and_no_leak() {
     kills(&GMAIL, 30);
 }
 
-/// Makes every channel one that is to be renewed; by the rows only, so that the grants and leases of the runs stay as they are.
+/// Makes every channel due for renewal; changes only the rows, so that grants and leases of the runs stay valid.
 const AGE: &str =
     "UPDATE channels SET created_at = created_at - interval '145 hours', expires_at = expires_at - interval '145 hours'";
 
-/// Kills renewals at random points until so many of them have died while they lived.
-fn kills(service: &'static Service, wanted: u32) {
+/// Kills renewals at random points until this many of them have died.
+fn kills(service: &'static Service, count: u32) {
     let mut world = followed(service, 6);
     world.set("SYNCCTL_ENGINE_LEASE", "250ms");
     world.set("SYNCCTL_ENGINE_CONCURRENCY", "4");
@@ -50,13 +50,13 @@ fn kills(service: &'static Service, wanted: u32) {
     world.execute(AGE);
     let started = Instant::now();
     renew(&world).expect(0);
-    let whole = started.elapsed();
+    let duration = started.elapsed();
     let mut chance = rand::rngs::StdRng::seed_from_u64(42);
     let (mut killed, mut rounds, mut asked_for, mut half_done, mut nothing) = (0, 0, 0, 0, false);
-    while killed < wanted {
-        assert!(rounds < 10 * wanted, "{killed} of {rounds} runs lived when they were to be killed");
+    while killed < count {
+        assert!(rounds < 10 * count, "{killed} of {rounds} runs lived when they were to be killed");
         if rounds % 3 == 0 {
-            // What is to be renewed differs; sometimes nothing has a channel any more.
+            // The set to renew differs; sometimes no stream has a channel.
             nothing = rounds % 9 == 0;
             match nothing {
                 true => drop(world.syncctl(&["channels", "stop", "--all"]).expect(0)),
@@ -65,8 +65,8 @@ fn kills(service: &'static Service, wanted: u32) {
         }
         rounds += 1;
         let mut child = world.spawn(&[service.name, "renew-watches"]);
-        // Not waiting for anything: the point of death is the thing under test.
-        std::thread::sleep(whole.mul_f64(chance.random_range(0.05..1.1)));
+        // Deliberately not waiting for a state: the point of death is what is tested.
+        std::thread::sleep(duration.mul_f64(chance.random_range(0.05..1.1)));
         child.kill().expect("killing");
         killed += u32::from(child.wait().expect("waiting").signal() == Some(9));
         asked_for += world.count("SELECT count(*) FROM channels WHERE state = 'creating'");
@@ -76,8 +76,8 @@ fn kills(service: &'static Service, wanted: u32) {
         half_done += i64::from(nothing && there > 0 && there < streams);
         world.wait_until_leases_lapse();
         // Two of three die right after another did.
-        if rounds % 3 == 0 || killed == wanted {
-            // The first finds what the dead ones left, the second that nothing is left.
+        if rounds % 3 == 0 || killed == count {
+            // The first cleans up after the dead ones, the second finds nothing left.
             renew(&world).expect(0);
             renew(&world).expect(0);
             assert_in_step(&world);
@@ -109,21 +109,21 @@ fn a_month_of_gmail_renewals_with_a_tenth_of_the_calls_failing_has_no_gap_and_no
     a_month(&GMAIL);
 }
 
-/// Renewals twice a day. Tokens live an hour, so that every call of a run may also fail for its token.
+/// Renewals twice a day. Tokens live an hour, so that every call of a run may also fail because of its token.
 fn a_month(service: &'static Service) {
     let mut world = followed(service, 30);
     renew(&world).expect(0);
     assert_in_step(&world);
     let streams = watchable(&world);
     world.set("SYNCCTL_ENGINE_TRIES", "5");
-    // Refused before anything was done, and done but lost on the way; of what the first leaves, the next strikes its part.
+    // Refused before it took effect, and done but with the answer lost; the second fault strikes part of the calls left by the first.
     for (nth, fault) in
         ["unavailable_503", "server_500", "rate_limit_403", "cut_body", "connection_reset"].into_iter().enumerate()
     {
         let probability = 0.02 / (1.0 - 0.02 * nth as f64);
         world.sim.fault(json!({ "fault": fault, "probability": probability }));
     }
-    // So many that some are left to the next run.
+    // Enough to leave some to the next run.
     world.sim.fault(json!({ "fault": "unavailable_503", "probability": 0.3, "method": "channels.stop" }));
     let mut failed = 0;
     for _ in 0..60 {

@@ -1,4 +1,4 @@
-//! Answers of a server as files: what `tests/cases/*.http` hold, as a fault that gives them.
+//! Server answers from files: the content of `tests/cases/*.http`, as a fault that returns them.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ pub fn answer(file: &str) -> Value {
     json!({ "fault": "answer", "status": status, "body": body.trim() })
 }
 
-/// A fault with what else it needs.
+/// A fault with additional fields.
 pub fn with(mut fault: Value, more: Value) -> Value {
     for (key, value) in more.as_object().into_iter().flatten() {
         fault[key] = value.clone();

@@ -1,4 +1,4 @@
-//! What tests of Attendee ask of the world: meetings in calendars, bots for them, and whether each meeting has got its one of everything.
+//! Helpers for Attendee tests: meetings in calendars, bots for them, and the check that each meeting has exactly one bot and transcript.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -10,34 +10,34 @@ use serde_json::{Value, json};
 use super::World;
 use super::service::ATTENDEE;
 use super::sim::{Truth, field};
-use super::world::Ran;
+use super::world::RunResult;
 
-/// The project, here and at Attendee.
+/// The project's name, here and at Attendee.
 pub const PROJECT: &str = "main";
 const KEY: &str = "key-of-the-simulated-attendee";
-/// How long before its meeting a bot joins.
+/// How many minutes before its meeting a bot joins.
 const AHEAD: i64 = 2;
-/// Meetings are moved and cancelled so long before they begin that their bots are still scheduled, in minutes.
+/// Minimum time, in minutes, between a change of a meeting and its start, so that its bot is still scheduled.
 const EARLY: i64 = 90;
 
 impl World {
-    /// So many users who want bots, without meetings, and a project.
+    /// This many users with bots enabled, without meetings, and a project.
     pub fn with_attendee(users: u32) -> Self {
         Self::of(&ATTENDEE, users, 0)
     }
 
-    /// Takes what is in the calendars, and gives the meetings their bots.
-    pub fn schedule(&self) -> Ran {
+    /// Syncs the calendars, and schedules bots.
+    pub fn schedule(&self) -> RunResult {
         self.syncctl(&["calendar", "cron", "--force"]).expect(0);
         self.syncctl(&["attendee", "schedule", "--json"])
     }
 
     /// Polls the bots.
-    pub fn poll_bots(&self) -> Ran {
+    pub fn poll_bots(&self) -> RunResult {
         self.syncctl(&["attendee", "cron", "--force", "--json"])
     }
 
-    /// Puts a meeting into a calendar, or moves it, so many minutes from now by the simulated clock; answers its link.
+    /// Puts a meeting into a calendar, or moves it, this many minutes from now by the simulated clock; returns its link.
     pub fn meet(&self, user: &str, id: &str, minutes: i64) -> String {
         self.meet_all(&[user], id, minutes)
     }
@@ -45,7 +45,7 @@ impl World {
     /// The same for several users, who have all accepted; the first one has invited the others.
     pub fn meet_all(&self, users: &[&str], id: &str, minutes: i64) -> String {
         let start = self.sim_now() + Duration::minutes(minutes);
-        // Whole minutes, as people make them.
+        // Whole minutes, like real meetings.
         let start = DateTime::from_timestamp(start.timestamp() / 60 * 60, 0).expect("a time");
         let time = |at: DateTime<Utc>| json!({ "dateTime": at.to_rfc3339_opts(SecondsFormat::Secs, true), "timeZone": "UTC" });
         let attendees: Vec<Value> = users.iter().map(|user| json!({ "email": user, "responseStatus": "accepted" })).collect();
@@ -66,17 +66,17 @@ impl World {
         now.expect("a time").expect("a time").to_utc()
     }
 
-    /// Lets so many minutes pass at Attendee.
+    /// Lets this many minutes pass at Attendee.
     pub fn pass(&self, minutes: i64) {
         self.sim.admin("clock", json!({ "advance": minutes * 60 }));
     }
 
-    /// Every bot that ever was at Attendee, those that were taken back too.
+    /// Every bot ever created at Attendee, including removed ones.
     pub fn bots(&self) -> Vec<Value> {
         self.sim.text("attendee/state").lines().map(|line| serde_json::from_str(line).expect("a JSON line")).collect()
     }
 
-    /// The one bot that a meeting ever had.
+    /// The only bot that a meeting ever had.
     #[track_caller]
     pub fn only_bot(&self, link: &str) -> Value {
         let mut bots = self.bots();
@@ -115,7 +115,7 @@ pub fn populate(world: &World, users: u32, items: u32) {
     }
 }
 
-/// Who is imported wants bots; the project is known here too.
+/// Imported users have bots enabled; the project is known here too.
 pub fn prepare(world: &World) {
     let accounts: String = world.sim.text("accounts").lines().map(wanting).collect();
     world.syncctl_with_input(&["accounts", "import", "-"], &accounts).expect(0);
@@ -128,7 +128,7 @@ fn wanting(line: &str) -> String {
     format!("{account}\n")
 }
 
-/// Time passes; of the meetings that are far enough away some are moved and some cancelled, and new ones come.
+/// Time passes; some distant meetings are moved, some cancelled, and new ones are added.
 pub fn churn(world: &World, changes: u32, seed: u64) {
     let mut chance = rand::rngs::StdRng::seed_from_u64(seed);
     world.pass(i64::from(changes / 4));
@@ -154,7 +154,7 @@ pub fn churn(world: &World, changes: u32, seed: u64) {
         world.meet(user, &format!("n{seed}x{nth}"), EARLY + chance.random_range(10..300));
         world.meet(user, &format!("o{seed}x{nth}"), EARLY + chance.random_range(10..300));
     }
-    // The calendars are not what is tested here.
+    // The calendars are not under test here.
     world.syncctl(&["calendar", "cron", "--force"]).expect(0);
 }
 
@@ -176,7 +176,7 @@ fn live(world: &World) -> Vec<(String, String, DateTime<Utc>)> {
     .collect()
 }
 
-/// Bots that were not taken back, with their states.
+/// Bots that were not removed, with their states.
 pub fn truth(world: &World) -> Truth {
     let bots = world.bots().into_iter().filter(|bot| bot["deleted"] == false);
     bots.map(|bot| ((PROJECT.to_owned(), "bot".to_owned(), field(&bot, "id")), field(&bot, "state"))).collect()
@@ -189,7 +189,7 @@ pub fn stored(world: &World) -> Truth {
     )
 }
 
-/// Each meeting has had one bot, at its time; one that was cancelled has none left; each transcript is stored once, whole and corrected.
+/// Each meeting has had one bot, at its time; a cancelled one has none left; each transcript is stored once, complete and corrected.
 #[track_caller]
 pub fn check(world: &World) {
     let bots = world.bots();

@@ -1,4 +1,4 @@
-//! A real Chromium without a window, driven through chromedriver by the W3C WebDriver protocol: what a person sees and clicks.
+//! A real headless Chromium, driven through chromedriver by the W3C WebDriver protocol.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -10,15 +10,15 @@ use serde_json::{Value, json};
 
 use super::postgres::watchdog::Watchdog;
 
-/// How long an element may take to be there, in milliseconds, and any answer of the driver.
+/// Timeout for an element to appear, in milliseconds, and for any answer of the driver.
 const ELEMENT_MS: u64 = 20_000;
 const ANSWER: Duration = Duration::from_secs(90);
-/// How many drivers may be started until one listens.
+/// Maximum number of drivers to start until one listens.
 const DRIVERS: usize = 5;
-/// The name under which WebDriver hands out elements.
+/// WebDriver's key for element references.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
-/// A browser with one tab and an empty profile. Gone with the value, or with the test process.
+/// A browser with one tab and an empty profile. Stopped when dropped, or with the test process.
 pub struct Browser {
     driver: Child,
     /// The address of the session.
@@ -35,7 +35,7 @@ impl Browser {
         let (driver, port) = driver(&folder);
         fs::write(folder.join("driver.pid"), driver.id().to_string()).expect("the driver's pid");
         let mut browser = Self { driver, session: format!("http://127.0.0.1:{port}"), folder, _watchdog: watchdog };
-        let made = browser.call("POST", "/session", &browser.wanted());
+        let made = browser.call("POST", "/session", &browser.capabilities());
         let id = made["sessionId"].as_str().unwrap_or_else(|| panic!("no session: {made}"));
         let pid = &made["capabilities"]["goog:processID"];
         fs::write(browser.folder.join("browser.pid"), pid.to_string()).expect("the browser's pid");
@@ -43,11 +43,11 @@ impl Browser {
         browser
     }
 
-    fn wanted(&self) -> Value {
+    fn capabilities(&self) -> Value {
         let profile = format!("--user-data-dir={}", self.folder.join("profile").display());
         let mut options = json!({ "args": ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
             "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", profile] });
-        // Its driver looks for Chrome only.
+        // Its driver looks only for Chrome.
         if let Some(program) = program() {
             options["binary"] = json!(program);
         }
@@ -56,12 +56,12 @@ impl Browser {
             "timeouts": { "implicit": ELEMENT_MS, "pageLoad": 60_000, "script": 20_000 } } } })
     }
 
-    /// Opens an address, and waits until it is loaded.
+    /// Opens a URL, and waits until it is loaded.
     pub fn goto(&self, url: &str) {
         self.call("POST", "/url", &json!({ "url": url }));
     }
 
-    /// The address with this in it at which the browser ends. It may be one where nobody answers, which no click waits for.
+    /// Waits until the browser is at a URL that contains this part. No server may answer there, and no click waits for it.
     pub fn ends_at(&self, part: &str) -> String {
         let late = Instant::now() + ANSWER;
         loop {
@@ -73,41 +73,41 @@ impl Browser {
         }
     }
 
-    /// The first element that the selector names; waits for it.
+    /// The first element that matches the selector; waits for it.
     fn find(&self, css: &str) -> String {
-        let found = self.call("POST", "/element", &json!({ "using": "css selector", "value": css }));
-        found[ELEMENT].as_str().unwrap_or_else(|| panic!("no element {css}: {found}")).to_owned()
+        let element = self.call("POST", "/element", &json!({ "using": "css selector", "value": css }));
+        element[ELEMENT].as_str().unwrap_or_else(|| panic!("no element {css}: {element}")).to_owned()
     }
 
-    /// Clicks it, and waits for the page that this opens.
+    /// Clicks it, and waits for the page to load.
     pub fn click(&self, css: &str) {
         self.call("POST", &format!("/element/{}/click", self.find(css)), &json!({}));
     }
 
-    /// Its text as it is seen.
+    /// Its visible text.
     pub fn text(&self, css: &str) -> String {
         self.call("GET", &format!("/element/{}/text", self.find(css)), &Value::Null).as_str().expect("text").to_owned()
     }
 
-    /// What a function body of JavaScript returns in the page.
+    /// The return value of a JavaScript function body in the page.
     pub fn script(&self, body: &str) -> Value {
         self.call("POST", "/execute/sync", &json!({ "script": body, "args": [] }))
     }
 
-    /// A screen this wide, as of a phone: no window is so narrow.
+    /// A screen of this width, as of a phone: no window can be that narrow.
     pub fn narrow(&self, width: u32) {
         let screen = json!({ "width": width, "height": 800, "deviceScaleFactor": 2, "mobile": true });
         let command = json!({ "cmd": "Emulation.setDeviceMetricsOverride", "params": screen });
         self.call("POST", "/goog/cdp/execute", &command);
     }
 
-    /// What the console said since this was last asked.
+    /// Console messages since the last call.
     pub fn console(&self) -> Vec<Value> {
-        let told = self.call("POST", "/se/log", &json!({ "type": "browser" }));
-        told.as_array().unwrap_or_else(|| panic!("no log: {told}")).clone()
+        let answer_json = self.call("POST", "/se/log", &json!({ "type": "browser" }));
+        answer_json.as_array().unwrap_or_else(|| panic!("no log: {answer_json}")).clone()
     }
 
-    /// Makes the window this large.
+    /// Resizes the window.
     pub fn resize(&self, width: u32, height: u32) {
         self.call("POST", "/window/rect", &json!({ "width": width, "height": height }));
     }
@@ -126,16 +126,16 @@ impl Browser {
             _ => agent.get(url).call(),
         };
         let mut answer = answer.map_err(|error| error.to_string())?;
-        // A screenshot is larger than what is read without being told.
+        // A screenshot is larger than the default limit.
         let text = answer.body_mut().with_config().limit(1 << 26).read_to_string().map_err(|error| error.to_string())?;
-        let mut told: Value = serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))?;
+        let mut answer_json: Value = serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))?;
         match answer.status().is_success() {
-            true => Ok(told["value"].take()),
-            false => Err(told["value"]["message"].as_str().unwrap_or(&text).to_owned()),
+            true => Ok(answer_json["value"].take()),
+            false => Err(answer_json["value"]["message"].as_str().unwrap_or(&text).to_owned()),
         }
     }
 
-    /// The page as it is seen, as PNG in base64.
+    /// The visible page as a base64-encoded PNG.
     fn screenshot(&self) -> Option<Vec<u8>> {
         let shot = self.try_call("GET", "/screenshot", &Value::Null).ok()?;
         data_encoding::BASE64.decode(shot.as_str()?.as_bytes()).ok()
@@ -147,25 +147,25 @@ impl Drop for Browser {
         if std::thread::panicking()
             && let Some(shot) = self.screenshot()
         {
-            let place = std::env::temp_dir().join(format!("syncctl-test-browser-{}.png", self.driver.id()));
-            let kept = fs::write(&place, shot);
-            eprintln!("the page as it was when the test failed: {} ({kept:?})", place.display());
+            let path = std::env::temp_dir().join(format!("syncctl-test-browser-{}.png", self.driver.id()));
+            let kept = fs::write(&path, shot);
+            eprintln!("the page as it was when the test failed: {} ({kept:?})", path.display());
         }
-        // Ends the browser; the driver alone would leave it.
+        // Ends the browser; the driver alone would leave it running.
         let _ = self.try_call("DELETE", "", &Value::Null);
         let _ = self.driver.kill();
         let _ = self.driver.wait();
     }
 }
 
-/// A running driver and the port that it listens on. It picks a port that is free on IPv4 and gives up when another
-/// program has the same one on IPv6; the next driver picks another.
+/// A running driver and its port. It picks a port that is free on IPv4 and gives up if another program has the same one on IPv6; the next
+/// driver picks another.
 fn driver(home: &Path) -> (Child, u16) {
     let mut said = String::new();
     for _ in 0..DRIVERS {
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
-            // Chromium keeps crash reports and caches at home.
+            // Chromium keeps crash reports and caches in the home folder.
             .env("HOME", home)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -178,7 +178,7 @@ fn driver(home: &Path) -> (Child, u16) {
             line.split_once("successfully on port ")?.1.trim_end_matches('.').parse::<u16>().ok()
         });
         if let Some(port) = port {
-            // A pipe that nobody reads would stop it in the end.
+            // A full pipe would block it eventually.
             std::thread::spawn(move || lines.for_each(drop));
             return (driver, port);
         }
@@ -187,7 +187,7 @@ fn driver(home: &Path) -> (Child, u16) {
     panic!("none of {DRIVERS} chromedrivers started:{said}");
 }
 
-/// The browser, by the names that it has in the packages of systems.
+/// The browser, by its names in distribution packages.
 fn program() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];

@@ -1,18 +1,19 @@
-//! Time that passes faster: the clocks of the simulator and of the database, moved forward.
+//! Accelerated time: the clocks of the simulator and of the database, moved forward.
 
 use serde_json::json;
 
 use super::World;
 
 impl World {
-    /// Moves both clocks forward, for everything that runs from now on.
+    /// Moves both clocks forward for all later runs.
     pub fn move_clock(&self, hours: f64) {
         self.sim.admin("clock", json!({ "advance": (hours * 3600.0).round() as i64 }));
         self.move_database_clock(hours);
     }
 
-    /// `now()` of our own schema, which comes before `pg_catalog` in the search path, is the real one and an offset. Channels are made, renewed
-    /// and forgotten by it, and streams become due. (A schema beside ours would be left out by the binary.)
+    /// `now()` in our own schema, which precedes `pg_catalog` in the search path, is the real time plus an offset. It determines when
+    /// channels are created, renewed
+    /// and forgotten, and when streams are due. (The binary would ignore a separate schema.)
     pub fn move_database_clock(&self, hours: f64) {
         self.execute(&format!(
             "CREATE SCHEMA IF NOT EXISTS simulated;
@@ -27,11 +28,11 @@ impl World {
         ));
     }
 
-    /// Blocks until no lease of a dead process holds, as the database's clock goes on.
+    /// Blocks until the leases of dead processes have lapsed by the database's clock.
     pub fn wait_until_leases_lapse(&self) {
-        let left = "SELECT pg_sleep(greatest(0, extract(epoch FROM greatest((SELECT max(claimed_until) FROM streams),
+        let wait = "SELECT pg_sleep(greatest(0, extract(epoch FROM greatest((SELECT max(claimed_until) FROM streams),
             (SELECT max(held_until) FROM job_locks), (SELECT max(alive_until) FROM runs WHERE status = 'running'),
             (SELECT max(refreshing_until) FROM accounts)) - now()) + 0.01)::float8)";
-        self.query(left);
+        self.query(wait);
     }
 }

@@ -1,4 +1,4 @@
-//! A collector of OpenTelemetry: a receiver to which the binary sends its runs, and the attributes of what came.
+//! An OpenTelemetry collector: a receiver for the binary's runs, and the attributes it received.
 
 use std::collections::BTreeMap;
 

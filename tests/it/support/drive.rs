@@ -1,17 +1,17 @@
-//! What tests of Drive ask of the world: the same truth from the simulator and from the database, and the events so far.
+//! Helpers for Drive tests: the state in the simulator and in the database, in the same terms, and the events so far.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
 use super::World;
-use super::world::Ran;
+use super::world::RunResult;
 
-/// What a user sees: address and file → name, version, trashed.
+/// The files visible to a user: address and file → name, version, trashed.
 pub type Seen = BTreeMap<(String, String), (String, i64, bool)>;
 
 impl World {
-    /// So many users with so many files each, imported and not synced yet.
+    /// This many users with this many files each, imported and not synced yet.
     pub fn with_files(users: u32, files: u32) -> Self {
         let world = Self::empty();
         world.sim.generate(users, 0);
@@ -21,7 +21,7 @@ impl World {
     }
 
     /// `drive cron` of everything, due or not.
-    pub fn sync_drive(&self) -> Ran {
+    pub fn sync_drive(&self) -> RunResult {
         self.syncctl(&["drive", "cron", "--force", "--json"])
     }
 
@@ -35,7 +35,7 @@ impl World {
         answer["id"].as_str().expect("an id").to_owned()
     }
 
-    /// PUTs or DELETEs at the simulator's side of Drive.
+    /// Calls the simulator's admin side of Drive.
     pub fn drive_admin(&self, method: &str, path: &str, body: &Value) {
         let url = format!("{}/admin/drive/{path}", self.sim.url);
         let request = match method {
@@ -61,7 +61,7 @@ impl World {
             .collect()
     }
 
-    /// Asserts that each user's files are those that the simulator shows them, and that each of them is stored once.
+    /// Asserts that each user's files are those that the simulator shows them, and that each is stored once.
     #[track_caller]
     pub fn assert_files_in_step(&self) {
         let rows = self.query(
@@ -85,10 +85,10 @@ impl World {
             assert!(of_user == of_file && row.get(8), "{of_user:?} and {of_file:?}");
         }
         let seen = truth.keys().map(|(_, file)| file).collect::<std::collections::BTreeSet<_>>().len();
-        assert_eq!(self.count("SELECT count(*) FROM drive_files WHERE gone_at IS NULL"), seen as i64, "files that somebody sees");
+        assert_eq!(self.count("SELECT count(*) FROM drive_files WHERE gone_at IS NULL"), seen as i64, "visible files");
     }
 
-    /// The actions of all events so far, in their order: address, file, action.
+    /// The actions of all events so far, in order: address, file, action.
     pub fn file_events(&self) -> Vec<(String, String, String)> {
         let rows = self.query(
             "SELECT u.email, e.payload ->> 'file_id', e.payload ->> 'action' FROM outbox_events e JOIN users u ON u.id = e.user_id

@@ -1,4 +1,4 @@
-//! A way to PostgreSQL that breaks off or stands still when it is told to: everything that a client said before has arrived, nothing after it.
+//! A proxy to PostgreSQL that closes or freezes on command: everything sent before has arrived, nothing after it.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -8,46 +8,46 @@ use std::process::Child;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-/// What is done with the piece at which the gate acts.
+/// What happens to the piece at which the gate acts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Act {
-    /// It is lost, and every connection with it.
+    /// It is lost, and every connection is closed.
     Close,
-    /// It stays here, and nothing passes any more in either direction. Connections stay open, also of clients that die.
+    /// It is held, and no more data passes in either direction. Connections stay open, even those of dead clients.
     Freeze,
-    /// The same, but the piece still reaches the server; its answer does not come back.
+    /// The same, but the piece still reaches the server; its answer is held.
     FreezeBehind,
 }
 
-/// What a gate has seen and let through.
+/// State and counters of a gate.
 struct State {
-    /// Pieces that clients may still send; each is one write of theirs, or two that came together.
-    left: usize,
-    /// The first piece that contains this is the last one too.
+    /// Pieces that clients may still send; each is one write of theirs, or two that arrived together.
+    remaining: usize,
+    /// The first piece that contains this is also the last one.
     word: &'static str,
     act: Act,
-    /// Pieces that clients have sent since it was told what to do.
+    /// Pieces that clients have sent since the last command.
     passed: usize,
     frozen: bool,
     open: Vec<UnixStream>,
 }
 
-/// A state, and what is told when it changes.
+/// A state, and a notification of its changes.
 type Shared = (Mutex<State>, Condvar);
 
-/// A socket before that of a server. Serves until the test process ends.
+/// A socket in front of a server's. Serves until the test process ends.
 pub struct Gate {
     folder: tempfile::TempDir,
     state: Arc<Shared>,
 }
 
 impl Gate {
-    /// Before the socket of a server in this folder.
+    /// In front of the socket of a server in this folder.
     pub fn before(server: &Path, port: u16) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let listener = UnixListener::bind(folder.path().join(name(port))).expect("a socket");
         let server = server.join(name(port));
-        let state = State { left: usize::MAX, word: "", act: Act::Close, passed: 0, frozen: false, open: Vec::new() };
+        let state = State { remaining: usize::MAX, word: "", act: Act::Close, passed: 0, frozen: false, open: Vec::new() };
         let state: Arc<Shared> = Arc::new((Mutex::new(state), Condvar::new()));
         let shared = Arc::clone(&state);
         std::thread::spawn(move || {
@@ -63,59 +63,59 @@ impl Gate {
         format!("host='{}' port={port} user=syncctl dbname={database}", self.folder.path().display())
     }
 
-    /// Lets so many pieces through from now on, then ends every connection and takes no new ones.
+    /// Lets this many more pieces through, then closes every connection and accepts no new ones.
     pub fn close_after(&self, pieces: usize) {
         self.act(pieces, "", Act::Close);
     }
 
-    /// Stands still at the piece after so many; `behind`: when that one has reached the server.
+    /// Freezes at the piece after this many; `behind`: once that piece has reached the server.
     pub fn freeze_after(&self, pieces: usize, behind: bool) {
         self.act(pieces, "", if behind { Act::FreezeBehind } else { Act::Freeze });
     }
 
-    /// Stands still when a client says this.
+    /// Freezes when a client sends this word.
     pub fn freeze_at(&self, word: &'static str) {
         self.act(usize::MAX, word, Act::Freeze);
     }
 
-    /// Ends all connections, and lets everything through from now on.
+    /// Closes all connections, and lets everything through from now on.
     pub fn open(&self) {
         self.act(usize::MAX, "", Act::Close);
     }
 
-    fn act(&self, left: usize, word: &'static str, act: Act) {
+    fn act(&self, remaining: usize, word: &'static str, act: Act) {
         let mut state = lock(&self.state);
         end_all(&mut state);
-        *state = State { left, word, act, passed: 0, frozen: false, open: Vec::new() };
+        *state = State { remaining, word, act, passed: 0, frozen: false, open: Vec::new() };
         self.state.1.notify_all();
     }
 
     /// Whether it has closed since.
     pub fn is_closed(&self) -> bool {
-        lock(&self.state).left == 0
+        lock(&self.state).remaining == 0
     }
 
-    /// Pieces that clients have sent since it was told what to do.
+    /// Pieces that clients have sent since the last command.
     pub fn passed(&self) -> usize {
         lock(&self.state).passed
     }
 
-    /// Blocks until it stands still. False: the client ended before.
+    /// Blocks until it is frozen. False: the client ended before.
     pub fn stands_still_before_the_end_of(&self, client: &mut Child) -> bool {
         let mut state = lock(&self.state);
         while !state.frozen {
             if client.try_wait().expect("a child").is_some() {
                 return false;
             }
-            // A child's end wakes nobody.
-            state = self.state.1.wait_timeout(state, Duration::from_millis(5)).expect("nobody panicked").0;
+            // The end of a child sends no notification.
+            state = self.state.1.wait_timeout(state, Duration::from_millis(5)).expect("no thread panicked").0;
         }
         true
     }
 }
 
 fn lock(state: &Shared) -> MutexGuard<'_, State> {
-    state.0.lock().expect("nobody panicked")
+    state.0.lock().expect("no thread panicked")
 }
 
 fn end_all(state: &mut State) {
@@ -130,7 +130,7 @@ fn name(port: u16) -> PathBuf {
 
 fn admit(client: UnixStream, server: &Path, state: &Arc<Shared>) {
     let mut known = lock(state);
-    if known.left == 0 && known.act == Act::Close {
+    if known.remaining == 0 && known.act == Act::Close {
         return;
     }
     let server = UnixStream::connect(server).expect("the server runs");
@@ -142,19 +142,19 @@ fn admit(client: UnixStream, server: &Path, state: &Arc<Shared>) {
     std::thread::spawn(move || copy(client, server, |piece, server| may_pass(&there, piece, server)));
 }
 
-/// Counts a piece; at the one too many it acts.
+/// Counts a piece, and acts at the first one beyond the limit.
 fn may_pass(shared: &Shared, piece: &[u8], server: &mut UnixStream) -> bool {
     let Some(mut state) = while_it_moves(lock(shared), shared) else { return false };
     if piece.is_empty() {
         return true;
     }
     state.passed += 1;
-    state.left -= usize::from(state.left > 0);
+    state.remaining -= usize::from(state.remaining > 0);
     let is_word = !state.word.is_empty() && piece.windows(state.word.len()).any(|part| part == state.word.as_bytes());
-    if state.left > 0 && !is_word {
+    if state.remaining > 0 && !is_word {
         return true;
     }
-    state.left = 0;
+    state.remaining = 0;
     if state.act == Act::Close {
         end_all(&mut state);
         return false;
@@ -167,18 +167,18 @@ fn may_pass(shared: &Shared, piece: &[u8], server: &mut UnixStream) -> bool {
     while_it_moves(state, shared).is_some()
 }
 
-/// Blocks for as long as the gate stands still; `None`: it did, and the connection is over.
+/// Blocks while the gate is frozen; `None`: it was, and the connection is closed.
 fn while_it_moves<'a>(mut state: MutexGuard<'a, State>, shared: &'a Shared) -> Option<MutexGuard<'a, State>> {
     let stood_still = state.frozen;
     while state.frozen {
-        state = shared.1.wait(state).expect("nobody panicked");
+        state = shared.1.wait(state).expect("no thread panicked");
     }
     (!stood_still).then_some(state)
 }
 
 fn copy(mut from: UnixStream, mut to: UnixStream, mut may_pass: impl FnMut(&[u8], &mut UnixStream) -> bool) {
     let mut piece = [0; 64 * 1024];
-    // The end of a connection is a piece too: it does not pass a gate that stands still.
+    // The end of a connection is a piece too: it does not pass a frozen gate.
     while let Ok(length) = from.read(&mut piece)
         && may_pass(&piece[..length], &mut to)
         && length > 0

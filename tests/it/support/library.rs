@@ -1,4 +1,4 @@
-//! The library's own functions against a test's database: what services will do inside their transactions.
+//! The library's own functions on a test's database: what services call inside their transactions.
 
 use deadpool_postgres::Transaction;
 use serde_json::{Map, Value, json};
@@ -27,7 +27,7 @@ impl World {
             .expect("writing through the library")
     }
 
-    /// Puts one event in the outbox for each of these documents, in this order; answers their ids.
+    /// Puts one event in the outbox for each of these documents, in this order; returns their ids.
     pub fn emit(&self, kind: &'static str, documents: &[Uuid]) -> Vec<Uuid> {
         let events: Vec<Event> = documents.iter().map(|document| event(kind, *document, Map::new())).collect();
         self.write(async |tx| outbox::emit(tx, &events).await);
@@ -35,7 +35,7 @@ impl World {
         ids[ids.len() - documents.len()..].iter().map(|row| row.get(0)).collect()
     }
 
-    /// A user that owns documents and nothing else.
+    /// A user with documents only.
     pub fn user(&self, email: &str) -> Uuid {
         let user = Uuid::new_v4();
         self.execute(&format!("INSERT INTO users (id, email) VALUES ('{user}', '{email}')"));
@@ -48,7 +48,7 @@ impl World {
     }
 }
 
-/// An event of a document of somebody.
+/// An event of another user's document.
 pub fn event(kind: &'static str, document: Uuid, about: Map<String, Value>) -> Event {
     Event { kind, document, user: Uuid::new_v4(), project: None, about }
 }

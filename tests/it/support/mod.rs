@@ -1,4 +1,4 @@
-//! What the tests stand on: real PostgreSQL servers, a real pooler, the simulator, and the real binary.
+//! Test infrastructure: real PostgreSQL servers, a real pooler, the simulator, and the real binary.
 
 pub mod answer;
 pub mod attendee;
@@ -18,6 +18,7 @@ pub mod service;
 pub mod sim;
 pub mod statements;
 pub mod tls;
+pub mod waiting;
 pub mod world;
 
 pub use sim::Sim;

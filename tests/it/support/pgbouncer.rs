@@ -1,4 +1,4 @@
-//! PgBouncer in transaction mode before a test cluster: many clients, few server connections.
+//! PgBouncer in transaction mode in front of a test cluster: many clients, few server connections.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -12,17 +12,17 @@ use std::sync::OnceLock;
 use super::postgres::watchdog::Watchdog;
 use super::postgres::{self, Postgres};
 
-/// Server connections for each database.
+/// Server connections per database.
 pub const SERVER_CONNECTIONS: usize = 4;
 
-/// A running pooler. Gone with the value, or with the test process.
+/// A running pooler. Stopped when dropped, or with the test process.
 pub struct PgBouncer {
     process: Child,
     port: u16,
     _watchdog: Watchdog,
 }
 
-/// The pooler before the cluster that the tests of this process share.
+/// The pooler in front of the cluster shared by the tests of this process.
 pub fn shared() -> &'static PgBouncer {
     static SHARED: OnceLock<PgBouncer> = OnceLock::new();
     SHARED.get_or_init(|| start(postgres::shared()))
@@ -30,11 +30,11 @@ pub fn shared() -> &'static PgBouncer {
 
 /// Starts a pooler on a free port of 127.0.0.1.
 pub fn start(server: &Postgres) -> PgBouncer {
-    // Between finding a free port and taking it another process may take it.
+    // Another process may take a free port before it is used here.
     (0..5).find_map(|_| try_start(server)).expect("PgBouncer starts on one of five free ports")
 }
 
-/// A port of 127.0.0.1 that nobody uses at this moment.
+/// A currently free port of 127.0.0.1.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("an address").port()
@@ -62,7 +62,7 @@ fn try_start(server: &Postgres) -> Option<PgBouncer> {
 
     let mut log = BufReader::new(process.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
     let up = log.by_ref().any(|line| line.contains("process up"));
-    // A pipe that nobody reads would stop it in the end.
+    // A full pipe would block it eventually.
     std::thread::spawn(move || log.for_each(drop));
     let mut bouncer = PgBouncer { process, port, _watchdog: watchdog };
     if !up {

@@ -1,4 +1,4 @@
-//! A PostgreSQL cluster for the whole test process, and databases in it for single tests. Made by syncctl's own private cluster.
+//! A PostgreSQL cluster for the whole test process, and databases in it for single tests. Created by syncctl's own private cluster.
 
 pub mod watchdog;
 
@@ -12,7 +12,7 @@ use postgres::{Client, NoTls};
 use syncctl::db::embedded::Cluster;
 use watchdog::Watchdog;
 
-/// A running cluster. Gone with the value, or with the test process.
+/// A running cluster. Stopped when dropped, or with the test process.
 pub struct Postgres {
     pub cluster: Cluster,
     pub folder: PathBuf,
@@ -21,7 +21,7 @@ pub struct Postgres {
     _watchdog: Watchdog,
 }
 
-/// The cluster that the tests of this process share.
+/// The cluster shared by the tests of this process.
 pub fn shared() -> &'static Postgres {
     static SHARED: OnceLock<Postgres> = OnceLock::new();
     SHARED.get_or_init(|| {
@@ -32,9 +32,9 @@ pub fn shared() -> &'static Postgres {
 }
 
 impl Postgres {
-    /// A cluster that is not made yet, with further lines of `postgresql.conf`; on a port of 127.0.0.1 too if one is given.
+    /// A cluster that does not exist yet, with additional lines of `postgresql.conf`; also on a port of 127.0.0.1 if given.
     pub fn new(port: Option<u16>, config: &[&str]) -> Self {
-        // As root the server runs as another user, who has to pass this folder.
+        // If the tests run as root, the server runs as another user, which needs access to this folder.
         let folder = tempfile::Builder::new().prefix("syncctl-test-").permissions(Permissions::from_mode(0o711)).tempdir();
         let folder = folder.expect("a temporary folder").keep();
         let cluster = Cluster::at(&folder.join("postgres")).with_config(lines(config));
@@ -43,7 +43,7 @@ impl Postgres {
         Self { cluster, folder, port: port.unwrap_or(5432), databases: AtomicU32::new(0), _watchdog: watchdog }
     }
 
-    /// Starts it anew with these lines of `postgresql.conf`.
+    /// Restarts it with these lines of `postgresql.conf`.
     pub fn restart_with(&mut self, config: &[&str]) {
         self.cluster.stop().unwrap_or_else(|error| panic!("{error:#}"));
         self.cluster = self.cluster.clone().with_config(lines(config));
@@ -58,7 +58,7 @@ impl Postgres {
         database
     }
 
-    /// libpq keywords for a database, by the socket, as the superuser.
+    /// libpq keywords for a database, through the socket, as the superuser.
     pub fn url(&self, database: &str) -> String {
         let host = self.socket_dir().display().to_string().replace('\\', r"\\").replace('\'', r"\'");
         format!("host='{host}' port={} user=syncctl dbname={database}", self.port)
@@ -77,8 +77,7 @@ impl Postgres {
     }
 }
 
-/// What is asked for on top of the cluster's settings: more connections, counted statements, and no waiting for a disk whose contents do not
-/// matter.
+/// Added to the cluster's settings: more connections, statement statistics, and no fsync for data that does not matter.
 fn lines(config: &[&str]) -> Vec<String> {
     let common = [
         "fsync = off",
@@ -91,7 +90,7 @@ fn lines(config: &[&str]) -> Vec<String> {
     common.iter().chain(config).map(|line| (*line).to_owned()).collect()
 }
 
-/// One test's database. Dropped with the value, connections or not.
+/// One test's database. Dropped with the value, even if it has connections.
 pub struct Database {
     server: &'static Postgres,
     name: String,
@@ -113,7 +112,7 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        // A test that has failed already must not abort for this; the cluster goes in any case.
+        // A failed test must not abort because of this; the cluster is removed in any case.
         if let Ok(mut client) = Client::connect(&self.server.url("postgres"), NoTls) {
             let _ = client.batch_execute(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
         }

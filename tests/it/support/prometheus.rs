@@ -1,14 +1,14 @@
-//! A strict reader of Prometheus's text format, as https://prometheus.io/docs/instrumenting/exposition_formats has it: what it does not know
-//! it refuses.
+//! A strict parser of Prometheus's text format, as in https://prometheus.io/docs/instrumenting/exposition_formats: it refuses everything
+//! unknown.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use regex::Regex;
 
-/// What a text says.
+/// The content of a text.
 #[derive(Debug, Default)]
 pub struct Exposition {
-    /// Value by name and labels as they are written, labels by name: `syncctl_runs{service="gmail",status="failed"}`.
+    /// Value by name and labels as written, labels by name: `syncctl_runs{service="gmail",status="failed"}`.
     pub values: BTreeMap<String, f64>,
     /// Names that have a help text and a type.
     pub families: BTreeSet<String>,
@@ -21,7 +21,7 @@ impl Exposition {
     }
 }
 
-/// Reads a text; each fault in it fails the test.
+/// Parses a text; each error in it fails the test.
 #[track_caller]
 pub fn read(text: &str) -> Exposition {
     let sample = Regex::new(r#"^([a-z_:][a-z0-9_:]*)(?:\{(.*)\})? (-?[0-9]+(?:\.[0-9]+)?(?:e-?[0-9]+)?)$"#).expect("a pattern");
@@ -46,9 +46,9 @@ pub fn read(text: &str) -> Exposition {
             let mut rest = parts.get(2).map_or("", |labels| labels.as_str());
             let mut labels = BTreeMap::new();
             while !rest.is_empty() {
-                let found = label.captures(rest).unwrap_or_else(|| panic!("no label at {rest:?}: {line}"));
-                assert!(labels.insert(found[1].to_owned(), found[2].to_owned()).is_none(), "a label twice: {line}");
-                rest = &rest[found[0].len()..];
+                let captures = label.captures(rest).unwrap_or_else(|| panic!("no label at {rest:?}: {line}"));
+                assert!(labels.insert(captures[1].to_owned(), captures[2].to_owned()).is_none(), "a label twice: {line}");
+                rest = &rest[captures[0].len()..];
             }
             let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
             let series = if labels.is_empty() { current.clone() } else { format!("{current}{{{}}}", labels.join(",")) };

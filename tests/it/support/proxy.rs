@@ -1,5 +1,5 @@
-//! An HTTP proxy on loopback before the simulator: tunnels (CONNECT) end in TLS with a certificate for `google.test`, plain requests are
-//! handed on as they are.
+//! An HTTP proxy on loopback in front of the simulator: tunnels (CONNECT) end in TLS with a certificate for `google.test`, plain requests
+//! are passed on unchanged.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::tls::authority;
 
-/// The only host whose name the tunnels' certificate has.
+/// The only host name in the tunnels' certificate.
 pub const HOST: &str = "google.test";
 
 /// A proxy that serves until the test ends.
@@ -27,7 +27,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// A proxy before the server at `origin`; files go to `folder`.
+    /// A proxy in front of the server at `origin`; files go to `folder`.
     pub fn before(origin: &str, folder: &Path) -> Self {
         let server: SocketAddr = origin.strip_prefix("http://").and_then(|rest| rest.parse().ok()).expect("a loopback origin");
         let ca = folder.join("proxy-ca.pem");
@@ -50,16 +50,16 @@ impl Proxy {
         runtime.spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let (tls, seen) = (tls.clone(), Arc::clone(&seen));
-                // A client that goes away early is no fault of the proxy.
+                // A client that disconnects early is not the proxy's fault.
                 tokio::spawn(async move { drop(serve(client, server, tls, &seen).await) });
             }
         });
         Self { url, ca, targets, _runtime: runtime }
     }
 
-    /// What was asked of it: one entry a connection, `host:port` of a tunnel or the address of the first plain request.
+    /// Its requests: one entry per connection, `host:port` of a tunnel or the URL of the first plain request.
     pub fn targets(&self) -> Vec<String> {
-        self.targets.lock().expect("nobody panicked").clone()
+        self.targets.lock().expect("no thread panicked").clone()
     }
 }
 
@@ -73,7 +73,7 @@ async fn serve(mut client: TcpStream, server: SocketAddr, tls: TlsAcceptor, seen
     let line = String::from_utf8_lossy(&head).lines().next().unwrap_or_default().to_owned();
     let mut words = line.split(' ');
     let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    seen.lock().expect("nobody panicked").push(target.to_owned());
+    seen.lock().expect("no thread panicked").push(target.to_owned());
     let mut server = TcpStream::connect(server).await?;
     if method == "CONNECT" {
         client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await?;

@@ -1,4 +1,4 @@
-//! Somebody who gets webhooks: an HTTP/1.1 server on loopback that records each request and answers as the test says.
+//! A webhook receiver: an HTTP/1.1 server on loopback that records each request and answers as the test says.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -8,19 +8,19 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// Longer than anything here takes; a test that waits so long has failed.
+/// Longer than any step here takes; a test that waits this long has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A request as it came.
+/// A request as received.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// From 1, in the order of arrival.
+    /// From 1, in order of arrival.
     pub number: usize,
     /// With the query.
     pub path: String,
     /// Names in lower case.
     pub headers: BTreeMap<String, String>,
-    /// Text; what is none is in `bytes`.
+    /// Text; other content is in `bytes`.
     pub body: String,
     pub bytes: Vec<u8>,
 }
@@ -39,12 +39,12 @@ impl Request {
     }
 }
 
-/// What to do with a request.
+/// The answer to a request.
 #[derive(Debug, Clone)]
 pub enum Reply {
     Status(u16),
     Full(u16, Vec<(&'static str, String)>, String),
-    /// The same, of a body that is no text.
+    /// The same, with a body that is not text.
     Bytes(u16, Vec<(&'static str, String)>, Arc<[u8]>),
     /// A body that does not end before this many bytes.
     Endless(u16, usize),
@@ -102,7 +102,7 @@ impl Receiver {
         lock(&self.shared).requests.clone()
     }
 
-    /// What came since this was last asked.
+    /// Requests since the last call.
     pub fn take(&self) -> Vec<Request> {
         std::mem::take(&mut lock(&self.shared).requests)
     }
@@ -111,17 +111,17 @@ impl Receiver {
         lock(&self.shared).connections
     }
 
-    /// Bytes of endless bodies that went out.
+    /// Bytes of endless bodies sent so far.
     pub fn written(&self) -> usize {
         lock(&self.shared).written
     }
 
-    /// Whether somebody waited for a held answer for as long as a test may take.
+    /// Whether a client waited for a held answer until the timeout.
     pub fn gave_up(&self) -> bool {
         lock(&self.shared).gave_up
     }
 
-    /// Blocks until so many requests came.
+    /// Blocks until this many requests have arrived.
     pub fn wait_for(&self, requests: usize) {
         let state = lock(&self.shared);
         let (state, timeout) =
@@ -129,7 +129,7 @@ impl Receiver {
         assert!(!timeout.timed_out(), "{} of {requests} requests came", state.requests.len());
     }
 
-    /// Answers 200 to what is held, and holds nothing any more.
+    /// Answers 200 to held requests, and stops holding.
     pub fn release(&self) {
         lock(&self.shared).released = true;
         self.shared.1.notify_all();
@@ -146,7 +146,7 @@ fn lock(shared: &(Mutex<State>, Condvar)) -> MutexGuard<'_, State> {
     shared.0.lock().expect("no poison")
 }
 
-/// One connection, kept alive for as long as the other side likes.
+/// One connection, kept alive as long as the client wants.
 fn serve(connection: TcpStream, shared: &(Mutex<State>, Condvar)) -> Option<()> {
     connection.set_nodelay(true).ok()?;
     let mut reader = BufReader::new(connection.try_clone().ok()?);
@@ -191,7 +191,7 @@ fn serve(connection: TcpStream, shared: &(Mutex<State>, Condvar)) -> Option<()> 
                 }
                 return None;
             }
-            // Both ends of it go with the thread.
+            // Dropping the thread's ends closes it.
             Reply::Reset => return None,
         };
         let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();

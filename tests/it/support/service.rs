@@ -1,4 +1,4 @@
-//! What the tests must know of a service to run the same faults and kills against each.
+//! What the tests need to know about a service to run the same faults and kills against each.
 
 use serde_json::json;
 
@@ -7,43 +7,43 @@ use super::{World, attendee};
 
 /// A service under test.
 pub struct Service {
-    /// Its command, and the beginning of its tables.
+    /// Its command, and the prefix of its tables.
     pub name: &'static str,
-    /// Whose calls faults strike, where not everybody's.
+    /// The user whose calls faults strike; `None`: all users.
     pub whose: Option<&'static str>,
     /// The calls that a fault strikes.
     pub struck: &'static [&'static str],
-    /// The variable that makes its pages small, where it has one.
+    /// The variable that makes its pages small, if any.
     pub page_size: Option<&'static str>,
-    /// The jobs that bring it in step, in their order.
+    /// The jobs that sync it, in order.
     pub jobs: &'static [&'static [&'static str]],
     /// The jobs that are killed, in turn.
     pub killed: &'static [&'static [&'static str]],
-    /// Faults that may strike any of its calls at once, and pass.
+    /// Faults that may strike any of its calls together, and are temporary.
     pub mixed: &'static [&'static str],
     /// Settings without which its tests would test something else.
     pub settings: &'static [(&'static str, &'static str)],
-    /// Gives each user so much.
+    /// Gives each user this many items.
     pub populate: fn(&World, u32, u32),
-    /// What it needs once its users are known.
+    /// Preparation once its users are imported.
     pub prepare: fn(&World),
-    /// So many changes, by a seed.
+    /// Makes this many changes, by a seed.
     pub churn: fn(&World, u32, u64),
     /// Makes every cursor expire.
     pub expire: fn(&World),
-    /// What the simulator holds: user, collection, id → version.
+    /// The simulator's data: user, collection, ID → version.
     pub truth: fn(&World) -> Truth,
-    /// What the database holds, in the same terms.
+    /// The database's data, in the same terms.
     pub stored: fn(&World) -> Truth,
-    /// Lets everything that is under way come to its end.
+    /// Lets everything in progress finish.
     pub finish: fn(&World),
-    /// What else must be true when it is in step.
+    /// Additional checks once it is in sync.
     pub check: fn(&World),
-    /// Rows of its own that must be there once; each statement counts what is wrong.
+    /// Rows that must exist exactly once; each statement counts the violations.
     pub wrong: &'static [(&'static str, &'static str)],
 }
 
-/// Faults of Google's error table that pass.
+/// Temporary faults of Google's error table.
 const OF_GOOGLE: [&str; 16] = [
     "auth_error",
     "rate_limit_403",
@@ -100,7 +100,7 @@ pub static GMAIL: Service = Service {
     mixed: &OF_GOOGLE,
     settings: &[
         ("SYNCCTL_GMAIL_WINDOW", "all"),
-        // A user's minute is soon spent by a test that goes on for a hundred runs.
+        // A test with a hundred runs would soon use up a user's minute.
         ("SYNCCTL_QUOTA_GMAIL_USER_PER_MINUTE", "100000000"),
         ("SYNCCTL_QUOTA_GMAIL_PROJECT_PER_MINUTE", "1000000000"),
         ("SYNCCTL_QUOTA_GMAIL_PER_DAY", "1000000000"),
@@ -144,7 +144,7 @@ pub static GMAIL: Service = Service {
              WHERE (m.deleted_at IS NULL) = (o.status = 'deleted')",
         ),
         (
-            "deletions of documents that were not told once",
+            "deletions of documents that were not sent once",
             "SELECT count(*) FROM documents o WHERE o.source = 'gmail' AND o.status = 'deleted' AND 1 <> (SELECT count(*) FROM outbox_events e
                WHERE e.subject = o.id AND e.type = 'gmail.message.deleted')",
         ),
@@ -169,7 +169,7 @@ pub static DRIVE: Service = Service {
     },
     prepare: |_| {},
     churn: |world, changes, seed| drop(world.sim.admin("drive/churn", json!({ "changes": changes, "seed": seed }))),
-    // Google's do not; one that is not known there any more is answered in the same way as one of another feed.
+    // Google's page tokens do not expire; an unknown one is answered like one of another feed.
     expire: |world| world.execute("UPDATE streams SET cursor = 'forgotten' WHERE service = 'drive' AND kind = 'changes' AND cursor IS NOT NULL"),
     truth: |world| {
         world.sim.lines("drive/state", |row| {
@@ -202,18 +202,18 @@ pub static DRIVE: Service = Service {
                WHERE a.user_id = w.user_id AND a.file_id = w.file_id AND a.lost_at IS NULL)",
         ),
         (
-            "versions of a file that were told twice",
+            "versions of a file that were sent twice",
             "SELECT count(*) FROM (SELECT FROM outbox_events WHERE payload ->> 'action' <> 'removed'
                AND payload -> 'text_follows' IS NULL
                GROUP BY user_id, payload ->> 'file_id', payload -> 'file' ->> 'version' HAVING count(*) > 1) t",
         ),
         (
-            "documents that do not tell the latest version",
+            "documents that do not have the latest version",
             "SELECT count(*) FROM drive_file_watches w JOIN drive_file_access a USING (user_id, file_id)
              WHERE a.lost_at IS NULL AND (w.told_version IS DISTINCT FROM a.version OR w.content_key IS DISTINCT FROM a.content_key)",
         ),
         (
-            "documents whose comings and goings were not told once each",
+            "documents whose additions and removals were not sent once each",
             "SELECT count(*) FROM documents d WHERE d.source = 'drive' AND (d.status <> 'deleted')::int <> (SELECT
                count(*) FILTER (WHERE e.type = 'drive.file.created') - count(*) FILTER (WHERE e.type = 'drive.file.removed')
                FROM outbox_events e WHERE e.subject = d.id)",
@@ -232,7 +232,7 @@ pub static ATTENDEE: Service = Service {
         &["attendee", "cron", "--force", "--json"],
     ],
     killed: &[&["attendee", "schedule"], &["attendee", "cron", "--force"]],
-    // Its limits are one answer, its cursors last, and a key that is refused is not asked with again.
+    // Its limits are one answer, its cursors do not expire, and a refused key is not used again.
     mixed: &[
         "rate_limit_429",
         "timeout_408",
@@ -245,7 +245,7 @@ pub static ATTENDEE: Service = Service {
         "cut_body",
         "cut_json",
     ],
-    // A project's minute is soon spent by a test that goes on for a hundred runs, and nobody has as many meetings a day.
+    // A test with a hundred runs would soon use up a project's minute, and it has more meetings a day than any user.
     settings: &[
         ("SYNCCTL_QUOTA_ATTENDEE_PROJECT_PER_MINUTE", "100000000"),
         ("SYNCCTL_ATTENDEE_BOTS_PER_DAY", "100000"),
@@ -254,7 +254,7 @@ pub static ATTENDEE: Service = Service {
     populate: attendee::populate,
     prepare: attendee::prepare,
     churn: attendee::churn,
-    // It has no cursors. Now and then a run comes to its end: time goes on at Attendee, and no meeting must begin before it got its bot.
+    // It has no cursors. Some runs must complete: time passes at Attendee, and no meeting may begin before it has its bot.
     expire: |world| drop(world.sync_all().expect(0)),
     truth: attendee::truth,
     stored: attendee::stored,

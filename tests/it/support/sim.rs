@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-/// A simulated Google. It ends with the test.
+/// A simulated Google. It stops with the test.
 pub struct Sim {
     pub url: String,
-    /// `None`: it is a process of its own, and ends by itself.
+    /// `None`: it is a separate process, and stops by itself.
     pub runtime: Option<tokio::runtime::Runtime>,
 }
 
-/// What is live: address of the user, collection (a calendar), id → version (an etag).
+/// Live data: address of the user, collection (a calendar), ID → version (an etag).
 pub type Truth = BTreeMap<(String, String, String), String>;
 
 impl Sim {
@@ -83,13 +83,13 @@ impl Sim {
             .collect()
     }
 
-    /// JSON lines from the admin interface, read by `read`.
+    /// JSON lines from the admin interface, parsed by `read`.
     pub fn lines(&self, path: &str, read: impl Fn(&Value) -> ((String, String, String), String)) -> Truth {
         let text = self.text(path);
         text.lines().filter(|line| !line.is_empty()).map(|line| read(&serde_json::from_str(line).expect("a JSON line"))).collect()
     }
 
-    /// Every live event that the simulator holds.
+    /// Every live event in the simulator.
     pub fn truth(&self) -> Truth {
         self.lines("state", |row| ((field(row, "user"), field(row, "calendar"), field(row, "id")), field(row, "etag")))
     }

@@ -1,4 +1,4 @@
-//! A PostgreSQL server with TLS on a port of 127.0.0.1 that asks for a password. Its certificate is for `localhost` alone.
+//! A PostgreSQL server with TLS on a port of 127.0.0.1 that requires a password. Its certificate is only for `localhost`.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -12,7 +12,7 @@ use super::postgres::{Database, Postgres};
 
 pub const USER: &str = "tess";
 pub const PASSWORD: &str = "p@ss/w0rd%";
-/// The password as a URL writes it.
+/// The password, URL-encoded.
 const PASSWORD_ENCODED: &str = "p%40ss%2Fw0rd%25";
 
 /// The server, with a fresh database in it that belongs to [`USER`].
@@ -21,23 +21,23 @@ pub struct Server {
     pub database: Database,
 }
 
-/// A database on the TLS server that the tests of this process share.
+/// A database on the TLS server shared by the tests of this process.
 pub fn server() -> Server {
     static SHARED: OnceLock<Postgres> = OnceLock::new();
     let server = SHARED.get_or_init(start);
     let database = server.database();
     let own = format!("ALTER DATABASE {} OWNER TO {USER}", database.name());
-    server.connect("postgres").batch_execute(&own).expect("a database of its own");
+    server.connect("postgres").batch_execute(&own).expect("a separate database");
     Server { server, database }
 }
 
 impl Server {
-    /// As a careful user writes it.
+    /// With the strictest settings.
     pub fn url_verify_full(&self) -> String {
         self.url("localhost", "verify-full", Some(&self.ca()))
     }
 
-    /// `host` may be 127.0.0.1, which the certificate is not for.
+    /// `host` may be 127.0.0.1, which the certificate does not cover.
     pub fn url(&self, host: &str, sslmode: &str, roots: Option<&Path>) -> String {
         let (port, database) = (self.server.port(), self.database.name());
         let roots = roots.map_or_else(String::new, |roots| format!("&sslrootcert={}", roots.display()));
@@ -49,7 +49,7 @@ impl Server {
         self.server.folder.join("ca.pem")
     }
 
-    /// One that did not.
+    /// An unrelated authority.
     pub fn other_ca(&self) -> PathBuf {
         self.server.folder.join("other-ca.pem")
     }

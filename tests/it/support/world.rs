@@ -1,4 +1,4 @@
-//! One test's world: a fresh database, a simulator, and the binary with the settings that join them.
+//! One test's world: a fresh database, a simulator, and the binary with the settings that connect them.
 
 use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
@@ -10,24 +10,24 @@ use super::service::{CALENDAR, Service};
 use super::sim::Truth;
 use super::{Sim, pgbouncer, tls};
 
-/// How the binary reaches PostgreSQL, and at what pace it is answered by Google.
+/// How the binary reaches PostgreSQL, and how fast Google answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
-    /// By the server's socket.
+    /// Through the server's socket.
     Direct,
     /// Through PgBouncer in transaction mode.
     Pooler,
     /// Over TLS that checks authority and name (`verify-full`), with a password, as a role that only owns its database.
     Tls,
-    /// Directly, with a Google that takes its time for each answer.
+    /// Directly, with a slow Google.
     Slow,
 }
 
-/// What the slow Google takes for an answer, and for each call in a batch, in milliseconds: a real one takes several times as long.
+/// The slow Google's latency per answer, and per call in a batch, in milliseconds: the real one takes several times as long.
 const SLOW: (f64, f64) = (30.0, 0.5);
 
 impl Way {
-    /// `SYNCCTL_TEST_WAY` sends every test another way: `make test` runs those of the main job by each.
+    /// `SYNCCTL_TEST_WAY` selects the way for every test: `make test` runs those of the main job in each.
     fn of_environment() -> Self {
         match std::env::var("SYNCCTL_TEST_WAY").as_deref() {
             Err(_) => Self::Direct,
@@ -39,16 +39,16 @@ impl Way {
     }
 }
 
-/// What a run of the binary left.
+/// The result of a run of the binary.
 #[derive(Debug)]
-pub struct Ran {
+pub struct RunResult {
     pub code: i32,
     pub stdout: String,
     pub stderr: String,
 }
 
-impl Ran {
-    /// The result on stdout, of a run with `--json`.
+impl RunResult {
+    /// The result on stdout of a run with `--json`.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("no JSON on stdout ({error}): {self:?}"))
     }
@@ -64,10 +64,10 @@ pub struct World {
     pub sim: Sim,
     pub database: Database,
     pub folder: tempfile::TempDir,
-    /// How the binary reaches the database; the plain URL unless a test goes by another way.
+    /// How the binary reaches the database; the plain URL unless the way differs.
     pub url: String,
     pub settings: Vec<(&'static str, String)>,
-    /// The service that the world is about.
+    /// The service under test.
     pub service: &'static Service,
 }
 
@@ -111,14 +111,14 @@ impl World {
         world
     }
 
-    /// So many users with so many events each, imported and not synced yet.
+    /// This many users with this many events each, imported and not synced yet.
     pub fn with_users(users: u32, events: u32) -> Self {
         let world = Self::empty();
         world.populate(users, events);
         world
     }
 
-    /// So many users with so much of a service each, imported and not synced yet.
+    /// This many users with this many items of a service each, imported and not synced yet.
     pub fn of(service: &'static Service, users: u32, items: u32) -> Self {
         let mut world = Self::empty();
         world.service = service;
@@ -129,14 +129,14 @@ impl World {
         world
     }
 
-    /// Adds and imports so many users with so much each.
+    /// Adds and imports this many users with this many items each.
     pub fn populate(&self, users: u32, items: u32) {
         (self.service.populate)(self, users, items);
         self.import();
         (self.service.prepare)(self);
     }
 
-    /// So many changes at the provider.
+    /// This many changes at the provider.
     pub fn churn(&self, changes: u32, seed: u64) {
         (self.service.churn)(self, changes, seed);
     }
@@ -151,7 +151,7 @@ impl World {
         self.syncctl_with_input(&["accounts", "import", "-"], &accounts).expect(0);
     }
 
-    /// Account lines of all users: for the first half a service account acts, the others have granted it themselves.
+    /// Account lines of all users: the first half with a service account, the others with their own grants.
     pub fn accounts_of_both_kinds(&self) -> String {
         let (delegated, own) = (self.sim.text("accounts?kind=service_account"), self.sim.text("accounts"));
         let half = own.lines().count() / 2;
@@ -184,12 +184,12 @@ impl World {
         command
     }
 
-    /// Runs the binary to its end.
-    pub fn syncctl(&self, arguments: &[&str]) -> Ran {
-        ran(self.command(arguments).output().expect("the binary starts"))
+    /// Runs the binary to completion.
+    pub fn syncctl(&self, arguments: &[&str]) -> RunResult {
+        run_result(self.command(arguments).output().expect("the binary starts"))
     }
 
-    pub fn syncctl_with_input(&self, arguments: &[&str], input: &str) -> Ran {
+    pub fn syncctl_with_input(&self, arguments: &[&str], input: &str) -> RunResult {
         let mut child = self
             .command(arguments)
             .stdin(Stdio::piped())
@@ -199,9 +199,9 @@ impl World {
             .expect("the binary starts");
         let written = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
         let output = child.wait_with_output().expect("the binary ends");
-        // A binary that ends before it has read everything is judged by its exit code.
+        // If the binary ends before it has read everything, its exit code counts.
         drop(written);
-        ran(output)
+        run_result(output)
     }
 
     /// Starts the binary and leaves it running.
@@ -209,14 +209,14 @@ impl World {
         self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts")
     }
 
-    /// The jobs of the service, for everything, due or not. Answers the first that did not end well, or the last.
-    pub fn sync_all(&self) -> Ran {
-        let mut runs: Vec<Ran> = self.service.jobs.iter().map(|job| self.syncctl(job)).collect();
+    /// The jobs of the service, for everything, due or not. Returns the first that failed, or the last.
+    pub fn sync_all(&self) -> RunResult {
+        let mut runs: Vec<RunResult> = self.service.jobs.iter().map(|job| self.syncctl(job)).collect();
         let at = runs.iter().position(|run| run.code != 0).unwrap_or(runs.len() - 1);
         runs.swap_remove(at)
     }
 
-    /// What is live in the database, in the simulator's terms.
+    /// The live data in the database, in the simulator's terms.
     pub fn stored(&self) -> Truth {
         (self.service.stored)(self)
     }
@@ -239,7 +239,7 @@ impl World {
         self.database.connect().batch_execute(statement).unwrap_or_else(|error| panic!("{statement}: {error}"));
     }
 
-    /// Asserts that the database holds what the simulator holds: nothing lost, nothing left over, nothing stale.
+    /// Asserts that the database equals the simulator's data: nothing lost, nothing left over, nothing stale.
     #[track_caller]
     pub fn assert_in_step(&self) {
         let (truth, stored) = ((self.service.truth)(self), self.stored());
@@ -259,7 +259,7 @@ impl World {
         (self.service.check)(self);
     }
 
-    /// Asserts that nothing of a run is left behind.
+    /// Asserts that a run left nothing behind.
     #[track_caller]
     pub fn assert_no_leftovers(&self) {
         assert_eq!(self.count("SELECT count(*) FROM streams WHERE claimed_by IS NOT NULL"), 0, "leases");
@@ -275,8 +275,8 @@ impl World {
     }
 }
 
-fn ran(output: std::process::Output) -> Ran {
-    Ran {
+fn run_result(output: std::process::Output) -> RunResult {
+    RunResult {
         code: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
@@ -284,9 +284,9 @@ fn ran(output: std::process::Output) -> Ran {
 }
 
 impl World {
-    /// Blocks until the simulator holds an answer back (fault `stall`).
+    /// Blocks until the simulator withholds an answer (fault `stall`).
     pub fn wait_for_stall(&self) {
-        // A run that never comes to the call that is to stall must fail the test, not hold it up.
+        // A run that never makes the stalling call must fail the test, not block it.
         let request = ureq::get(format!("{}/admin/stalled?wait=1", self.sim.url)).config();
         let stalled = request.timeout_global(Some(std::time::Duration::from_secs(120))).build().call();
         assert!(stalled.is_ok(), "no call stalled: {stalled:?}");

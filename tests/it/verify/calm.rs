@@ -1,4 +1,4 @@
-//! No false alarms: changes that no poll has seen, changes that go on meanwhile, streams that cannot be listed.
+//! No false alarms: unpolled changes, concurrent changes, streams that cannot be listed.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -44,7 +44,7 @@ fn a_shared_drive_that_came_or_went_since_the_last_poll_is_no_alarm() {
 fn stays_calm(service: &'static Service) {
     let world = World::of(service, 2, 60);
     world.sync_all().expect(0);
-    let over = AtomicBool::new(false);
+    let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let unrest = scope.spawn(|| {
             for seed in 0..12 {
@@ -53,9 +53,9 @@ fn stays_calm(service: &'static Service) {
                     world.sync_all();
                 }
             }
-            over.store(true, Ordering::Relaxed);
+            is_over.store(true, Ordering::Relaxed);
         });
-        while !over.load(Ordering::Relaxed) {
+        while !is_over.load(Ordering::Relaxed) {
             verify(&world, &[]).expect(0);
         }
         unrest.join().expect("the unrest ends");
@@ -85,7 +85,7 @@ fn drives_that_change_meanwhile_raise_no_alarm() {
 fn a_change_between_two_pages_of_a_comparison_is_no_alarm() {
     let world = World::with_users(1, 30);
     world.sync_all().expect(0);
-    // The first page comes empty, the second waits until everything has changed.
+    // The first page is empty, the second waits until everything has changed.
     world.sim.admin("empty_pages", json!({ "probability": 1.0 }));
     world.sim.fault(json!({ "fault": "stall", "at_call": 2, "method": "events.list", "times": 1 }));
     let child = world.spawn(&["verify", "calendar", "--all", "--json"]);

@@ -1,4 +1,4 @@
-//! Rows that are made of stored ones: lost ones and changed ones are named, and made anew with the ids that they had, and nothing is told twice.
+//! Derived rows: lost and changed ones are named, and rebuilt with their old IDs, and no event is sent twice.
 
 use serde_json::Value;
 
@@ -6,23 +6,23 @@ use super::{kind, number, verify};
 use crate::support::World;
 use crate::support::service::{DRIVE, GMAIL};
 
-/// All of a column, in order.
+/// All values of a column, in order.
 fn all(world: &World, statement: &str) -> Vec<String> {
     world.query(statement).iter().map(|row| row.get(0)).collect()
 }
 
-/// Damages derived rows; they are named as they differ, mended, and are as before.
+/// Damages derived rows; the differences are named and repaired, and the rows are as before.
 #[track_caller]
-fn assert_mended(world: &World, (of, found): (&str, &str), damage: &str, same: &str) {
+fn assert_mended(world: &World, (of, difference): (&str, &str), damage: &str, same: &str) {
     let (before, events) = (all(world, same), world.count("SELECT count(*) FROM outbox_events"));
     assert!(!before.is_empty(), "nothing to damage");
     world.execute(damage);
     let report = verify(world, &[]).expect(1).json();
-    assert!(number(kind(&report, of), found) > 0, "{damage}: {report}");
+    assert!(number(kind(&report, of), difference) > 0, "{damage}: {report}");
     let repaired = verify(world, &["--repair"]).expect(0).json();
     assert_eq!(repaired["in_step"], true, "{damage}: {repaired}");
     assert_eq!(all(world, same), before, "{damage}");
-    assert_eq!(world.count("SELECT count(*) FROM outbox_events"), events, "{damage}: told twice");
+    assert_eq!(world.count("SELECT count(*) FROM outbox_events"), events, "{damage}: sent twice");
     verify(world, &[]).expect(0);
 }
 
@@ -37,7 +37,7 @@ fn meetings_are_held_against_their_events() {
     let meetings =
         "SELECT (stream_id, event_id, title, start_at, end_at, link, detected_by, event_status)::text FROM meetings ORDER BY 1";
     let passes = world.count("SELECT sum(pass_count)::bigint FROM streams");
-    for (damage, found) in [
+    for (damage, difference) in [
         ("DELETE FROM meetings", "missing"),
         ("UPDATE meetings SET title = 'another'", "stale"),
         ("UPDATE meetings SET start_at = start_at + interval '1 hour'", "stale"),
@@ -48,7 +48,7 @@ fn meetings_are_held_against_their_events() {
             "excess",
         ),
     ] {
-        assert_mended(&world, ("meetings", found), damage, meetings);
+        assert_mended(&world, ("meetings", difference), damage, meetings);
     }
     assert_eq!(world.count("SELECT sum(pass_count)::bigint FROM streams"), passes, "what is stored is enough for it");
     let names = "SELECT summary FROM calendar_events WHERE deleted_at IS NULL ORDER BY stream_id, event_id";
@@ -64,13 +64,13 @@ fn documents_of_mail_are_held_against_its_messages() {
     assert!(number(kind(&report, "documents"), "compared") > 0, "{report}");
     let documents =
         "SELECT (id, user_id, source_id, kind, title, author, body, details, status = 'deleted')::text FROM documents ORDER BY 1";
-    for (damage, found) in [
+    for (damage, difference) in [
         ("DELETE FROM documents", "missing"),
         ("UPDATE documents SET status = 'deleted'", "missing"),
         ("UPDATE documents SET title = 'another'", "stale"),
         ("UPDATE documents SET body = 'another'", "stale"),
     ] {
-        assert_mended(&world, ("documents", found), damage, documents);
+        assert_mended(&world, ("documents", difference), damage, documents);
     }
     let detections =
         "SELECT (stream_id, message_id, address, status, user_id, document_id)::text FROM gmail_detections ORDER BY 1";
@@ -94,7 +94,7 @@ fn documents_of_files_are_held_against_the_followed_files() {
         "UPDATE drive_files SET name = 'another'",
         "SELECT name FROM drive_files ORDER BY file_id",
     );
-    // The text comes anew, which is told: whoever reads documents must hear that there is one again.
+    // The text is restored, with an event: readers of documents must learn that it is back.
     let before = all(&world, documents);
     world.execute("DELETE FROM documents");
     assert_eq!(number(kind(&verify(&world, &[]).expect(1).json(), "documents"), "missing"), 1);

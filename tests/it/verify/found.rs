@@ -1,21 +1,21 @@
-//! Rows deleted, made up, changed and buried by hand: each is named, and nothing else; repair brings all of them back.
+//! Rows deleted, invented, changed and tombstoned by hand: exactly these are named, and repair restores all of them.
 
 use super::{kind, main_kind, named, number, verify};
 use crate::support::World;
 use crate::support::service::{ATTENDEE, CALENDAR, DRIVE, GMAIL, Service};
 
-/// What is done to the stored rows of a service.
+/// Damage to the stored rows of a service.
 struct Damage {
     service: &'static Service,
     items: u32,
-    /// Things on a page of a comparison: there must be more.
+    /// Items on a page of a comparison: there must be more.
     page: u64,
-    /// Ids of ten live rows, of one that is to be changed, and of one that is to be buried: twelve in all.
+    /// IDs of ten live rows, one to change, and one to tombstone: twelve in all.
     victims: &'static str,
     delete: &'static str,
     make_up: &'static str,
     change: &'static str,
-    bury: &'static str,
+    tombstone: &'static str,
 }
 
 const CALENDAR_DAMAGE: Damage = Damage {
@@ -29,7 +29,7 @@ const CALENDAR_DAMAGE: Damage = Damage {
               SELECT stream_id, 'madeup', user_id, calendar_id, status, now() + interval '1 day', now() + interval '25 hours', etag, '{}'
               FROM calendar_events WHERE deleted_at IS NULL LIMIT 1",
     change: "UPDATE calendar_events SET etag = 'other' WHERE event_id = '{ID}'",
-    bury: "UPDATE calendar_events SET deleted_at = now(), status = 'cancelled' WHERE event_id = '{ID}'",
+    tombstone: "UPDATE calendar_events SET deleted_at = now(), status = 'cancelled' WHERE event_id = '{ID}'",
 };
 
 const GMAIL_DAMAGE: Damage = Damage {
@@ -42,7 +42,7 @@ const GMAIL_DAMAGE: Damage = Damage {
     make_up: "INSERT INTO gmail_messages (stream_id, message_id, user_id, thread_id, history_id, labels, received_at)
               SELECT stream_id, 'madeup', user_id, thread_id, history_id, labels, now() FROM gmail_messages WHERE deleted_at IS NULL LIMIT 1",
     change: "UPDATE gmail_messages SET labels = '{NOWHERE}' WHERE message_id = '{ID}'",
-    bury: "UPDATE gmail_messages SET deleted_at = now() WHERE message_id = '{ID}'",
+    tombstone: "UPDATE gmail_messages SET deleted_at = now() WHERE message_id = '{ID}'",
 };
 
 const DRIVE_DAMAGE: Damage = Damage {
@@ -56,12 +56,12 @@ const DRIVE_DAMAGE: Damage = Damage {
               INSERT INTO drive_file_access (stream_id, file_id, user_id, name, version, content_key)
               SELECT stream_id, 'madeup', user_id, 'x', 1, 'x' FROM drive_file_access WHERE lost_at IS NULL LIMIT 1",
     change: "UPDATE drive_files SET md5_checksum = 'other' WHERE file_id = '{ID}'",
-    bury: "UPDATE drive_file_access SET lost_at = now() WHERE file_id = '{ID}'",
+    tombstone: "UPDATE drive_file_access SET lost_at = now() WHERE file_id = '{ID}'",
 };
 
-/// Does the damage, and checks that it is found, exactly, then repaired.
+/// Does the damage, and checks that it is found exactly, then repaired.
 fn is_found_and_mended(damage: &Damage) {
-    // One user: message ids of two mailboxes can be the same.
+    // One user: message IDs of two mailboxes can be equal.
     let mut world = World::of(damage.service, 1, damage.items);
     if damage.service.name == "drive" {
         world.set("SYNCCTL_DRIVE_PAGE_SIZE", "7");
@@ -71,8 +71,8 @@ fn is_found_and_mended(damage: &Damage) {
     world.sync_all().expect(0);
     let report = verify(&world, &[]).expect(0).json();
     assert_eq!(report["in_step"], true, "{report}");
-    let whole = number(kind(&report, main_kind(damage.service)), "compared");
-    assert!(whole > damage.page, "{whole} are no two pages");
+    let compared = number(kind(&report, main_kind(damage.service)), "compared");
+    assert!(compared > damage.page, "{compared} are no two pages");
 
     let mut ids: Vec<String> = world.query(damage.victims).iter().map(|row| row.get(0)).collect();
     assert_eq!(ids.len(), 12);
@@ -80,13 +80,13 @@ fn is_found_and_mended(damage: &Damage) {
     world.execute(&damage.delete.replace("{IDS}", &format!("{{{}}}", ids.join(","))));
     world.execute(damage.make_up);
     world.execute(&damage.change.replace("{ID}", &changed));
-    world.execute(&damage.bury.replace("{ID}", &buried));
+    world.execute(&damage.tombstone.replace("{ID}", &buried));
 
     let report = verify(&world, &[]).expect(1).json();
     let figures = kind(&report, main_kind(damage.service));
     let counts = ["missing", "excess", "stale", "not_polled", "quarantined"].map(|name| number(figures, name));
     assert_eq!(counts, [11, 1, 1, 0, 0], "{figures}");
-    assert_eq!(number(figures, "compared"), whole + 1);
+    assert_eq!(number(figures, "compared"), compared + 1);
     ids.push(buried);
     ids.sort();
     assert_eq!(named(figures, "missing"), ids);
@@ -183,7 +183,7 @@ fn bots_that_were_asked_for_are_compared_with_what_attendee_has() {
     let world = World::of(&ATTENDEE, 2, 20);
     world.sync_all().expect(0);
     verify(&world, &[]).expect(0);
-    // A bot at work changes between two polls: that is what polls are for.
+    // An active bot changes between two polls: that is what polls are for.
     world.pass(9);
     verify(&world, &[]).expect(0);
     (ATTENDEE.finish)(&world);

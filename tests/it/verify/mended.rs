@@ -1,4 +1,4 @@
-//! What a comparison costs and covers, and what repair leaves alone.
+//! Cost and coverage of a comparison, and what repair leaves unchanged.
 
 use super::{kind, number, verify};
 use crate::support::World;
@@ -45,7 +45,7 @@ fn one_users_streams_can_be_compared_alone() {
     let user = world.sim.users().into_iter().next().expect("a user");
     let ran = world.syncctl(&["verify", "calendar", "--user", &user, "--json"]).expect(1);
     // No other streams could be chosen.
-    assert!(ran.stderr.contains("mend with --repair") && !ran.stderr.contains("--seed"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("repair with --repair") && !ran.stderr.contains("--seed"), "{}", ran.stderr);
     let report = ran.json();
     assert_eq!(number(kind(&report, "events"), "missing"), 5, "{report}");
     assert_eq!(number(kind(&report, "events"), "streams"), 1, "{report}");
@@ -75,11 +75,11 @@ fn a_comparison_that_is_stopped_says_what_it_left_and_leaves_nothing_behind() {
     world.sim.admin("release", serde_json::json!({}));
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON on stdout");
     assert_eq!(report["in_step"], false, "{report}");
-    assert_eq!(report["runs"][0]["stopped_early"], "told to stop", "{report}");
+    assert_eq!(report["runs"][0]["stopped_early"], "stop requested", "{report}");
     assert!(report["runs"][0]["interrupted_streams"].as_u64().is_some_and(|streams| streams >= 1), "{report}");
     assert_eq!(number(kind(&report, "events"), "missing"), 0, "{report}");
-    // Of a service whose turn did not come nothing is known either.
-    assert_eq!(report["runs"][1]["stopped_early"], "told to stop", "{report}");
+    // Services that were not reached have unknown results too.
+    assert_eq!(report["runs"][1]["stopped_early"], "stop requested", "{report}");
     world.assert_no_leftovers();
 }
 
@@ -105,7 +105,7 @@ fn only_what_was_compared_is_counted() {
         number(kind(&report, "events"), "compared")
     };
     assert_eq!(compared(&[]), 20);
-    // What lies outside of the window is on one side alone, and held against nothing.
+    // Items outside the window are on one side only, and not compared.
     let soon = compared(&["--set", "calendar.window_past=1d", "--set", "calendar.window_future=2d"]);
     assert!(soon < 20, "{soon} of 20 events compared");
 }

@@ -1,4 +1,4 @@
-//! What was announced is polled: once, whatever came, and nothing else.
+//! Announced streams are polled: once, however many notifications arrived, and no others.
 
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,7 @@ fn a_burst_of_a_thousand_is_one_poll() {
     world.assert_no_leftovers();
 }
 
-/// What is announced while its stream is polled may be missing in that poll's answer.
+/// A change announced during a poll of its stream may be missing in that poll's answer.
 #[test]
 fn a_change_announced_during_a_poll_is_polled_again() {
     let (world, channels) = watched(1);
@@ -70,7 +70,7 @@ fn the_server_polls_what_was_announced_where_it_is_told_to() {
     world.assert_no_leftovers();
 }
 
-/// The process that it has started is told to stop too, finishes its page, and leaves nothing behind.
+/// Its child process gets the signal too, finishes its page, and leaves nothing behind.
 #[test]
 fn a_signal_reaches_the_poll_that_is_under_way() {
     let (world, channels) = watched(1);

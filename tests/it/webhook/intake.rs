@@ -1,4 +1,4 @@
-//! Channels of Google: whose notification makes what due.
+//! Google's channels: which notification makes which stream due.
 
 use super::server::{Server, TOKEN, google, watched};
 
@@ -54,27 +54,27 @@ fn forged_unknown_expired_and_broken_notifications_change_nothing() {
     let send = |headers: &[(&str, &str)]| server.post("/calendar", headers, b"");
     assert_eq!(send(&google(channel, "a token that somebody made up", "1", "exists")), 401);
     assert_eq!(send(&google(channel, "", "1", "exists")), 401);
-    let whole = google(channel, TOKEN, "1", "exists");
-    for missing in 0..whole.len() {
-        let mut headers = whole.to_vec();
+    let complete = google(channel, TOKEN, "1", "exists");
+    for missing in 0..complete.len() {
+        let mut headers = complete.to_vec();
         let (name, _) = headers.remove(missing);
         assert_eq!(send(&headers), if name == "X-Goog-Channel-Token" { 401 } else { 400 }, "without {name}");
     }
     assert_eq!(send(&google(channel, TOKEN, "one", "exists")), 400);
     assert_eq!(send(&google("00000000-0000-4000-8000-000000000000", TOKEN, "1", "exists")), 404);
     assert_eq!(send(&google("no uuid", TOKEN, "1", "exists")), 404);
-    assert_eq!(server.post("/drive", &whole, b""), 404, "a calendar's channel");
+    assert_eq!(server.post("/drive", &complete, b""), 404, "a calendar's channel");
     world.execute(&format!("UPDATE channels SET expires_at = now() - interval '1 s' WHERE id = '{}'", channels[1]));
     world.execute(&format!("UPDATE channels SET state = 'stopped' WHERE id = '{}'", channels[2]));
     world.execute(&format!("UPDATE channels SET stream_id = NULL WHERE id = '{}'", channels[3]));
     for gone in &channels[1..4] {
         assert_eq!(server.notify(gone, 1, "exists"), 404);
     }
-    assert_eq!(server.post("/calendar", &whole, &vec![b'x'; 65 << 10]), 413);
-    assert_eq!(server.post("/elsewhere", &whole, b""), 404);
+    assert_eq!(server.post("/calendar", &complete, &vec![b'x'; 65 << 10]), 413);
+    assert_eq!(server.post("/elsewhere", &complete, b""), 404);
     assert_eq!(world.count("SELECT count(*) FROM notifications"), 0);
     assert_eq!(world.count(DUE), 0);
-    // One that is replaced is heard until it is stopped.
+    // A replaced channel is accepted until it is stopped.
     world.execute(&format!("UPDATE channels SET state = 'stopping' WHERE id = '{}'", channels[4]));
     assert_eq!(server.notify(&channels[4], 1, "exists"), 200);
     assert_eq!(world.count(DUE), 1);

@@ -1,4 +1,4 @@
-//! Google replaces the keys that it signs Pub/Sub's tokens with, while the server runs.
+//! Google replaces the keys for Pub/Sub's tokens while the server runs.
 
 use std::time::{Duration, Instant};
 
@@ -32,31 +32,31 @@ fn replaced_keys_are_fetched_when_a_token_needs_them_and_not_more_than_once_a_mi
     let subscription =
         json!({ "topic": TOPIC, "endpoint": endpoint, "email": ACCOUNT, "audience": "https://hooks.example.org/gmail" });
     world.sim.admin("push/subscription", subscription);
-    let asked = || world.sim.get("push/keys")["asked"].as_u64().expect("a number");
+    let key_requests = || world.sim.get("push/keys")["asked"].as_u64().expect("a number");
     let mail = || world.sim.admin("mail/messages", json!({ "user": address, "raw": "Subject: x\r\n\r\nx" }));
 
     world.syncctl(&["gmail", "renew-watches"]).expect(0);
     wait(&world, "the first messages of two watches", || world.count(STORED) == 2);
     mail();
     wait(&world, "a message", || world.count(STORED) == 3);
-    assert_eq!(asked(), 1, "keys are kept");
+    assert_eq!(key_requests(), 1, "keys are kept");
 
     world.sim.admin("push/keys", json!({}));
     mail();
     wait(&world, "a message that is signed with the new key", || world.count(STORED) == 4);
-    assert_eq!(asked(), 2);
+    assert_eq!(key_requests(), 2);
 
-    // Anybody can name keys that are not there.
+    // Anyone can name unknown keys.
     for nth in 0..20 {
         let head = data_encoding::BASE64URL_NOPAD
             .encode(json!({ "alg": "RS256", "kid": format!("made-up-{nth}") }).to_string().as_bytes());
         let bearer = format!("Bearer {head}.e30.AAAA");
         assert_eq!(server.post("/gmail", &[("authorization", &bearer)], b"{}"), 401);
     }
-    assert_eq!(asked(), 2, "a minute has not passed");
+    assert_eq!(key_requests(), 2, "a minute has not passed");
     world.sim.admin("push/keys", json!({}));
     mail();
     wait(&world, "Pub/Sub to give up", || world.sim.get("push/count")["failed"] == 1);
-    assert_eq!((asked(), world.count(STORED)), (2, 4), "the third key is not known before the minute is over");
+    assert_eq!((key_requests(), world.count(STORED)), (2, 4), "the third key is not known before the minute is over");
     assert!(server.stop().success());
 }

@@ -1,4 +1,4 @@
-//! Slow senders, too many of them, a database that is away, and the end.
+//! Slow senders, too many senders, an unavailable database, and shutdown.
 
 use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
@@ -42,10 +42,10 @@ fn too_many_connections_are_refused_without_harm() {
         std::thread::sleep(Duration::from_millis(20));
         server.notify(&channels[0], 1, "exists") == 200
     });
-    assert!(back, "nobody is served after the others have left");
+    assert!(back, "no client is served after the others have left");
 }
 
-/// The binary with limits of open files, started by this command.
+/// The binary with limits on open files, started by this command.
 fn limited(world: &World, soft: u32, hard: u32, by: &str) -> Command {
     let program = world.command(&[]);
     let mut shell = Command::new("sh");
@@ -70,7 +70,7 @@ fn connections_that_are_held_open_leave_it_its_database() {
     assert!(refused.status.code() == Some(78) && said.contains("allows 200: lower the setting"), "{said}");
     let server = Server::of(limited(&world, 64, 1000, "exec").spawn().expect("a shell"));
     let held: Vec<_> = (0..290).map(|_| server.connect()).collect();
-    // Its first question to the database comes when they are there.
+    // It queries the database only after these connections are open.
     assert_eq!(server.notify(&channels[0], 1, "exists"), 200);
     drop(held);
 }
@@ -174,7 +174,7 @@ fn a_signal_lets_it_finish_what_it_has_in_hand() {
     assert_eq!(world.count("SELECT count(*) FROM notifications"), 1);
 }
 
-/// As after a failover that leaves connections to the old primary open, which only reads from then on.
+/// As after a failover that leaves connections to the old primary open, which is read-only from then on.
 #[test]
 fn a_connection_to_a_database_that_only_reads_by_now_is_replaced() {
     let (world, channels) = watched(1);

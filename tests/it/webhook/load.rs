@@ -1,4 +1,4 @@
-//! The intake under load: nothing is lost. Prints figures, for `--nocapture`.
+//! The intake under load: nothing is lost. Prints figures with `--nocapture`.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::time::{Duration, Instant};
@@ -8,11 +8,11 @@ use super::server::{Server, TOKEN, google, watched};
 const NOTIFICATIONS: u32 = 12_800;
 const CONNECTIONS: u32 = 64;
 
-/// As fast as they are taken, over kept connections.
+/// As fast as they are accepted, over kept-alive connections.
 #[test]
 fn thousands_of_notifications_at_once_are_all_taken() {
     let (mut world, channels) = watched(50);
-    // However long a slow machine takes for them.
+    // However long a slow machine needs for them.
     world.set("SYNCCTL_WEBHOOK_CONNECTION_LIFE", "1h");
     let server = Server::start(&world, &[]);
     let started = Instant::now();
@@ -63,7 +63,7 @@ fn thousands_of_notifications_at_once_are_all_taken() {
     assert_eq!((taken, stored), (NOTIFICATIONS as usize, i64::from(NOTIFICATIONS)));
 }
 
-/// The status of the next answer on a kept connection.
+/// The status of the next answer on a kept-alive connection.
 fn answer(reader: &mut impl std::io::BufRead) -> u16 {
     let (mut status, mut length) = (0, 0);
     for line in reader.by_ref().lines() {

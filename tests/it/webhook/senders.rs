@@ -53,7 +53,7 @@ fn a_push_with_the_secret_makes_that_mailbox_due() {
 /// A server that has Google's keys.
 struct Keys {
     url: String,
-    asked: Arc<AtomicU32>,
+    requests: Arc<AtomicU32>,
 }
 
 fn keys(pair: &RsaKeyPair) -> Keys {
@@ -63,8 +63,8 @@ fn keys(pair: &RsaKeyPair) -> Keys {
     .to_string();
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}/certs", listener.local_addr().expect("an address"));
-    let asked = Arc::new(AtomicU32::new(0));
-    let count = Arc::clone(&asked);
+    let requests = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&requests);
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             count.fetch_add(1, Ordering::Relaxed);
@@ -76,7 +76,7 @@ fn keys(pair: &RsaKeyPair) -> Keys {
             let _ = stream.write_all(format!("{head}{set}").as_bytes());
         }
     });
-    Keys { url, asked }
+    Keys { url, requests }
 }
 
 fn token(pair: &RsaKeyPair, kid: &str, claims: &Value) -> String {
@@ -122,11 +122,11 @@ fn a_push_with_googles_token_must_be_for_us_by_our_account_and_fresh() {
     ] {
         assert_eq!(send(&token(&pair, "known", &claims(name, value))), 401, "{name}");
     }
-    assert_eq!(keys.asked.load(Ordering::Relaxed), 1, "keys are kept");
+    assert_eq!(keys.requests.load(Ordering::Relaxed), 1, "keys are kept");
     for _ in 0..5 {
         assert_eq!(send(&token(&pair, "unheard-of", &claims("iat", now.into()))), 401);
     }
-    assert_eq!(keys.asked.load(Ordering::Relaxed), 2, "looked for once, and not again within the minute");
+    assert_eq!(keys.requests.load(Ordering::Relaxed), 2, "looked for once, and not again within the minute");
     let (message, signature) = right.rsplit_once('.').expect("three parts");
     let mut forged = BASE64URL_NOPAD.decode(signature.as_bytes()).expect("base64");
     forged[9] ^= 1;
@@ -140,7 +140,7 @@ fn a_push_with_googles_token_must_be_for_us_by_our_account_and_fresh() {
     assert_eq!(world.count(DUE), 0);
     assert_eq!(send(&right), 200);
     assert_eq!(world.count(DUE), 1);
-    // A scheme has no case (RFC 9110, 11.1).
+    // A scheme is case-insensitive (RFC 9110, 11.1).
     for scheme in ["bearer ", "BEARER ", "bEARER  "] {
         assert_eq!(send_as(scheme, &right), 200, "{scheme}");
     }

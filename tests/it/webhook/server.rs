@@ -1,4 +1,4 @@
-//! `syncctl webhook serve` for a test, and channels that announce to it.
+//! `syncctl webhook serve` for a test, and channels that send to it.
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::TcpStream;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::support::World;
 
-/// What a channel of these tests says of itself.
+/// The token of these tests' channels.
 pub const TOKEN: &str = "a token that Google repeats";
 
 /// The binary, listening.
@@ -21,7 +21,7 @@ impl Server {
         Self::of(world.spawn(&[&["webhook", "serve", "--listen", "127.0.0.1:0"], arguments].concat()))
     }
 
-    /// A process that has been started; waits until it listens.
+    /// Wraps a started process; waits until it listens.
     pub fn of(mut child: Child) -> Self {
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
@@ -30,7 +30,7 @@ impl Server {
         Self { child, address }
     }
 
-    /// SIGTERM, and what follows.
+    /// Sends SIGTERM; returns the exit status.
     pub fn stop(self) -> ExitStatus {
         self.terminate();
         self.ended()
@@ -57,10 +57,10 @@ impl Server {
         self.exchange(&[request.as_bytes(), body].concat())
     }
 
-    /// Sends bytes as they are; the status that comes back, 0 without.
+    /// Sends bytes unchanged; returns the status, 0 without an answer.
     pub fn exchange(&self, bytes: &[u8]) -> u16 {
         let mut stream = self.connect();
-        // What is refused may be refused before it was all sent.
+        // A request may be refused before it was sent completely.
         let _ = stream.write_all(bytes);
         status(&mut stream)
     }
@@ -100,7 +100,7 @@ pub fn status(stream: &mut impl Read) -> u16 {
     answer.split_whitespace().nth(1).and_then(|code| code.parse().ok()).unwrap_or(0)
 }
 
-/// What Google sends.
+/// Google's request headers.
 pub fn google<'a>(channel: &'a str, token: &'a str, number: &'a str, state: &'a str) -> [(&'a str, &'a str); 5] {
     [
         ("X-Goog-Channel-ID", channel),
@@ -111,7 +111,7 @@ pub fn google<'a>(channel: &'a str, token: &'a str, number: &'a str, state: &'a 
     ]
 }
 
-/// Users whose calendars are synced and not due; a live channel of each stream of events, in the order of the streams.
+/// Users whose calendars are synced and not due; a live channel for each stream of events, in the order of the streams.
 pub fn watched(users: u32) -> (World, Vec<String>) {
     let world = World::with_users(users, 3);
     world.sync_all().expect(0);

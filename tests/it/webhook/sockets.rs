@@ -1,4 +1,4 @@
-//! How it comes to its socket, and who speaks TLS on it.
+//! How the server gets its socket, and TLS on it.
 
 use std::io::Write as _;
 use std::net::TcpListener;
@@ -58,7 +58,7 @@ fn with_a_certificate_it_speaks_tls_itself() {
     }
     stream.write_all(format!("{request}\r\n").as_bytes()).expect("sent");
     assert_eq!(super::server::status(&mut stream), 200);
-    // Who speaks no TLS is told nothing, and disturbs nobody.
+    // A client without TLS gets no answer, and does not disturb others.
     assert_eq!(server.notify(&channels[0], 2, "exists"), 0);
     assert!(server.stop().success());
 }

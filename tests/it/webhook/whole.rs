@@ -1,4 +1,5 @@
-//! From a change at Google to its row: a channel that syncctl made, a notification that the simulator sends, a poll that the server starts.
+//! From a change at Google to its row: a channel that syncctl created, a notification that the simulator sends, a poll that the server
+//! starts.
 
 use std::time::{Duration, Instant};
 
@@ -29,7 +30,7 @@ fn a_change_is_pushed(service: &'static Service) {
         service.name,
         started.elapsed().as_millis()
     );
-    // Whoever has nothing to tell is not asked.
+    // Users without changes are not polled.
     let lists = world.sim.ledger()["by_method"].clone();
     assert!(lists.get("calendarList.list").is_none() && lists.get("drives.list").is_none(), "{lists}");
     assert!(server.stop().success());

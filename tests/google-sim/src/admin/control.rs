@@ -1,4 +1,4 @@
-//! The test's side: move time, let things expire, limit and break calls.
+//! The test's side: move the clock, expire tokens, limit and break calls.
 
 use std::sync::Arc;
 use std::sync::PoisonError;
@@ -59,7 +59,7 @@ pub fn routes() -> Router<Arc<World>> {
 
 #[derive(Deserialize)]
 struct Clock {
-    /// Seconds to go forward.
+    /// Seconds to advance.
     advance: Option<i64>,
     set: Option<DateTime<Utc>>,
 }
@@ -92,7 +92,7 @@ enum What {
     Sync,
     #[serde(rename = "page_tokens")]
     Page,
-    /// What Gmail remembers of changes before now.
+    /// Gmail's history before now.
     #[serde(rename = "history")]
     History,
 }
@@ -118,7 +118,7 @@ async fn expire(State(world): Shared, Json(order): Json<Expire>) -> Answer {
     }
     for user in &users {
         for calendar in user.all_calendars() {
-            if order.calendar.as_ref().is_some_and(|wanted| *wanted != calendar.id) {
+            if order.calendar.as_ref().is_some_and(|given| *given != calendar.id) {
                 continue;
             }
             let mut feed = lock(&calendar.events);
@@ -159,7 +159,7 @@ struct Consent {
     refresh_token: bool,
 }
 
-/// Whether the exchange of a code brings a refresh token.
+/// Whether exchanging a code returns a refresh token.
 async fn consent(State(world): Shared, Json(order): Json<Consent>) {
     lock(&world.grants).without_refresh_token = !order.refresh_token;
 }

@@ -1,4 +1,4 @@
-//! The test's side, under `/admin/attendee`: projects and their keys, what becomes of bots, who is told, and the truth.
+//! The test's side, under `/admin/attendee`: projects and their keys, the course of bots, subscriptions, and the true state.
 
 use std::sync::Arc;
 
@@ -34,9 +34,9 @@ pub fn routes() -> Router<Arc<World>> {
 #[serde(deny_unknown_fields)]
 struct PutProject {
     name: String,
-    /// Absent: a new one.
+    /// Absent: generated.
     key: Option<String>,
-    /// Of the webhooks, in base64; absent: a new one.
+    /// Secret of the webhooks, in base64; absent: generated.
     secret: Option<String>,
     posts_per_minute: Option<u64>,
     next_origin: Option<String>,
@@ -80,7 +80,7 @@ struct Make {
     count: Option<u64>,
 }
 
-/// Bots that somebody else made with the same key.
+/// Bots created by another client with the same key.
 async fn make(State(world): Shared, Json(order): Json<Make>) -> Answer {
     let now = world.now();
     let mut store = lock(&world.attendee.store);
@@ -106,7 +106,7 @@ async fn make(State(world): Shared, Json(order): Json<Make>) -> Answer {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Say {
-    /// A bot's id, a meeting's URL or a deduplication key; absent: all that have no word of their own, and those to come.
+    /// A bot's ID, a meeting's URL or a deduplication key; absent: all bots without a script, and future ones.
     of: Option<String>,
     course: Map<String, Value>,
 }
@@ -135,14 +135,14 @@ struct Act {
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Deed {
-    /// The meeting is over for everybody.
+    /// The meeting is over for all participants.
     EndMeeting,
     /// The bot's process dies.
     Fail,
     DeleteData,
 }
 
-/// Something that happens to a bot now.
+/// An immediate event of a bot.
 async fn act(State(world): Shared, Json(act): Json<Act>) -> Answer {
     let now = world.now();
     let mut store = lock(&world.attendee.store);
@@ -155,7 +155,7 @@ async fn act(State(world): Shared, Json(act): Json<Act>) -> Answer {
     };
     let shown = bot.shown(now);
     let notice = notice.ok_or_else(|| Wrong(format!("not in its state: {shown}")))?;
-    store.tell_of(&act.bot, notice);
+    store.notify_of(&act.bot, notice);
     world.attendee.wake();
     Ok(Json(shown))
 }
@@ -198,12 +198,12 @@ async fn counts(State(world): Shared) -> Json<Value> {
     Json(shown.collect())
 }
 
-/// JSON lines of every bot that ever was, also those that were removed.
+/// JSON lines of every bot ever created, including removed ones.
 async fn state(State(world): Shared, Query(params): Params) -> String {
     let now = world.now();
     let mut store = lock(&world.attendee.store);
     store.settle(now);
-    let wanted = |bot: &&Bot| params.get("project").is_none_or(|project| *project == bot.project);
+    let is_selected = |bot: &&Bot| params.get("project").is_none_or(|project| *project == bot.project);
     let line = |bot: &Bot| {
         let mut shown = bot.shown(now);
         shown["project"] = json!(bot.project);
@@ -213,5 +213,5 @@ async fn state(State(world): Shared, Query(params): Params) -> String {
         shown["transcript"] = bot.utterances(now).iter().map(|utterance| utterance.shown(now)).collect();
         format!("{shown}\n")
     };
-    store.ever().filter(wanted).map(line).collect()
+    store.ever().filter(is_selected).map(line).collect()
 }

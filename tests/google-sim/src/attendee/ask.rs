@@ -1,4 +1,4 @@
-//! A call of Attendee: whose key, which parameters, what strikes it, and the entry in the ledger.
+//! A call of Attendee: its key, its parameters, faults, and the entry in the ledger.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::errors::with;
 use crate::reply;
 use crate::state::{World, lock};
 
-/// What came in. Parameters may be repeated, so they stay a list.
+/// The request. Parameters may be repeated, so they stay a list.
 pub struct Ask {
     pub world: Arc<World>,
     pub uri: Uri,
@@ -40,7 +40,7 @@ impl FromRequest<Arc<World>> for Ask {
     }
 }
 
-/// What a call is about to be answered from.
+/// The state from which a call is answered.
 pub struct Seen<'a> {
     pub store: &'a mut Store,
     pub project: &'a str,
@@ -73,7 +73,7 @@ impl Ask {
             None => errors::bad_key(key.is_some()),
         };
         let mut response = reply::with_fault_as(world, fault, errors::refusal, answer).await;
-        // Clients that keep to the server's clock keep to the simulated one.
+        // Clients that follow the server's clock follow the simulated one.
         let date = world.now().format("%a, %d %b %Y %H:%M:%S GMT").to_string();
         if let Ok(date) = HeaderValue::from_str(&date) {
             response.headers_mut().insert(header::DATE, date);

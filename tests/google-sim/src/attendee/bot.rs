@@ -1,4 +1,4 @@
-//! One bot: its state, and how it goes from one to the next as time passes. What is shown of it is in `bot/shown.rs`.
+//! One bot: its state, and its transitions as time passes. Its representation in the API is in `bot/shown.rs`.
 
 mod shown;
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::course::{Course, Transcript};
 use super::speech;
 
-/// Every state that a bot can be asked for, as the API names it.
+/// Every state that the API can filter bots by.
 pub const STATES: [&str; 16] = [
     "ready",
     "joining",
@@ -30,9 +30,9 @@ pub const STATES: [&str; 16] = [
     "joined_recording_permission_denied",
 ];
 
-/// From leaving to having left.
+/// Seconds from leaving to having left.
 const LEAVING: i64 = 5;
-/// From being in to recording.
+/// Seconds from joining to recording.
 const PERMISSION: i64 = 1;
 
 pub struct Bot {
@@ -48,18 +48,18 @@ pub struct Bot {
     pub state: &'static str,
     since: DateTime<Utc>,
     events: Vec<Event>,
-    /// From when until when it was in the meeting.
+    /// When it entered and left the meeting.
     pub joined_at: Option<DateTime<Utc>>,
     pub recorded_from: Option<DateTime<Utc>>,
     pub left_at: Option<DateTime<Utc>>,
     pub ended_at: Option<DateTime<Utc>>,
-    /// What it wrote itself.
+    /// The chat messages it sent.
     pub wrote: Vec<(DateTime<Utc>, Value)>,
-    /// Utterances that changed until then were told.
-    told: DateTime<Utc>,
-    /// Nothing more will happen to it by itself.
+    /// Utterances that changed until then have been reported.
+    reported_until: DateTime<Utc>,
+    /// No further transitions will happen without a command.
     quiet: bool,
-    /// Removed while it was scheduled: only the test's side still knows it.
+    /// Removed while it was scheduled: only the test's side still sees it.
     pub deleted: bool,
 }
 
@@ -70,14 +70,14 @@ struct Event {
     at: DateTime<Utc>,
 }
 
-/// Something that a webhook tells.
+/// The content of a webhook.
 pub struct Notice {
     pub at: DateTime<Utc>,
     pub trigger: &'static str,
     pub data: Value,
 }
 
-/// A bot to be.
+/// A bot to create.
 pub struct New {
     pub project: String,
     pub name: String,
@@ -88,7 +88,7 @@ pub struct New {
 }
 
 impl Bot {
-    /// Scheduled, or on its way at once. Answers what there is to tell.
+    /// Scheduled, or on its way immediately. Returns the notices to send.
     pub fn new(new: New, course: Course, now: DateTime<Utc>) -> (Self, Vec<Notice>) {
         const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
         let letter = || char::from(LETTERS[rand::random_range(0..LETTERS.len())]);
@@ -111,7 +111,7 @@ impl Bot {
             left_at: None,
             ended_at: None,
             wrote: Vec::new(),
-            told: now,
+            reported_until: now,
             quiet: false,
             deleted: false,
         };
@@ -122,7 +122,7 @@ impl Bot {
         (bot, notices)
     }
 
-    /// Changes what will become of it.
+    /// Changes its future course.
     pub fn follow(&mut self, course: Course) {
         self.course = course;
         self.quiet = false;
@@ -153,11 +153,11 @@ impl Bot {
             "post_processing" => after(self.course.post_processing_seconds),
             _ => None,
         };
-        // What is overdue when the bot is made happens then, not before.
+        // Transitions that are overdue when the bot is created happen then, not before.
         due.map(|due| due.max(self.since))
     }
 
-    /// What follows the present state.
+    /// The transition out of the present state.
     fn step(&mut self, at: DateTime<Utc>) -> Notice {
         let waits = self.course.waiting_seconds > 0 || !self.course.admitted;
         match self.state {
@@ -184,7 +184,7 @@ impl Bot {
                 self.ended_at = Some(at);
                 self.go("ended", "post_processing_completed", None, at)
             }
-            // All others have gone.
+            // All other participants have left.
             _ => self.go("leaving", "leave_requested", Some("auto_leave_only_participant_in_meeting"), at),
         }
     }
@@ -203,14 +203,14 @@ impl Bot {
         self.go("fatal_error", kind, Some(sub_type), at)
     }
 
-    /// The meeting is over for everybody.
+    /// The meeting is over for all participants.
     pub fn end_meeting(&mut self, at: DateTime<Utc>) -> Option<Notice> {
         let allowed = self.is_in_meeting() || matches!(self.state, "waiting_room" | "joining" | "leaving");
         self.left_at = self.joined_at.filter(|_| allowed).map(|_| at).or(self.left_at);
         allowed.then(|| self.go("post_processing", "meeting_ended", None, at))
     }
 
-    /// Asked to leave.
+    /// Told to leave by a command.
     pub fn leave(&mut self, at: DateTime<Utc>) -> Option<Notice> {
         let allowed = self.is_in_meeting() || matches!(self.state, "waiting_room" | "joining");
         allowed.then(|| self.go("leaving", "leave_requested", Some("user_requested"), at))
@@ -220,7 +220,7 @@ impl Bot {
         matches!(self.state, "ended" | "fatal_error").then(|| self.go("data_deleted", "data_deleted", None, at))
     }
 
-    /// Lets time pass until now; answers what happened, in its order.
+    /// Lets time pass until now; returns what happened, in order.
     pub fn settle(&mut self, now: DateTime<Utc>) -> Vec<Notice> {
         let mut notices = Vec::new();
         if self.quiet {
@@ -230,25 +230,25 @@ impl Bot {
             notices.push(self.step(due));
         }
         for utterance in speech::utterances(self) {
-            let changes = utterance.changes().into_iter().filter(|at| *at > self.told && *at <= now);
+            let changes = utterance.changes().into_iter().filter(|at| *at > self.reported_until && *at <= now);
             notices.extend(changes.map(|at| Notice { at, trigger: "transcript.update", data: utterance.shown(at) }));
         }
-        self.told = self.told.max(now);
+        self.reported_until = self.reported_until.max(now);
         self.quiet = self.is_done() && self.next_at().is_none();
         notices.sort_by_key(|notice| notice.at);
         notices
     }
 
-    /// When the next thing happens.
+    /// Time of the next transition.
     pub fn next_at(&self) -> Option<DateTime<Utc>> {
         if self.quiet {
             return None;
         }
         let spoken = speech::utterances(self).into_iter().flat_map(|utterance| utterance.changes());
-        spoken.filter(|at| *at > self.told).chain(self.due()).min()
+        spoken.filter(|at| *at > self.reported_until).chain(self.due()).min()
     }
 
-    /// When the transcription is over, in whatever way.
+    /// When the transcription ends, with any outcome.
     pub fn transcribed_at(&self) -> Option<DateTime<Utc>> {
         let ended = self.ended_at.filter(|_| self.course.transcript != Transcript::Never)?;
         Some(ended + Duration::seconds(self.course.transcript_seconds))

@@ -1,4 +1,4 @@
-//! Bots: the list with its filters, one by its id, moved, removed, sent away.
+//! Bots: the list with its filters, get, patch, delete, leave.
 
 use axum::body::Body;
 use axum::http::Response;
@@ -17,24 +17,24 @@ pub async fn list(ask: Ask) -> Response<Body> {
             return Err(Box::new(errors::error(400, &message)));
         }
         let (after, before) = (ask.time("join_at_after")?, ask.time("join_at_before")?);
-        let wanted = |bot: &Bot| {
+        let matches = |bot: &Bot| {
             (states.is_empty() || states.contains(&bot.shown_state()))
                 && ask.get("meeting_url").is_none_or(|url| url == bot.meeting_url)
                 && ask.get("deduplication_key").is_none_or(|key| bot.deduplication_key.as_deref() == Some(key))
                 && after.is_none_or(|after| bot.join_at.is_some_and(|at| at > after))
                 && before.is_none_or(|before| bot.join_at.is_some_and(|at| at < before))
         };
-        let bots = seen.store.bots_of(seen.project).filter(|(_, bot)| wanted(bot));
+        let bots = seen.store.bots_of(seen.project).filter(|(_, bot)| matches(bot));
         let origin = origin(&ask, seen);
-        Ok((200, Some(page(&ask, &origin, bots.map(|(place, bot)| (place, bot.shown(seen.now))))?)))
+        Ok((200, Some(page(&ask, &origin, bots.map(|(position, bot)| (position, bot.shown(seen.now))))?)))
     })
     .await
 }
 
-/// Where links to next pages lead.
+/// Origin of the links to next pages.
 pub fn origin(ask: &Ask, seen: &Seen<'_>) -> String {
-    let told = seen.store.projects.get(seen.project).and_then(|project| project.next_origin.clone());
-    told.unwrap_or_else(|| ask.world.origin.clone())
+    let configured = seen.store.projects.get(seen.project).and_then(|project| project.next_origin.clone());
+    configured.unwrap_or_else(|| ask.world.origin.clone())
 }
 
 pub async fn show(ask: Ask) -> Response<Body> {
@@ -45,7 +45,7 @@ pub async fn show(ask: Ask) -> Response<Body> {
     .await
 }
 
-/// Moves a bot that is still scheduled; what else is said is taken without effect.
+/// Moves a bot that is still scheduled; other fields are accepted without effect.
 pub async fn patch(ask: Ask) -> Response<Body> {
     ask.answer("bots.patch", |seen| {
         let now = seen.now;
@@ -106,7 +106,7 @@ pub async fn delete_data(ask: Ask) -> Response<Body> {
     .await
 }
 
-/// The bot after a change of its state, which is told; or why it cannot change so.
+/// Changes a bot's state and sends the notice, or refuses the change.
 fn changed(
     ask: &Ask,
     seen: &mut Seen<'_>,
@@ -117,6 +117,6 @@ fn changed(
     let bot = seen.bot(ask)?;
     let notice = change(bot).ok_or_else(|| Box::new(errors::error(400, &refused(bot.shown_state()))))?;
     let (id, shown) = (bot.id.clone(), bot.shown(now));
-    seen.store.tell_of(&id, notice);
+    seen.store.notify_of(&id, notice);
     Ok((200, Some(shown)))
 }

@@ -1,4 +1,4 @@
-//! What a bot brings home: transcript, recording, chat, participants and their comings and goings.
+//! The data of a bot: transcript, recording, chat, participants and their events.
 
 use axum::body::Body;
 use axum::http::Response;
@@ -13,7 +13,7 @@ use super::errors::{self, Refusal};
 use super::page::page;
 use super::speech;
 
-/// Everything that has been transcribed by now, as one array without pages.
+/// All utterances transcribed by now, as one array without pages.
 pub async fn transcript(ask: Ask) -> Response<Body> {
     ask.answer("bots.transcript", |seen| {
         let now = seen.now;
@@ -58,13 +58,13 @@ pub async fn participants(ask: Ask) -> Response<Body> {
 pub async fn participant_events(ask: Ask) -> Response<Body> {
     ask.answer("bots.participant_events", |seen| {
         let (after, before) = (ask.time("after")?, ask.time("before")?);
-        let wanted = |at: &DateTime<Utc>| after.is_none_or(|after| *at > after) && before.is_none_or(|before| *at < before);
-        listed(&ask, seen, |bot, now| speech::movements(bot, now).into_iter().filter(|(at, _)| wanted(at)).collect())
+        let in_range = |at: &DateTime<Utc>| after.is_none_or(|after| *at > after) && before.is_none_or(|before| *at < before);
+        listed(&ask, seen, |bot, now| speech::movements(bot, now).into_iter().filter(|(at, _)| in_range(at)).collect())
     })
     .await
 }
 
-/// A page of what a bot has.
+/// A page of a bot's data.
 fn listed(
     ask: &Ask,
     seen: &mut Seen<'_>,
@@ -72,11 +72,11 @@ fn listed(
 ) -> Result<(u16, Option<Value>), Refusal> {
     let (now, origin) = (seen.now, origin(ask, seen));
     let rows = rows(seen.bot(ask)?, now);
-    let placed = rows.into_iter().zip(1..).map(|((_, row), place)| (place, row));
+    let placed = rows.into_iter().zip(1..).map(|((_, row), position)| (position, row));
     Ok((200, Some(page(ask, &origin, placed)?)))
 }
 
-/// The bot writes into the chat, as long as it is in the meeting.
+/// The bot writes into the chat while it is in the meeting.
 pub async fn send_chat_message(ask: Ask) -> Response<Body> {
     ask.answer("bots.send_chat_message", |seen| {
         throttle(seen)?;

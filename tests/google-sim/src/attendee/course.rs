@@ -1,4 +1,4 @@
-//! What will become of a bot: how long it waits, whether it is let in, what it hears, and when the transcript comes.
+//! The future course of a bot: how long it waits, whether it is admitted, what it hears, and when the transcript arrives.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -7,34 +7,34 @@ use serde_json::{Map, Value};
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Course {
-    /// A scheduled bot is staged so long before it joins; from then on it cannot be moved or deleted.
+    /// How long before it joins a scheduled bot is staged; from then on it cannot be moved or deleted.
     pub stage_seconds: i64,
-    /// From joining to the door of the meeting.
+    /// From joining to reaching the meeting.
     pub join_seconds: i64,
-    /// In the waiting room; 0: there is none.
+    /// In the waiting room; 0: no waiting room.
     pub waiting_seconds: i64,
-    /// Whether somebody lets it in; if nobody does, it fails when `waiting_seconds` are over.
+    /// Whether it is admitted; if not, it fails after `waiting_seconds`.
     pub admitted: bool,
     /// Whether it may record.
     pub recorded: bool,
     /// From the start of the recording to the end of the meeting.
     pub meeting_seconds: i64,
     pub post_processing_seconds: i64,
-    /// What is said, evenly spread over the meeting.
+    /// Number of utterances, evenly spread over the meeting.
     pub utterances: u32,
-    /// So many in a hundred of them are transcribed only after the meeting.
+    /// Percentage of them that is transcribed only after the meeting.
     pub late_percent: u32,
     /// From the end of the bot to the end of its transcription.
     pub transcript_seconds: i64,
     pub transcript: Transcript,
-    /// Where it fails: from the end of the bot to the words that come all the same; absent: they never come.
+    /// If it fails: from the end of the bot to the late words; absent: never.
     pub words_seconds: Option<i64>,
-    /// Each two utterances are of one speaker and begin in the same millisecond.
+    /// Each pair of utterances has the same speaker and begins in the same millisecond.
     pub at_once: bool,
     pub speakers: Vec<String>,
-    /// Written during the meeting, evenly spread.
+    /// Number of chat messages during the meeting, evenly spread.
     pub chat_messages: u32,
-    /// Shown in place of the state, from joining on until the bot is done.
+    /// Shown instead of the state, from joining until the bot is done.
     pub state: Option<String>,
 }
 
@@ -43,7 +43,7 @@ pub struct Course {
 #[serde(rename_all = "snake_case")]
 pub enum Transcript {
     Complete,
-    /// When the bot ends, for good: some of it was not transcribed by then.
+    /// Permanently, when the bot ends: some of it was not transcribed by then.
     Failed,
     /// It stays in progress.
     Never,
@@ -73,7 +73,7 @@ impl Default for Course {
 }
 
 impl Course {
-    /// This course with what is said otherwise.
+    /// This course with some values changed.
     pub fn with(&self, changes: &Map<String, Value>) -> Result<Self, serde_json::Error> {
         let mut fields = serde_json::to_value(self)?;
         if let Some(fields) = fields.as_object_mut() {

@@ -1,4 +1,4 @@
-//! `POST /bots`: what is refused, and what becomes a bot.
+//! `POST /bots`: validation and creation.
 
 use axum::body::Body;
 use axum::http::Response;
@@ -11,9 +11,9 @@ use super::errors::{self, Refusal};
 use super::meeting_url::normalized;
 use super::store::Project;
 
-/// Read here.
+/// Fields that have an effect.
 const READ: [&str; 5] = ["meeting_url", "bot_name", "metadata", "join_at", "deduplication_key"];
-/// Taken as well, and without effect.
+/// Fields that are accepted without effect.
 const TAKEN: [&str; 17] = [
     "automatic_leave_settings",
     "bot_chat_message",
@@ -47,11 +47,11 @@ pub async fn create(ask: Ask) -> Response<Body> {
     .await
 }
 
-/// Counts a request that is throttled by project.
+/// Counts a request against the project's throttle.
 pub fn throttle(seen: &mut Seen<'_>) -> Result<(), Refusal> {
     let Some(project) = seen.store.projects.get_mut(seen.project) else { return Ok(()) };
     let Project { posts_per_minute: Some(most), posts, .. } = project else { return Ok(()) };
-    let throttled = |left: TimeDelta| Box::new(errors::throttled(left.num_seconds().max(1).unsigned_abs()));
+    let throttled = |remaining: TimeDelta| Box::new(errors::throttled(remaining.num_seconds().max(1).unsigned_abs()));
     posts.spend(1, *most, TimeDelta::minutes(1), seen.now).map_err(throttled)?;
     Ok(())
 }
@@ -90,7 +90,7 @@ fn required(body: &Object, name: &str) -> Result<String, Refusal> {
     text(body, name)?.ok_or_else(|| errors::field(name, "This field is required."))
 }
 
-/// The link as the server keeps it.
+/// The link in the server's normal form.
 pub fn meeting_url(given: &str) -> Result<String, Refusal> {
     normalized(given).ok_or_else(|| errors::field("meeting_url", "Invalid meeting URL"))
 }
@@ -108,7 +108,7 @@ pub fn metadata(body: &Object) -> Result<Value, Refusal> {
     }
 }
 
-/// `None`: nothing was said.
+/// `None`: absent.
 pub fn join_at(body: &Object, now: DateTime<Utc>) -> Result<Option<Option<DateTime<Utc>>>, Refusal> {
     let at = match body.get("join_at") {
         None => return Ok(None),

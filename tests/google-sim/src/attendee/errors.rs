@@ -13,17 +13,17 @@ pub type Refusal = Box<Response<Body>>;
 
 pub const KEY_IN_USE: &str = "Deduplication key already in use. A bot in a non-terminal state with this deduplication key already exists. Please use a different deduplication key or wait for that bot to terminate.";
 
-/// An error as the views word it.
+/// An error in the format of the views.
 pub fn error(status: u16, message: &str) -> Response<Body> {
     body(status, &json!({ "error": message }))
 }
 
-/// An error as the framework words it.
+/// An error in the format of the framework.
 pub fn detail(status: u16, message: &str) -> Response<Body> {
     body(status, &json!({ "detail": message }))
 }
 
-/// A field that is refused.
+/// A refused field.
 pub fn field(name: &str, why: &str) -> Refusal {
     Box::new(body(400, &json!({ name: [why] })))
 }
@@ -53,7 +53,7 @@ fn body(status: u16, value: &Value) -> Response<Body> {
     with(status, value.to_string(), "application/json")
 }
 
-/// A fault that is an answer of its own.
+/// The answer that a fault produces.
 pub fn refusal(_: &World, fault: &Fault) -> Response<Body> {
     let page = |status, title: &str| with(status, format!("<html><head><title>{title}</title></head></html>"), "text/html");
     let mut response = match fault.fault {

@@ -1,4 +1,4 @@
-//! Which links the server takes, and in what form it keeps them, as its `bots/meeting_url_utils.py` has it.
+//! Which links the server accepts, and how it normalises them, as in its `bots/meeting_url_utils.py`.
 
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
@@ -7,7 +7,7 @@ use url::Url;
 /// How often a link is unescaped before it is refused.
 const ROUNDS: usize = 3;
 
-/// The link as the server keeps it; `None`: it is refused.
+/// The link in the server's normal form; `None`: refused.
 pub fn normalized(given: &str) -> Option<String> {
     let mut link = given.trim().trim_end_matches('>').to_owned();
     for _ in 0..ROUNDS {
@@ -40,14 +40,14 @@ fn taken(link: &str) -> Option<String> {
     }
 }
 
-/// What stands first after the host is the code, whatever it is.
+/// The first path segment after the host is the code, whatever it is.
 fn meet(link: &str) -> Option<String> {
     let (_, rest) = link.split_once("meet.google.com/")?;
     let code: String = rest.chars().take_while(|letter| letter.is_ascii_alphanumeric() || *letter == '-').collect();
     (!code.is_empty()).then(|| format!("https://meet.google.com/{code}"))
 }
 
-/// There must be a number in the path; of the query only the passcode and a registrant's token stay.
+/// The path must contain a number; of the query only the passcode and a registrant's token stay.
 fn zoom(url: &Url, host: &str) -> Option<String> {
     let host = host.strip_suffix("zoom.com").map_or(host.to_owned(), |before| format!("{before}zoom.us"));
     let valid = |letter: &char| letter.is_ascii_alphanumeric() || matches!(letter, '/' | '_' | '-');
@@ -74,7 +74,7 @@ fn zoom(url: &Url, host: &str) -> Option<String> {
     Some(format!("https://{host}{path}{query}"))
 }
 
-/// With a context that names tenant and organizer, or with a passcode; launchers too.
+/// With a context that names tenant and organizer, or with a passcode; includes launchers.
 fn teams(link: &str, host: &str) -> Option<String> {
     let joins = |link: &str| -> Option<String> {
         let (_, rest) = link.split_once("/l/meetup-join/")?;
@@ -100,7 +100,7 @@ fn organized(conversation: &str, message: &str, tenant: &str, organizer: &str) -
     )
 }
 
-/// What the page for guests is told, in base64.
+/// The parameters of the guest page, in base64.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Coordinates {

@@ -8,15 +8,15 @@ use super::errors::{self, Refusal};
 
 const SIZE: usize = 25;
 
-/// The page of these that the call asks for. Each has its place, which never changes: what comes or goes meanwhile shifts no page.
+/// The requested page. Each entry has a fixed position, so concurrent additions and deletions do not shift pages.
 pub fn page(ask: &Ask, origin: &str, all: impl Iterator<Item = (u64, Value)>) -> Result<Value, Refusal> {
     let after = match ask.get("cursor") {
-        Some(cursor) => Some(place(cursor).ok_or_else(|| Box::new(errors::detail(404, "Invalid cursor")))?),
+        Some(cursor) => Some(position(cursor).ok_or_else(|| Box::new(errors::detail(404, "Invalid cursor")))?),
         None => None,
     };
-    let mut rest = all.filter(|(place, _)| after.is_none_or(|after| *place > after));
+    let mut rest = all.filter(|(position, _)| after.is_none_or(|after| *position > after));
     let page: Vec<(u64, Value)> = rest.by_ref().take(SIZE).collect();
-    let last = page.last().map(|(place, _)| *place).filter(|_| rest.next().is_some());
+    let last = page.last().map(|(position, _)| *position).filter(|_| rest.next().is_some());
     let link = |cursor: String| {
         let kept = ask.uri.query().unwrap_or_default().split('&').filter(|part| !part.is_empty() && !part.starts_with("cursor="));
         let query: Vec<&str> = kept.chain([cursor.as_str()]).collect();
@@ -27,7 +27,7 @@ pub fn page(ask: &Ask, origin: &str, all: impl Iterator<Item = (u64, Value)>) ->
     Ok(json!({ "next": next, "previous": null, "results": results }))
 }
 
-fn place(cursor: &str) -> Option<u64> {
+fn position(cursor: &str) -> Option<u64> {
     let text = String::from_utf8(BASE64.decode(cursor.as_bytes()).ok()?).ok()?;
     text.strip_prefix("p=")?.parse().ok()
 }

@@ -1,4 +1,4 @@
-//! What is said and written in a meeting, as a function of the bot's course: the same whenever it is asked for.
+//! What is said and written in a meeting, as a function of the bot's course: deterministic.
 
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 
@@ -18,7 +18,7 @@ const SENTENCES: [&str; 8] = [
     "the new release goes out on Monday",
     "naïve questions first: who decides this?",
 ];
-/// Every so many utterances one is corrected later.
+/// One in this many utterances is corrected later.
 const CORRECTED: u32 = 5;
 
 pub struct Utterance {
@@ -26,24 +26,24 @@ pub struct Utterance {
     spoken: DateTime<Utc>,
     duration_ms: i64,
     text: String,
-    /// When it can first be read; `None`: never.
+    /// When it becomes readable; `None`: never.
     heard: Option<DateTime<Utc>>,
     /// When its words change.
     corrected: Option<DateTime<Utc>>,
 }
 
 impl Utterance {
-    /// When it came or changed.
+    /// When it arrived or changed.
     pub fn changes(&self) -> Vec<DateTime<Utc>> {
         self.heard.into_iter().chain(self.corrected.filter(|_| self.heard.is_some())).collect()
     }
 
-    /// When it last changed, as far as one can know by now; `None`: it is not there yet.
+    /// Its last change up to now; `None`: it does not exist yet.
     pub fn updated_at(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         self.changes().into_iter().rfind(|at| *at <= now)
     }
 
-    /// As the API shows it.
+    /// Its representation in the API.
     pub fn shown(&self, now: DateTime<Utc>) -> Value {
         let draft = self.corrected.is_some_and(|at| now < at);
         let text = if draft { format!("{} um", self.text) } else { self.text.clone() };
@@ -70,7 +70,7 @@ pub fn participants(bot: &Bot) -> Vec<Value> {
         .collect()
 }
 
-/// Everything that is said while the bot records, whether it can be read yet or not.
+/// All utterances while the bot records, whether readable yet or not.
 pub fn utterances(bot: &Bot) -> Vec<Utterance> {
     let Some(from) = bot.recorded_from else { return Vec::new() };
     let speakers = participants(bot);
@@ -78,13 +78,13 @@ pub fn utterances(bot: &Bot) -> Vec<Utterance> {
     let between = Duration::milliseconds(bot.course.meeting_seconds * 1_000 / i64::from(count + 1));
     let late = |nth: u32| nth * 37 % 100 < bot.course.late_percent;
     let in_time = |at: &DateTime<Utc>| bot.left_at.is_none_or(|left| *at < left);
-    let place = |nth: u32| if bot.course.at_once { nth / 2 } else { nth };
+    let slot = |nth: u32| if bot.course.at_once { nth / 2 } else { nth };
     (0..count)
-        .map(|nth| (nth, from + between * i32::try_from(place(nth) + 1).unwrap_or(i32::MAX)))
+        .map(|nth| (nth, from + between * i32::try_from(slot(nth) + 1).unwrap_or(i32::MAX)))
         .filter(|(_, spoken)| in_time(spoken))
         .filter_map(|(nth, spoken)| {
-            let speaker = speakers.get(place(nth) as usize % speakers.len().max(1))?.clone();
-            let duration_ms = 1_500 + i64::from(place(nth) % 7) * 250;
+            let speaker = speakers.get(slot(nth) as usize % speakers.len().max(1))?.clone();
+            let duration_ms = 1_500 + i64::from(slot(nth) % 7) * 250;
             let soon = spoken + Duration::milliseconds(duration_ms + 2_000);
             let heard = match late(nth) {
                 false => Some(soon),
@@ -97,7 +97,7 @@ pub fn utterances(bot: &Bot) -> Vec<Utterance> {
         .collect()
 }
 
-/// When what was not transcribed in the meeting comes; `None`: never.
+/// When the words not transcribed during the meeting arrive; `None`: never.
 fn late_words(bot: &Bot) -> Option<DateTime<Utc>> {
     match bot.course.transcript {
         Transcript::Complete => bot.transcribed_at(),
@@ -106,7 +106,7 @@ fn late_words(bot: &Bot) -> Option<DateTime<Utc>> {
     }
 }
 
-/// Whether anything was said by now, transcribed or not.
+/// Whether anything has been said by now, transcribed or not.
 pub fn began(bot: &Bot, now: DateTime<Utc>) -> bool {
     utterances(bot).iter().any(|utterance| utterance.spoken <= now)
 }
@@ -132,7 +132,7 @@ pub fn chat(bot: &Bot, now: DateTime<Utc>) -> Vec<(DateTime<Utc>, Value)> {
     all
 }
 
-/// Comings and goings by now, each with its time.
+/// Participant events up to now, each with its time.
 pub fn movements(bot: &Bot, now: DateTime<Utc>) -> Vec<(DateTime<Utc>, Value)> {
     let moves = [("join", bot.joined_at), ("leave", bot.left_at)].into_iter().filter_map(|(kind, at)| Some((kind, at?)));
     moves

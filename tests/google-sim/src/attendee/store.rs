@@ -1,4 +1,4 @@
-//! The projects and their bots, in the order of their making, and what is known of bots to come.
+//! The projects and their bots, in order of creation, and scripts for future bots.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -16,7 +16,7 @@ pub struct Store {
     bots: BTreeMap<u64, Bot>,
     places: HashMap<String, u64>,
     pub usual: Course,
-    /// Courses of bots that are or will be, in the order in which they were said.
+    /// Courses of present and future bots, in the order given.
     scripts: Vec<Script>,
 }
 
@@ -24,16 +24,16 @@ pub struct Project {
     pub key: String,
     /// Base64, as Attendee shows it.
     pub secret: String,
-    /// Of POST requests that are throttled.
+    /// Limit of throttled POST requests.
     pub posts_per_minute: Option<u64>,
-    /// Those of the minute that counts now.
+    /// Those of the current minute.
     pub posts: Window,
-    /// Of the links to next pages; absent: the address of the simulator.
+    /// Origin of the links to next pages; absent: the address of the simulator.
     pub next_origin: Option<String>,
     pub subscriptions: Vec<Subscription>,
 }
 
-/// Says what becomes of the bots of a meeting, or of one bot.
+/// Sets the course of the bots of a meeting, or of one bot.
 pub struct Script {
     /// A bot's id, a meeting's URL or a deduplication key.
     pub of: String,
@@ -57,39 +57,39 @@ impl Store {
         (bot.project == project && !bot.deleted).then_some(bot)
     }
 
-    /// A bot of whatever project, by its id.
+    /// A bot of any project, by its id.
     pub fn any_bot(&mut self, id: &str) -> Option<&mut Bot> {
         self.bots.get_mut(self.places.get(id)?).filter(|bot| !bot.deleted)
     }
 
-    /// The bots of this project with their places.
+    /// The bots of this project with their positions.
     pub fn bots_of<'a>(&'a self, project: &'a str) -> impl Iterator<Item = (u64, &'a Bot)> {
-        self.bots.iter().filter(move |(_, bot)| bot.project == project && !bot.deleted).map(|(place, bot)| (*place, bot))
+        self.bots.iter().filter(move |(_, bot)| bot.project == project && !bot.deleted).map(|(position, bot)| (*position, bot))
     }
 
-    /// Every bot that ever was, in the order of their making.
+    /// Every bot ever created, in order of creation.
     pub fn ever(&self) -> impl Iterator<Item = &Bot> {
         self.bots.values()
     }
 
-    /// Makes a bot, unless its key is in use: then the store stays as it is.
+    /// Creates a bot, unless its key is in use: then the store is unchanged.
     pub fn make(&mut self, new: New, now: DateTime<Utc>) -> Result<&Bot, KeyInUse> {
         let holds = |bot: &Bot| !bot.is_done() && bot.deduplication_key == new.deduplication_key;
         if new.deduplication_key.is_some() && self.bots_of(&new.project).any(|(_, bot)| holds(bot)) {
             return Err(KeyInUse);
         }
         let (mut bot, notices) = Bot::new(new, self.usual.clone(), now);
-        // They were tried when they were said.
+        // They were validated when they were set.
         if let Ok(course) = self.course_of(&bot) {
             bot.follow(course);
         }
-        let place = self.places.len() as u64 + 1;
-        self.places.insert(bot.id.clone(), place);
-        self.tell(&bot, notices);
-        Ok(self.bots.entry(place).or_insert(bot))
+        let position = self.places.len() as u64 + 1;
+        self.places.insert(bot.id.clone(), position);
+        self.notify(&bot, notices);
+        Ok(self.bots.entry(position).or_insert(bot))
     }
 
-    /// From now on, for bots that are there and for those to come; answers how many are there.
+    /// Applies to present and future bots; returns the number of present ones.
     pub fn script(&mut self, script: Script) -> Result<usize, serde_json::Error> {
         self.usual.with(&script.course)?;
         let mut count = 0;
@@ -101,7 +101,7 @@ impl Store {
         Ok(count)
     }
 
-    /// For all bots: those that are there and those to come, as far as no word of their own says otherwise.
+    /// Applies to all bots, present and future, that have no script.
     pub fn say(&mut self, course: &Map<String, Value>) -> Result<usize, serde_json::Error> {
         self.usual = self.usual.with(course)?;
         let courses: Vec<Course> = self.bots.values().map(|bot| self.course_of(bot)).collect::<Result<_, _>>()?;
@@ -109,7 +109,7 @@ impl Store {
         Ok(self.bots.len())
     }
 
-    /// The usual course with all that was said of this bot.
+    /// The default course with the scripts that apply to this bot.
     fn course_of(&self, bot: &Bot) -> Result<Course, serde_json::Error> {
         self.scripts
             .iter()
@@ -117,39 +117,39 @@ impl Store {
             .try_fold(self.usual.clone(), |course, script| course.with(&script.course))
     }
 
-    /// Lets every bot live until now.
+    /// Advances every bot to now.
     pub fn settle(&mut self, now: DateTime<Utc>) {
         let lived: Vec<(u64, Vec<Notice>)> =
-            self.bots.iter_mut().filter(|(_, bot)| !bot.deleted).map(|(place, bot)| (*place, bot.settle(now))).collect();
-        for (place, notices) in lived {
-            if let Some(bot) = self.bots.get(&place) {
-                self.tell(bot, notices);
+            self.bots.iter_mut().filter(|(_, bot)| !bot.deleted).map(|(position, bot)| (*position, bot.settle(now))).collect();
+        for (position, notices) in lived {
+            if let Some(bot) = self.bots.get(&position) {
+                self.notify(bot, notices);
             }
         }
     }
 
-    /// When the next thing happens to a bot.
+    /// Time of the next transition of any bot.
     pub fn next_at(&self) -> Option<DateTime<Utc>> {
         self.bots.values().filter(|bot| !bot.deleted).filter_map(Bot::next_at).min()
     }
 
-    /// Tells those who have subscribed.
-    pub fn tell(&self, bot: &Bot, notices: Vec<Notice>) {
+    /// Notifies subscribers.
+    pub fn notify(&self, bot: &Bot, notices: Vec<Notice>) {
         let Some(project) = self.projects.get(&bot.project) else { return };
         for notice in notices {
             for subscription in &project.subscriptions {
-                subscription.tell(&project.secret, bot, &notice);
+                subscription.notify(&project.secret, bot, &notice);
             }
         }
     }
 
     /// The same, by the bot's id.
-    pub fn tell_of(&mut self, id: &str, notice: Notice) {
-        if let Some(bot) = self.places.get(id).and_then(|place| self.bots.get(place)) {
-            self.tell(bot, vec![notice]);
+    pub fn notify_of(&mut self, id: &str, notice: Notice) {
+        if let Some(bot) = self.places.get(id).and_then(|position| self.bots.get(position)) {
+            self.notify(bot, vec![notice]);
         }
     }
 }
 
-/// A bot that is not done has this deduplication key.
+/// An unfinished bot has this deduplication key.
 pub struct KeyInUse;

@@ -1,4 +1,4 @@
-//! Webhooks: who has subscribed to what, the signature, and the way there. First tries keep their order; later ones are made when they are due.
+//! Webhooks: subscriptions, signatures and delivery. First attempts keep their order; retries are sent when they are due.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +16,7 @@ use super::bot::{Bot, Notice};
 use crate::push::{Courier, Outcome};
 
 pub const TRIGGERS: [&str; 2] = ["bot.state_change", "transcript.update"];
-/// Tries of one message; between them Attendee takes longer.
+/// Attempts per message; Attendee's pauses between them are longer.
 const TRIES: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
@@ -33,7 +33,7 @@ pub struct Counts {
     pub sent: AtomicU64,
     /// Answered with 2xx.
     pub delivered: AtomicU64,
-    /// Given up after the last try.
+    /// Given up after the last attempt.
     pub failed: AtomicU64,
 }
 
@@ -51,8 +51,8 @@ impl Subscription {
         Self { url, triggers, counts, queue }
     }
 
-    /// Sends the notice on its way, if it is among what was subscribed to.
-    pub fn tell(&self, secret: &str, bot: &Bot, notice: &Notice) {
+    /// Sends the notice if it was subscribed to.
+    pub fn notify(&self, secret: &str, bot: &Bot, notice: &Notice) {
         if !self.triggers.iter().any(|trigger| trigger == notice.trigger) {
             return;
         }
@@ -60,7 +60,7 @@ impl Subscription {
             format!("{:08x}-{:04x}-4000-8000-{:012x}", rand::random::<u32>(), rand::random::<u16>(), rand::random::<u64>() >> 16);
         let payload = json!({ "idempotency_key": key, "bot_id": bot.id, "bot_metadata": bot.metadata, "trigger": notice.trigger,
             "data": notice.data });
-        // Nobody listens once the subscription has ended.
+        // The receiver is gone once the subscription has ended.
         let _ = self.queue.send(Message { signature: signature(secret, &payload), body: spaced(&payload) });
     }
 }
@@ -73,7 +73,7 @@ pub fn signature(secret: &str, payload: &Value) -> String {
     BASE64.encode(hmac::sign(&key, sorted.to_string().as_bytes()).as_ref())
 }
 
-/// The payload as it is sent: not the form that is signed, but in the order of its making, with spaces, and escaped to ASCII.
+/// The payload as sent, which differs from the signed form: in order of creation, with spaces, escaped to ASCII.
 fn spaced(payload: &Value) -> String {
     let mut text = String::new();
     let (mut quoted, mut escaped) = (false, false);
@@ -112,7 +112,7 @@ async fn deliver(url: Uri, mut messages: UnboundedReceiver<Message>, counts: Arc
     }
 }
 
-/// `false`: no 2xx came.
+/// `false`: no 2xx answer.
 async fn attempt(courier: &Courier, url: &Uri, message: &Message, counts: &Counts) -> bool {
     let request = Request::post(url.clone())
         .header("content-type", "application/json")

@@ -16,7 +16,7 @@ use crate::place::Params;
 use crate::push::{self, Resource};
 use crate::state::{World, lock};
 
-/// Seconds: a week, whether asked for or not.
+/// Seconds: default and maximum, a week.
 const LIVES: (i64, i64) = (604_800, 604_800);
 
 pub fn routes() -> Router<Arc<World>> {

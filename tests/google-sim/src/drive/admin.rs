@@ -1,4 +1,4 @@
-//! The test's side of Drive: add, change, share and delete files, and read the truth.
+//! The test's side of Drive: add, change, share and delete files, and read the true state.
 
 mod sharing;
 
@@ -49,11 +49,11 @@ async fn load(State(world): Shared, Json(order): Json<load::Order>) -> Answer {
 }
 
 /// These users, or all.
-fn emails(world: &World, wanted: Option<&[String]>) -> Result<Vec<String>, Wrong> {
-    let Some(wanted) = wanted else {
+fn emails(world: &World, given: Option<&[String]>) -> Result<Vec<String>, Wrong> {
+    let Some(given) = given else {
         return Ok(world.all_users().iter().map(|user| user.email.clone()).collect());
     };
-    wanted.iter().map(|email| user(world, email).map(|user| user.email.clone())).collect()
+    given.iter().map(|email| user(world, email).map(|user| user.email.clone())).collect()
 }
 
 #[derive(Deserialize)]
@@ -67,19 +67,19 @@ struct Add {
     #[serde(rename = "mimeType")]
     mime: Option<String>,
     content: Option<String>,
-    /// Instead of content: so many bytes of made-up text; of Google Docs, so many that an export gives.
+    /// Instead of content: this many bytes of generated text; for Google Docs, the size of an export.
     size: Option<u64>,
     parents: Option<Vec<String>>,
     can_download: Option<bool>,
-    /// Of a spreadsheet of Google's: the sheets, each a name and CSV.
+    /// For a Google spreadsheet: the sheets, each a name and CSV.
     #[serde(default)]
     sheets: Vec<(String, String)>,
     /// The reason for which the content is refused.
     refused: Option<String>,
-    /// So many pictures in a document of Google's.
+    /// Number of pictures in a Google document.
     #[serde(default)]
     pictures: u32,
-    /// Bytes of base64 that each of them is in an export.
+    /// Bytes of base64 of each in an export.
     #[serde(default)]
     picture_size: usize,
 }
@@ -115,7 +115,7 @@ async fn add(State(world): Shared, Json(add): Json<Add>) -> Answer {
     Ok(Json(json!({ "id": id })))
 }
 
-/// The shared drive that is named, or that the parent is or lies in; else the user's My Drive.
+/// The named shared drive, or the one that is or contains the parent; else the user's My Drive.
 fn home(store: &Store, add: &Add) -> Result<Home, Wrong> {
     let parent = add.parents.iter().flatten().next();
     if let Some(Home::Drive(drive)) = parent.and_then(|parent| store.file(parent)).map(|folder| &folder.home) {
@@ -130,7 +130,7 @@ fn home(store: &Store, add: &Add) -> Result<Home, Wrong> {
     }
 }
 
-/// The folder that is meant, `None` for the top. Google allows one parent only.
+/// The named folder, `None` for the top. Google allows only one parent.
 fn only_parent(store: &Store, parents: Option<&[String]>, home: &Home) -> Result<Option<Arc<str>>, Wrong> {
     match parents {
         None | Some([]) => Ok(None),
@@ -151,24 +151,24 @@ struct Change {
     name: Option<String>,
     content: Option<String>,
     size: Option<u64>,
-    /// A move; an empty list: to the top.
+    /// Moves the file; an empty list: to the top.
     parents: Option<Vec<String>>,
     trashed: Option<bool>,
     #[serde(rename = "mimeType")]
     mime: Option<String>,
     can_download: Option<bool>,
-    /// By `files.update`, which moves modifiedTime with the name too; in Drive's own page only the content moves it.
+    /// By `files.update`, where a rename changes modifiedTime too; in Drive's UI only the content changes it.
     #[serde(default)]
     by_api: bool,
-    /// The reason for which the content is refused from now on, which is no change of the file; empty: no more.
+    /// The reason for which the content is refused from now on, which is not a change of the file; empty: no longer refused.
     refused: Option<String>,
 }
 
-/// Changes what is named; with nothing but an id only the version rises, as an edit of other metadata does.
+/// Changes the named fields; with only an ID, only the version rises, as for an edit of other metadata.
 async fn change(State(world): Shared, Json(change): Json<Change>) -> Answer {
     let now = world.now();
     let mut store = lock(&world.drive);
-    let mut file = found(&store, &change.id)?.clone();
+    let mut file = existing_file(&store, &change.id)?.clone();
     if let Some(reason) = change.refused {
         file.refused = Some(reason).filter(|reason| !reason.is_empty());
         let version = file.version;
@@ -197,11 +197,11 @@ async fn change(State(world): Shared, Json(change): Json<Change>) -> Answer {
     if let Some(trashed) = change.trashed {
         set_trashed(&mut store, &change.id, trashed, now);
     }
-    let version = found(&store, &change.id)?.version;
+    let version = existing_file(&store, &change.id)?.version;
     Ok(Json(json!({ "id": change.id, "version": version.to_string() })))
 }
 
-fn found<'a>(store: &'a Store, id: &str) -> Result<&'a File, Wrong> {
+fn existing_file<'a>(store: &'a Store, id: &str) -> Result<&'a File, Wrong> {
     store.file(id).ok_or_else(|| Wrong(format!("no file {id}")))
 }
 
@@ -212,7 +212,7 @@ struct Named {
 
 async fn remove(State(world): Shared, Json(gone): Json<Named>) -> Answer {
     let mut store = lock(&world.drive);
-    found(&store, &gone.id)?;
+    existing_file(&store, &gone.id)?;
     store.delete(&gone.id, world.now());
     Ok(Json(json!({ "deleted": gone.id })))
 }
@@ -223,7 +223,7 @@ async fn state(State(world): Shared, Query(params): Params) -> String {
     let mut files: Vec<_> = store.files().collect();
     files.sort_unstable_by_key(|(id, _)| Arc::clone(id));
     let mut lines = String::new();
-    for user in world.all_users().iter().filter(|user| params.get("user").is_none_or(|wanted| *wanted == user.email)) {
+    for user in world.all_users().iter().filter(|user| params.get("user").is_none_or(|given| *given == user.email)) {
         for (id, file) in files.iter().filter(|(_, file)| store.sees(&user.email, file)) {
             let drive = match &file.home {
                 Home::Drive(drive) => Some(drive),

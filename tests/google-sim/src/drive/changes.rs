@@ -50,7 +50,7 @@ pub fn stream(params: &Params) -> String {
 
 fn page(store: &Store, params: &Params, user: &str) -> Result<Value, Refusal> {
     let limit = page_size(params, 100, 1_000)?;
-    let wanted = selector(params, &schema::CHANGES, SHOWN)?;
+    let selected = selector(params, &schema::CHANGES, SHOWN)?;
     let all = all_drives(params)?;
     let drive = drive(store, params, user)?;
     if drive.is_some() && !all {
@@ -67,9 +67,9 @@ fn page(store: &Store, params: &Params, user: &str) -> Result<Value, Refusal> {
     let after = place(store, feed, text)?;
 
     let item = Selector::default();
-    let item = wanted.get("changes").unwrap_or(&item);
+    let item = selected.get("changes").unwrap_or(&item);
     let (mut changes, mut last, mut more) = (Vec::new(), after, false);
-    // A log by itself: what happens in a shared drive, its members find in the drive's.
+    // A separate log: changes in a shared drive are in the drive's own log.
     for (at, entry) in store.walk(&store.logs(user, drive, false), after) {
         let change = match entry.about {
             About::Drive => all.then(|| of_drive(store, user, entry)),
@@ -89,30 +89,30 @@ fn page(store: &Store, params: &Params, user: &str) -> Result<Value, Refusal> {
     body.insert("kind".into(), json!("drive#changeList"));
     body.insert(name.into(), json!(token(feed, at)));
     body.insert("changes".into(), Value::Array(changes));
-    body.retain(|name, _| wanted.get(name).is_some());
+    body.retain(|name, _| selected.get(name).is_some());
     Ok(Value::Object(body))
 }
 
-/// The file as it is now, or that it is gone for this user.
-fn of_file(store: &Store, user: &str, entry: &Entry, wanted: &Selector, restricted: bool) -> Option<Value> {
-    let told = |file: &&File| match entry.about {
-        // To a member it is still there, in the drive's log.
+/// The file's current state, or its removal for this user.
+fn of_file(store: &Store, user: &str, entry: &Entry, selected: &Selector, restricted: bool) -> Option<Value> {
+    let is_visible = |file: &&File| match entry.about {
+        // For a member it still exists, in the drive's log.
         About::DriveItem => store.is_in_own_log(user, file),
         _ => store.sees(user, file),
     };
-    let file: Option<&File> = store.file(&entry.id).filter(told);
+    let file: Option<&File> = store.file(&entry.id).filter(is_visible);
     let own = |file: &File| matches!(&file.home, Home::User(owner) if **owner == *user);
     if restricted && file.is_some_and(|file| !own(file)) {
         return None;
     }
     let mut change = json!({ "kind": "drive#change", "changeType": "file", "type": "file", "time": time(entry), "removed": file.is_none(), "fileId": entry.id });
-    if let (Some(file), Some(wanted)) = (file, wanted.get("file")) {
-        change["file"] = file.shown(store, &entry.id, user, wanted);
+    if let (Some(file), Some(selected)) = (file, selected.get("file")) {
+        change["file"] = file.shown(store, &entry.id, user, selected);
     }
     Some(change)
 }
 
-/// That the user became a member of a shared drive, or is none any more.
+/// The user joined or left a shared drive.
 fn of_drive(store: &Store, user: &str, entry: &Entry) -> Value {
     let drive = store.drive(&entry.id).filter(|drive| drive.members.contains(user));
     let mut change = json!({ "kind": "drive#change", "changeType": "drive", "type": "drive", "time": time(entry), "removed": drive.is_none(), "driveId": entry.id });

@@ -1,4 +1,4 @@
-//! Changes as people make them in their files and in shared drives, from a seed.
+//! Realistic changes of files and shared drives, from a seed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub struct Order {
     pub seed: u64,
     /// Only by these users; absent: by all.
     pub users: Option<Vec<String>>,
-    /// Weights by kind; absent: a usual mix.
+    /// Weights by kind; absent: a default mix.
     pub kinds: Option<BTreeMap<Kind, u32>>,
 }
 
@@ -57,21 +57,21 @@ const USUAL: [(Kind, u32); 10] = [
     (Kind::Unshare, 1),
 ];
 
-/// So that a change takes milliseconds also where hardly any of 100,000s of files suits.
-const MOST_LOOKED_AT: usize = 20_000;
+/// Keeps a change within milliseconds even if hardly any of 100,000s of files is suitable.
+const MAX_LOOKED_AT: usize = 20_000;
 
 #[derive(Default, Serialize)]
 pub struct Changed {
     pub counts: BTreeMap<Kind, u32>,
 }
 
-/// Somebody, and the files that he owns or that lie in his shared drives; deleted ones too.
+/// A user, and the files that they own or that are in their shared drives, including deleted ones.
 struct Person {
     email: Arc<str>,
     files: Vec<Arc<str>>,
 }
 
-/// Makes the changes. One that finds nothing to act on (no file in the trash, nobody to share with) creates a file instead.
+/// Makes the changes. A change without a target (no file in the trash, no user to share with) creates a file instead.
 pub fn churn(store: &mut Store, users: &[String], order: &Order, now: DateTime<Utc>) -> Changed {
     let mut chance = StdRng::seed_from_u64(order.seed);
     let mut people: Vec<Person> = users.iter().map(|user| person(store, user)).collect();
@@ -79,7 +79,7 @@ pub fn churn(store: &mut Store, users: &[String], order: &Order, now: DateTime<U
     let kinds: Vec<(Kind, u32)> = order.kinds.as_ref().map_or_else(|| USUAL.into(), |kinds| kinds.clone().into_iter().collect());
     let mut changed = Changed::default();
     for _ in 0..order.changes {
-        // Without any weight, or without users, there is nothing to do.
+        // Without weights or users there is nothing to do.
         let Ok((kind, _)) = kinds.choose_weighted(&mut chance, |(_, weight)| *weight) else { break };
         if people.is_empty() {
             break;
@@ -104,12 +104,12 @@ fn person(store: &Store, email: &str) -> Person {
         Home::Drive(drive) => store.is_member(email, drive),
     };
     let mut files: Vec<Arc<str>> = store.files().filter(|(_, file)| acts_on(file)).map(|(id, _)| Arc::clone(id)).collect();
-    // The store has no order, and the same seed has to do the same.
+    // The store is unordered, but the same seed must give the same result.
     files.sort_unstable();
     Person { email: store.known(email), files }
 }
 
-/// `None`: there is nothing for such a change.
+/// `None`: no suitable file.
 fn change(
     store: &mut Store,
     person: &Person,
@@ -127,7 +127,7 @@ fn change(
         Kind::Metadata | Kind::Rename | Kind::Move => true,
         Kind::Trash => !store.trashed(file),
         Kind::Untrash => file.explicitly_trashed,
-        // A folder goes into the trash before it is deleted with all that is in it.
+        // A folder goes into the trash before it is deleted with its contents.
         Kind::Delete => !file.is_folder() || file.explicitly_trashed,
         Kind::Share => everybody.iter().any(|user| !store.sees(user, file)),
         Kind::Unshare => !file.shared.is_empty(),
@@ -156,7 +156,7 @@ fn change(
                 Some((stem, extension)) => format!("{stem} v{number}.{extension}"),
                 None => format!("{} v{number}", file.name),
             };
-            // Some clients move it with the name, Drive's own page does not.
+            // Some clients change it with the name, Drive's UI does not.
             if number % 2 == 0 {
                 file.modified = now;
             }
@@ -183,11 +183,11 @@ fn create(store: &mut Store, person: &mut Person, now: DateTime<Utc>, chance: &m
     person.files.push(id);
 }
 
-/// The first file that suits, from a random one on; given up after many that do not.
+/// The first suitable file from a random one on; gives up after a limit.
 fn pick(store: &Store, person: &Person, suits: impl Fn(&File) -> bool, chance: &mut StdRng) -> Option<Arc<str>> {
     let count = person.files.len();
     let first = chance.random_range(0..count.max(1));
-    let mut round = person.files.iter().cycle().skip(first).take(count.min(MOST_LOOKED_AT));
+    let mut round = person.files.iter().cycle().skip(first).take(count.min(MAX_LOOKED_AT));
     round.find(|id| store.file(id).is_some_and(&suits)).cloned()
 }
 

@@ -1,4 +1,4 @@
-//! What is in a file: text that was given, a file on disk, or text made from a seed whenever it is asked for.
+//! The content of a file: given text, a file on disk, or text generated from a seed on demand.
 
 use std::io;
 use std::path::Path;
@@ -58,7 +58,7 @@ impl Content {
         }
     }
 
-    /// The bytes, in the form of this type where they are made from a seed.
+    /// The bytes, generated in the format of this type if they come from a seed.
     pub fn bytes(&self, mime: &str) -> io::Result<Vec<u8>> {
         match self {
             Self::None => Ok(Vec::new()),
@@ -84,7 +84,7 @@ fn made(seed: u64, size: usize, mime: &str) -> Vec<u8> {
     bytes
 }
 
-/// Text of exactly so many bytes.
+/// Text of exactly this many bytes.
 fn text(chance: &mut StdRng, size: usize, mime: &str) -> String {
     let mut text = String::with_capacity(size + 64);
     let mut count = 0;

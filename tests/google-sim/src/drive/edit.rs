@@ -1,4 +1,4 @@
-//! What people do with files, beyond writing one: move, trash, share.
+//! User operations on files beyond writing: move, trash, share.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ pub fn guessed(name: &str) -> Cow<'static, str> {
     Cow::Borrowed(mime_guess::from_path(name).first_raw().unwrap_or("application/octet-stream"))
 }
 
-/// Where a file is that is in no folder.
+/// The parent of a file that is in no folder.
 pub fn top(home: &Home) -> Arc<str> {
     match home {
         Home::User(owner) => root(owner).into(),
@@ -21,7 +21,7 @@ pub fn top(home: &Home) -> Arc<str> {
     }
 }
 
-/// Those who see a folder see what is put into it.
+/// Users who see a folder see the files put into it.
 pub fn inherit(store: &Store, file: &mut File) {
     let inherited = inherited(store, file);
     file.shared.extend(inherited);
@@ -37,7 +37,7 @@ fn inherited(store: &Store, file: &File) -> Vec<Arc<str>> {
     others.into_iter().filter(|other| Some(*other) != owner && !file.shared.contains(other)).cloned().collect()
 }
 
-/// Moves a file within its My Drive or shared drive; no folder: to the top. Who saw it before sees it after.
+/// Moves a file within its My Drive or shared drive; no folder: to the top. Its viewers stay the same.
 pub fn move_to(store: &mut Store, id: &str, folder: Option<Arc<str>>, now: DateTime<Utc>) -> Result<(), String> {
     let mut file = store.file(id).ok_or_else(|| format!("no file {id}"))?.clone();
     let trashed = store.trashed(&file);
@@ -59,13 +59,13 @@ pub fn move_to(store: &mut Store, id: &str, folder: Option<Arc<str>>, now: DateT
         share_with(store, id, &user, now);
     }
     if changes_tree {
-        // Into the trash or out of it: all that is in the folder has changed with it.
+        // Into or out of the trash: the contents of the folder change with it.
         store.change_tree(id, now, |_| {});
     }
     Ok(())
 }
 
-/// What is in a folder goes into the trash with it, though not by itself.
+/// The contents of a folder are trashed with it, but not explicitly.
 pub fn set_trashed(store: &mut Store, id: &str, trashed: bool, now: DateTime<Utc>) {
     let mut first = true;
     store.change_tree(id, now, |file| {
@@ -75,7 +75,7 @@ pub fn set_trashed(store: &mut Store, id: &str, trashed: bool, now: DateTime<Utc
     });
 }
 
-/// A folder is shared with all that is in it.
+/// A folder is shared with its contents.
 pub fn share_with(store: &mut Store, id: &str, user: &str, now: DateTime<Utc>) {
     let user = store.known(user);
     store.change_tree(id, now, |file| {

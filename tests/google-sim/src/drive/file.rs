@@ -1,4 +1,4 @@
-//! A file, and how the API shows it.
+//! A file and its representation in the API.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ pub struct File {
     /// A folder, the owner's My Drive, or the shared drive.
     pub parent: Option<Arc<str>>,
     pub home: Home,
-    /// Who sees it besides its owner, or the members of its shared drive.
+    /// Who sees it in addition to its owner or the members of its shared drive.
     pub shared: Vec<Arc<str>>,
     /// Which members of its shared drive work with it.
     pub used_by: Vec<Arc<str>>,
@@ -42,16 +42,16 @@ pub struct File {
     pub can_download: bool,
     /// The reason for which its content is refused.
     pub refused: Option<String>,
-    /// Of a spreadsheet: names and CSV; none: one sheet of its content.
+    /// For a spreadsheet: names and CSV; empty: one sheet with its content.
     pub sheets: Vec<(String, String)>,
-    /// How many pictures a document holds, and how large each is in an export as Markdown.
+    /// The number of pictures in a document, and the size of each in an export as Markdown.
     pub pictures: (u32, usize),
     pub version: u64,
     pub revision: u64,
     pub created: DateTime<Utc>,
     pub modified: DateTime<Utc>,
     content: Content,
-    /// Worked out once somebody asks for it.
+    /// Computed on first use.
     md5: OnceLock<Option<[u8; 16]>>,
 }
 
@@ -111,12 +111,12 @@ impl File {
         self.mime == FOLDER
     }
 
-    /// Folders, Google Docs and their like have no bytes of their own.
+    /// Folders, Google Docs and similar types have no bytes.
     pub fn is_binary(&self) -> bool {
         !self.mime.starts_with("application/vnd.google-apps.")
     }
 
-    /// Of the bytes; `None` where there are none, or where the disk does not give them any more.
+    /// Of the bytes; `None` if there are none, or if the disk no longer provides them.
     pub fn md5(&self) -> Option<String> {
         if !self.is_binary() {
             return None;
@@ -125,8 +125,8 @@ impl File {
         digest.as_ref().map(|digest| HEXLOWER.encode(digest))
     }
 
-    /// The resource as this user sees it, or the wanted part of it.
-    pub fn shown(&self, store: &Store, id: &str, viewer: &str, wanted: &Selector) -> Value {
+    /// The resource as this user sees it, or the selected part of it.
+    pub fn shown(&self, store: &Store, id: &str, viewer: &str, selected: &Selector) -> Value {
         let time = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Millis, true);
         let mut shown = json!({ "kind": "drive#file", "id": id, "name": self.name, "mimeType": self.mime,
             "trashed": store.trashed(self), "explicitlyTrashed": self.explicitly_trashed, "version": self.version.to_string(),
@@ -151,11 +151,11 @@ impl File {
             if let Some((_, extension)) = self.name.rsplit_once('.') {
                 shown["fileExtension"] = json!(extension);
             }
-            if wanted.get("md5Checksum").is_some() {
+            if selected.get("md5Checksum").is_some() {
                 shown["md5Checksum"] = json!(self.md5());
             }
         }
-        wanted.of(shown)
+        selected.of(shown)
     }
 
     fn link(&self, id: &str) -> String {

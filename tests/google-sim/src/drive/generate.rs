@@ -1,4 +1,4 @@
-//! Files from a seed: folders, Google Docs, text, tables, pictures, some of them shared, as people have them.
+//! Generates a realistic mix of files from a seed: folders, Google Docs, text, tables, pictures, some of them shared.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::edit::top;
 use super::file::{DOCUMENT, FOLDER, File, Home, PRESENTATION, SPREADSHEET};
 use super::store::Store;
 
-/// Type, extension, share of a hundred files, and the least and the largest size.
+/// Type, extension, percentage, and the minimum and maximum size.
 const MIX: [(&str, &str, u32, (u64, u64)); 10] = [
     (FOLDER, "", 8, (0, 1)),
     (DOCUMENT, "", 25, (300, 8_000)),
@@ -44,13 +44,13 @@ const NAMES: [&str; 12] = [
     "Backlog 🚀",
 ];
 
-/// What to make: POST it to `/admin/drive/generate`.
+/// What to generate: POST it to `/admin/drive/generate`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Order {
     /// Only for these users; absent: for all.
     pub users: Option<Vec<String>>,
-    /// Files a user owns, folders included.
+    /// Files per user, including folders.
     pub files: u32,
     #[serde(default)]
     pub shared_drives: u32,
@@ -66,13 +66,13 @@ pub struct Order {
 pub struct Made {
     pub users: usize,
     pub files: u64,
-    /// How many of them are shared with other users.
+    /// The number of files shared with other users.
     pub shared: u64,
     /// Ids of the shared drives.
     pub drives: Vec<String>,
 }
 
-/// Makes exactly so many files: the same for the same seed and users.
+/// Generates exactly this many files: the same for the same seed and users.
 pub fn generate(store: &mut Store, users: &[String], order: &Order, now: DateTime<Utc>) -> Made {
     let mut made = Made { users: users.len(), ..Made::default() };
     let people: Vec<Arc<str>> = users.iter().map(|user| store.known(user)).collect();
@@ -91,7 +91,7 @@ pub fn generate(store: &mut Store, users: &[String], order: &Order, now: DateTim
     made
 }
 
-/// Each home has its own chances, so that one more user changes nothing for the others.
+/// Each home has its own generator, so that an additional user changes nothing for the others.
 fn chance(seed: u64, name: &str) -> StdRng {
     let digest = Md5::digest(name);
     let number = digest.iter().take(8).fold(0u64, |number, byte| number << 8 | u64::from(*byte));
@@ -123,7 +123,7 @@ fn fill(
     }
 }
 
-/// A file of the usual mix in this folder, or at the top.
+/// A random file in this folder, or at the top.
 pub fn file(store: &Store, home: &Home, folder: Option<Arc<str>>, now: DateTime<Utc>, chance: &mut StdRng) -> (Arc<str>, File) {
     let id = new_id(store, chance);
     let mut draw = chance.random_range(0..100);
@@ -146,7 +146,7 @@ pub fn file(store: &Store, home: &Home, folder: Option<Arc<str>>, now: DateTime<
     (id.into(), file)
 }
 
-/// An id that no file has: the same seed may have made files before.
+/// A new ID: the same seed may have generated files before.
 fn new_id(store: &Store, chance: &mut StdRng) -> String {
     loop {
         let id = format!("1{}", BASE64URL_NOPAD.encode(&chance.random::<[u8; 24]>()));

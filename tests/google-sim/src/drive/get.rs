@@ -19,8 +19,8 @@ use crate::reply;
 use crate::schema;
 use crate::state::{World, lock};
 
-/// Larger ones are not exported.
-const MOST_EXPORTED: usize = 10 * 1024 * 1024;
+/// Maximum size of an export.
+const MAX_EXPORTED: usize = 10 * 1024 * 1024;
 
 pub async fn file(
     State(world): State<Arc<World>>,
@@ -36,7 +36,7 @@ pub async fn file(
     }
 }
 
-/// Who the caller is; nothing without `fields`.
+/// The caller's identity; empty without `fields`.
 pub async fn about(State(world): State<Arc<World>>, Query(params): Query<Params>, headers: HeaderMap) -> Response {
     call(&world, &headers, &metadata("about.get", 5), |user| {
         if !params.contains_key("fields") {
@@ -49,18 +49,18 @@ pub async fn about(State(world): State<Arc<World>>, Query(params): Query<Params>
 }
 
 fn shown(world: &World, id: &str, params: &Params, user: &str, headers: &HeaderMap) -> Result<Response, Refusal> {
-    let wanted = selector(params, &schema::FILE, "kind,id,name,mimeType")?;
+    let selected = selector(params, &schema::FILE, "kind,id,name,mimeType")?;
     let my_drive = root(user);
     let body = if id == "root" || id == my_drive {
-        wanted.of(top(&my_drive, user))
+        selected.of(top(&my_drive, user))
     } else {
         let store = lock(&world.drive);
-        seen(&store, id, params, user)?.shown(&store, id, user, &wanted)
+        seen(&store, id, params, user)?.shown(&store, id, user, &selected)
     };
     Ok(reply::json(body.to_string(), headers))
 }
 
-/// The folder at the top of a My Drive, of which there is no file.
+/// The top folder of a My Drive, which has no file.
 fn top(id: &str, user: &str) -> Value {
     let at = "2020-01-01T00:00:00.000Z";
     json!({ "kind": "drive#file", "id": id, "name": "My Drive", "mimeType": FOLDER, "trashed": false, "explicitlyTrashed": false,
@@ -93,7 +93,7 @@ pub async fn export(
         let mime = params.get("mimeType").ok_or_else(|| refused(400, "required", "Required parameter: mimeType"))?;
         let content = {
             let store = lock(&world.drive);
-            // The only call on a file that takes no supportsAllDrives.
+            // The only call on a file without supportsAllDrives.
             let file = visible(&store, &id, &user.email)?;
             let formats: &[&str] = match &*file.mime {
                 DOCUMENT => &["text/plain", "text/markdown"],
@@ -107,7 +107,7 @@ pub async fn export(
             may_download(file)?;
             exported(file, mime).map_err(|error| refused(500, "internalError", &error.to_string()))?
         };
-        if content.len() > MOST_EXPORTED {
+        if content.len() > MAX_EXPORTED {
             return Err(refused(403, "exportSizeLimitExceeded", "This file is too large to be exported."));
         }
         Ok(as_type(content, mime, &headers))
@@ -115,11 +115,11 @@ pub async fn export(
     .await
 }
 
-/// The file as this type. In Markdown the pictures come along, each defined at the end by what it is in base64.
+/// The file converted to this type. In Markdown the pictures are included, each defined at the end in base64.
 fn exported(file: &File, mime: &str) -> io::Result<Vec<u8>> {
-    if file.content().size() > MOST_EXPORTED as u64 {
-        // Refused as it is: there is no need to make it.
-        return Ok(vec![0; MOST_EXPORTED + 1]);
+    if file.content().size() > MAX_EXPORTED as u64 {
+        // Refused anyway: do not generate it.
+        return Ok(vec![0; MAX_EXPORTED + 1]);
     }
     let mut bytes = match (mime, file.sheets.first()) {
         (XLSX, _) if file.refused.as_deref() == Some("noWorkbook") => b"no zip".to_vec(),
@@ -143,7 +143,7 @@ fn exported(file: &File, mime: &str) -> io::Result<Vec<u8>> {
 }
 
 fn served(content: &Content, mime: &str, headers: &HeaderMap) -> Result<Response, Refusal> {
-    // A file on disk may have gone since it was loaded.
+    // A file on disk may have been deleted since it was loaded.
     let bytes = content.bytes(mime).map_err(|error| refused(500, "internalError", &error.to_string()))?;
     Ok(as_type(bytes, mime, headers))
 }
@@ -161,7 +161,7 @@ fn may_download(file: &File) -> Result<(), Refusal> {
     }
 }
 
-/// As Google words it; what is no reason of its kind is a failure of the backend.
+/// In Google's format; an unknown reason is a backend failure.
 fn refused_content(reason: &str) -> Refusal {
     let message = match reason {
         "downloadQuotaExceeded" => "The download quota for this file has been exceeded.",
@@ -178,7 +178,7 @@ fn visible<'a>(store: &'a Store, id: &str, user: &str) -> Result<&'a File, Refus
     file.ok_or_else(|| refused(404, "notFound", &format!("File not found: {id}.")))
 }
 
-/// A file in a shared drive is not there for a client that does not say that it knows these.
+/// A file in a shared drive is invisible to a client without the supportsAllDrives flag.
 pub fn seen<'a>(store: &'a Store, id: &str, params: &Params, user: &str) -> Result<&'a File, Refusal> {
     let supported = flag(params, "supportsAllDrives", false)?;
     let file = visible(store, id, user)?;

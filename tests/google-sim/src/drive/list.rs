@@ -30,10 +30,11 @@ pub async fn files(State(world): State<Arc<World>>, Query(params): Query<Params>
     .await
 }
 
-/// A page, which may come empty with a token for the rest. It goes through the files in the order of their last change: what changes meanwhile comes later, or again, and is not missed.
+/// A page, which may be empty with a token for the rest. It lists the files in the order of their last change: files that change during the
+/// listing come later, or again, and are not missed.
 fn page(store: &Store, params: &Params, user: &str, empty: bool) -> Result<Value, Refusal> {
     let limit = page_size(params, 100, 1_000)?;
-    let wanted = selector(params, &schema::FILES, "kind,incompleteSearch,nextPageToken,files(kind,id,name,mimeType)")?;
+    let selected = selector(params, &schema::FILES, "kind,incompleteSearch,nextPageToken,files(kind,id,name,mimeType)")?;
     let all = all_drives(params)?;
     let drive = drive(store, params, user)?;
     match (params.get("corpora").map_or("user", String::as_str), drive, all) {
@@ -50,21 +51,21 @@ fn page(store: &Store, params: &Params, user: &str, empty: bool) -> Result<Value
         Some(text) => Search::parse(text, user).ok_or_else(|| bad("q", "malformed, or not simulated"))?,
         None => Search::default(),
     };
-    // A token is of use with the same search in the same place only.
+    // A token is only valid with the same search in the same place.
     let mut bound = DefaultHasher::new();
     (params.get("q"), params.get("corpora"), drive, all).hash(&mut bound);
     let feed = format!("{user}:{:x}", bound.finish());
     let after = params.get("pageToken").map_or(Ok(0), |text| place(store, &feed, text))?;
 
     let item = Selector::default();
-    let item = wanted.get("files").unwrap_or(&item);
+    let item = selected.get("files").unwrap_or(&item);
     let (mut files, mut last, mut more) = (Vec::new(), after, empty);
     let everywhere = params.get("corpora").is_some_and(|corpora| corpora == "allDrives");
     for (at, entry) in store.walk(&store.logs(user, drive, everywhere), after).take_while(|_| !empty) {
         let file = store.file(&entry.id).filter(|file| match (entry.about, &file.home) {
             (About::Drive, _) => false,
             (About::DriveItem, _) if !all => false,
-            // It comes from the drive's log as well.
+            // It is in the drive's log as well.
             (About::DriveItem, Home::Drive(drive)) if everywhere && store.is_member(user, drive) => false,
             (About::DriveItem, _) => store.is_in_own_log(user, file),
             (About::File, _) => store.sees(user, file),
@@ -86,14 +87,14 @@ fn page(store: &Store, params: &Params, user: &str, empty: bool) -> Result<Value
         body.insert("nextPageToken".into(), json!(token(&feed, last)));
     }
     body.insert("files".into(), Value::Array(files));
-    body.retain(|name, _| wanted.get(name).is_some());
+    body.retain(|name, _| selected.get(name).is_some());
     Ok(Value::Object(body))
 }
 
 pub async fn drives(State(world): State<Arc<World>>, Query(params): Query<Params>, headers: HeaderMap) -> Response {
     call(&world, &headers, &metadata("drives.list", 100), |user| {
         let limit = page_size(&params, 10, 100)?;
-        let wanted = selector(&params, &schema::DRIVES, "kind,nextPageToken,drives(kind,id,name)")?;
+        let selected = selector(&params, &schema::DRIVES, "kind,nextPageToken,drives(kind,id,name)")?;
         let store = lock(&world.drive);
         let feed = format!("{}:drives", user.email);
         let after = params.get("pageToken").map_or(Ok(0), |text| place(&store, &feed, text))?;
@@ -107,7 +108,7 @@ pub async fn drives(State(world): State<Arc<World>>, Query(params): Query<Params
         if all.len() > rest.saturating_add(limit) {
             body["nextPageToken"] = json!(token(&feed, after + limit as u64));
         }
-        Ok(reply::json(wanted.of(body).to_string(), &headers))
+        Ok(reply::json(selected.of(body).to_string(), &headers))
     })
     .await
 }

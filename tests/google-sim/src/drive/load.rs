@@ -32,13 +32,13 @@ pub struct Loaded {
     pub bytes: u64,
 }
 
-/// Loads names, sizes and times; contents are read from the disk whenever they are asked for.
+/// Loads names, sizes and times; contents are read from the disk on demand.
 pub fn load(world: &World, order: &Order) -> anyhow::Result<Loaded> {
     anyhow::ensure!(order.path.is_dir(), "{} is no folder", order.path.display());
     let home = Home::User(lock(&world.drive).known(&order.user));
     let mut folders: HashMap<PathBuf, Arc<str>> = HashMap::from([(order.path.clone(), top(&home))]);
     let mut loaded = Loaded::default();
-    // In the order of a walk a folder comes before what is in it.
+    // The walk visits a folder before its contents.
     for entry in WalkDir::new(&order.path).min_depth(1).sort_by_file_name() {
         let entry = entry.with_context(|| format!("walking {}", order.path.display()))?;
         let path = entry.path();

@@ -1,8 +1,8 @@
-//! What a change of a file is called in messages to those who watch it.
+//! How a change of a file is described in push messages.
 
 use super::file::File;
 
-/// `X-Goog-Resource-State`, and `X-Goog-Changed` where there is one.
+/// `X-Goog-Resource-State`, and `X-Goog-Changed` if any.
 pub fn of(before: Option<&File>, after: Option<&File>) -> (&'static str, Option<String>) {
     let (before, after) = match (before, after) {
         (Some(before), Some(after)) => (before, after),

@@ -1,4 +1,4 @@
-//! What the calls of Drive have in common: flags, sizes of pages, selections, tokens, refusals.
+//! Shared by Drive's calls: flags, page sizes, selections, tokens, refusals.
 
 use data_encoding::BASE64URL_NOPAD;
 
@@ -48,28 +48,28 @@ pub fn flag(params: &Params, name: &str, otherwise: bool) -> Result<bool, Refusa
     }
 }
 
-/// `default` if absent; a size outside of 1 to `most` is refused.
+/// `default` if absent; refuses a size outside 1 to `most`.
 pub fn page_size(params: &Params, default: usize, most: usize) -> Result<usize, Refusal> {
     let Some(text) = params.get("pageSize") else { return Ok(default) };
     let size = text.parse().ok().filter(|size| (1..=most).contains(size));
     size.ok_or_else(|| bad("pageSize", &format!("{text} is not within [1, {most}]")))
 }
 
-/// The selection in `fields`, or what the API shows without one.
+/// The selection in `fields`, or the API's default.
 pub fn selector(params: &Params, schema: &Schema, otherwise: &str) -> Result<Selector, Refusal> {
     selection(params.get("fields").map(String::as_str), otherwise, schema)
 }
 
-/// The two flags by which a client says that it knows shared drives; answers whether their items are wanted.
+/// The two flags of a client that supports shared drives; returns whether their items are included.
 pub fn all_drives(params: &Params) -> Result<bool, Refusal> {
-    let (wanted, supported) = (flag(params, "includeItemsFromAllDrives", false)?, flag(params, "supportsAllDrives", false)?);
-    match wanted && !supported {
+    let (included, supported) = (flag(params, "includeItemsFromAllDrives", false)?, flag(params, "supportsAllDrives", false)?);
+    match included && !supported {
         true => Err(bad("includeItemsFromAllDrives", "supportsAllDrives must be true with it")),
-        false => Ok(wanted),
+        false => Ok(included),
     }
 }
 
-/// The shared drive that is asked for, if the user is a member.
+/// The requested shared drive, if the user is a member.
 pub fn drive<'a>(store: &Store, params: &'a Params, user: &str) -> Result<Option<&'a str>, Refusal> {
     let Some(id) = params.get("driveId") else { return Ok(None) };
     if !flag(params, "supportsAllDrives", false)? {
@@ -85,12 +85,12 @@ pub fn refused(status: u16, reason: &str, message: &str) -> Refusal {
     Box::new(errors::google(status, reason, message))
 }
 
-/// A place in a feed as a token; it is of use in that feed only.
+/// A token for a position in a feed; it is valid only for that feed.
 pub fn token(feed: &str, place: u64) -> String {
     BASE64URL_NOPAD.encode(format!("{place}:{feed}").as_bytes())
 }
 
-/// The place that a token of this feed stands for.
+/// The position that a token of this feed encodes.
 pub fn place(store: &Store, feed: &str, token: &str) -> Result<u64, Refusal> {
     let read = || {
         let text = String::from_utf8(BASE64URL_NOPAD.decode(token.as_bytes()).ok()?).ok()?;

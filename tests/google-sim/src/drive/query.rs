@@ -3,7 +3,7 @@
 use super::file::File;
 use super::store::{Store, root};
 
-/// What a file must be, all of it.
+/// Conditions that a file must all meet.
 #[derive(Default)]
 pub struct Search(Vec<Term>);
 
@@ -16,7 +16,7 @@ enum Term {
 }
 
 impl Search {
-    /// Reads a query; `None`: it is malformed, or not simulated. `root` stands for the user's My Drive.
+    /// Parses a query; `None`: malformed, or not simulated. `root` means the user's My Drive.
     pub fn parse(text: &str, user: &str) -> Option<Self> {
         let mut rest = text.trim_start();
         let mut terms = Vec::new();
@@ -41,7 +41,7 @@ impl Search {
     }
 }
 
-/// The first term, and what follows it.
+/// The first term, and the remaining text.
 fn term<'a>(text: &'a str, user: &str) -> Option<(Term, &'a str)> {
     if text.starts_with('\'') {
         let (id, rest) = quoted(text)?;
@@ -67,7 +67,7 @@ fn term<'a>(text: &'a str, user: &str) -> Option<(Term, &'a str)> {
     }
 }
 
-/// A text in single quotes, with `\'` and `\\` in it, and what follows it.
+/// A text in single quotes, with `\'` and `\\` in it, and the remaining text.
 fn quoted(text: &str) -> Option<(String, &str)> {
     let inner = text.strip_prefix('\'')?;
     let mut value = String::new();

@@ -1,7 +1,7 @@
-//! The files of everybody, the shared drives, and a log of changes for every user and every shared drive.
+//! All files, the shared drives, and a log of changes for every user and every shared drive.
 //!
-//! A log holds each file once, at the place of its last change. What a reader finds there is the file's latest state, or that it is gone for
-//! him. One counter numbers the entries of all logs, so that several can be read as one feed.
+//! A log holds each file once, at the position of its last change. A reader finds the file's latest state there, or its removal. One
+//! counter numbers the entries of all logs, so that several can be read as one feed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -14,21 +14,21 @@ use super::file::{File, Home};
 use super::notice;
 use crate::push::Bell;
 
-/// Folders deeper than this do not happen; it ends a walk that a cycle would not end.
+/// Maximum folder depth; it ends a walk through a cycle.
 const DEEPEST: usize = 100;
 
 #[derive(Default)]
 pub struct Store {
     sequence: u64,
     files: HashMap<Arc<str>, File>,
-    /// What is in a folder, or at the top of a My Drive or a shared drive.
+    /// The contents of a folder, or of the top of a My Drive or a shared drive.
     children: HashMap<Arc<str>, BTreeSet<Arc<str>>>,
     drives: BTreeMap<Arc<str>, Drive>,
     /// By a user's address or a shared drive's id.
     logs: HashMap<Arc<str>, Log>,
-    /// Whether a user's own list leaves out what they see by way of a shared folder alone and have never opened.
+    /// Whether a user's own list leaves out files that they see only through a shared folder and have never opened.
     pub lists_no_insides: bool,
-    /// Rung at every change, once somebody has asked to be told.
+    /// Rung at every change, once there is a subscriber.
     pub bell: Option<Bell>,
 }
 
@@ -50,18 +50,18 @@ pub struct Entry {
     pub about: About,
 }
 
-/// What an entry speaks of.
+/// The subject of an entry.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum About {
     File,
-    /// A file of a shared drive, in the log of a user who got it by itself, or works with it.
+    /// A file of a shared drive, in the log of a user with whom it is shared directly, or who works with it.
     DriveItem,
     /// A shared drive changed for this user.
     Drive,
 }
 
 impl Store {
-    /// The place after the last change so far.
+    /// The position after the last change.
     pub fn sequence(&self) -> u64 {
         self.sequence
     }
@@ -94,8 +94,8 @@ impl Store {
         self.drives.get(drive).is_some_and(|drive| drive.members.contains(user))
     }
 
-    /// Whether the user's own log speaks of this file: of those in shared drives it does of what was shared with this very user, and of what
-    /// a member works with.
+    /// Whether the file is in the user's own log: files in shared drives are if they are shared with this user directly, or if a member
+    /// works with them.
     pub fn is_in_own_log(&self, user: &str, file: &File) -> bool {
         match &file.home {
             Home::Drive(drive) => {
@@ -105,14 +105,14 @@ impl Store {
         }
     }
 
-    /// Seen by way of a folder that is shared, and never opened.
+    /// Visible through a shared folder, and never opened.
     pub fn is_inside(&self, user: &str, file: &File) -> bool {
         let is_owner = matches!(&file.home, Home::User(owner) if **owner == *user);
         let is_opened = file.used_by.iter().any(|other| **other == *user);
         !is_owner && !is_opened && self.parent(user, file).is_some_and(|parent| self.files.contains_key(parent))
     }
 
-    /// The file's parent, where this user may see it.
+    /// The file's parent, if this user may see it.
     pub fn parent<'a>(&self, user: &str, file: &'a File) -> Option<&'a Arc<str>> {
         let parent = file.parent.as_ref()?;
         let seen = match self.files.get(parent) {
@@ -125,13 +125,13 @@ impl Store {
         seen.then_some(parent)
     }
 
-    /// In the trash by itself, or within a folder that is.
+    /// Trashed explicitly, or in a trashed folder.
     pub fn trashed(&self, file: &File) -> bool {
         let up = |file: &&File| file.parent.as_ref().and_then(|parent| self.files.get(parent));
         std::iter::successors(Some(file), up).take(DEEPEST).any(|file| file.explicitly_trashed)
     }
 
-    /// The file and, if it is a folder, everything in it.
+    /// The file and, for a folder, its contents.
     pub fn tree(&self, id: &str) -> Vec<Arc<str>> {
         let mut tree: Vec<Arc<str>> = self.files.get_key_value(id).map(|(id, _)| Arc::clone(id)).into_iter().collect();
         let mut next = 0;
@@ -143,40 +143,40 @@ impl Store {
         tree
     }
 
-    /// Writes a file, new or changed: its version rises, and all who see it find it in their feed.
+    /// Writes a new or changed file: its version rises, and it appears in the feeds of all who see it.
     pub fn put(&mut self, id: &str, mut file: File, now: DateTime<Utc>) {
         let id = self.files.get_key_value(id).map_or_else(|| Arc::from(id), |(id, _)| Arc::clone(id));
         let before = self.files.get(&id);
         file.version = before.map_or(0, |before| before.version) + 1;
         self.notice(&id, before, Some(&file));
         let from = before.and_then(|before| before.parent.clone());
-        self.place(&id, from, file.parent.clone());
+        self.update_children(&id, from, file.parent.clone());
         self.files.insert(Arc::clone(&id), file);
-        self.tell(&id, now);
+        self.log_change(&id, now);
     }
 
-    /// Replaces a file without anybody being told.
+    /// Replaces a file without notifying anyone.
     pub fn refuse(&mut self, id: &str, file: File) {
         if let Some(there) = self.files.get_mut(id) {
             *there = file;
         }
     }
 
-    /// Changes the file and those in it, if it is a folder; tells all who see them.
+    /// Changes the file and, for a folder, its contents; notifies all who see them.
     pub fn change_tree(&mut self, id: &str, now: DateTime<Utc>, mut change: impl FnMut(&mut File)) {
         for id in self.tree(id) {
             if let Some(file) = self.files.get_mut(&id) {
-                // A copy is of use only to those who are told what is different.
+                // A copy is needed only if a subscriber needs the difference.
                 let before = self.bell.is_some().then(|| file.clone());
                 change(file);
                 file.version += 1;
                 self.notice(&id, before.as_ref(), self.files.get(&id));
             }
-            self.tell(&id, now);
+            self.log_change(&id, now);
         }
     }
 
-    /// Takes the file and those in it, if it is a folder, from this user.
+    /// Removes the file and, for a folder, its contents from this user.
     pub fn unshare(&mut self, id: &str, user: &str, now: DateTime<Utc>) {
         let tree = self.tree(id);
         self.change_tree(id, now, |file| file.shared.retain(|other| **other != *user));
@@ -187,18 +187,18 @@ impl Store {
         }
     }
 
-    /// Deletes the file for good, and those in it, if it is a folder.
+    /// Permanently deletes the file and, for a folder, its contents.
     pub fn delete(&mut self, id: &str, now: DateTime<Utc>) {
         for id in self.tree(id) {
-            self.tell(&id, now);
+            self.log_change(&id, now);
             let gone = self.files.remove(&id);
             self.notice(&id, gone.as_ref(), None);
-            self.place(&id, gone.and_then(|file| file.parent), None);
+            self.update_children(&id, gone.and_then(|file| file.parent), None);
         }
     }
 
-    /// Keeps the children as the files' parents say.
-    fn place(&mut self, id: &Arc<str>, from: Option<Arc<str>>, to: Option<Arc<str>>) {
+    /// Updates the children from the files' parents.
+    fn update_children(&mut self, id: &Arc<str>, from: Option<Arc<str>>, to: Option<Arc<str>>) {
         if from == to {
             return;
         }
@@ -213,13 +213,13 @@ impl Store {
         }
     }
 
-    /// Adds a shared drive, or changes one; members who come or go find it in their own feed.
+    /// Adds or changes a shared drive; joining and leaving members find it in their own feed.
     pub fn put_drive(&mut self, id: &str, name: &str, members: &[String], now: DateTime<Utc>) {
         let members: BTreeSet<Arc<str>> = members.iter().map(|member| self.known(member)).collect();
         let id = self.known(id);
         let before = self.drives.insert(Arc::clone(&id), Drive { name: name.to_owned(), members: members.clone() });
-        let told: BTreeSet<Arc<str>> = before.into_iter().flat_map(|drive| drive.members).chain(members).collect();
-        for member in told {
+        let affected: BTreeSet<Arc<str>> = before.into_iter().flat_map(|drive| drive.members).chain(members).collect();
+        for member in affected {
             self.record(&member, &id, now, About::Drive);
         }
     }
@@ -233,25 +233,26 @@ impl Store {
         removed
     }
 
-    /// The logs that make up a list: a shared drive's, or a user's own, with those of the user's drives if `all`.
+    /// The logs that make up a list: a shared drive's, or a user's own, plus those of the user's drives if `all`.
     pub fn logs(&self, user: &str, drive: Option<&str>, all: bool) -> Vec<Arc<str>> {
         let own = [Arc::from(drive.unwrap_or(user))];
         let drives = self.drives_of(user).map(|(id, _)| Arc::clone(id)).filter(|_| all && drive.is_none());
         own.into_iter().chain(drives).collect()
     }
 
-    /// The entries of these logs after a place, in the order of their last change.
+    /// The entries of these logs after a position, in the order of their last change.
     pub fn walk<'a>(&'a self, logs: &[Arc<str>], after: u64) -> impl Iterator<Item = (u64, &'a Entry)> {
         let logs = logs.iter().filter_map(|log| self.logs.get(log));
         let mut rest: Vec<_> = logs.map(|log| log.order.range(after.saturating_add(1)..).peekable()).collect();
         std::iter::from_fn(move || {
-            let heads = rest.iter_mut().filter_map(|log| log.peek().map(|(place, _)| **place).map(|place| (place, log)));
-            let (place, log) = heads.min_by_key(|(place, _)| *place)?;
-            log.next().map(|(_, entry)| (place, entry))
+            let heads =
+                rest.iter_mut().filter_map(|log| log.peek().map(|(position, _)| **position).map(|position| (position, log)));
+            let (position, log) = heads.min_by_key(|(position, _)| *position)?;
+            log.next().map(|(_, entry)| (position, entry))
         })
     }
 
-    /// Tells those who watch this very file.
+    /// Notifies the watchers of this file.
     fn notice(&self, id: &Arc<str>, before: Option<&File>, after: Option<&File>) {
         if let Some(bell) = &self.bell {
             let (state, changed) = notice::of(before, after);
@@ -259,7 +260,7 @@ impl Store {
         }
     }
 
-    fn tell(&mut self, id: &Arc<str>, now: DateTime<Utc>) {
+    fn log_change(&mut self, id: &Arc<str>, now: DateTime<Utc>) {
         let Some(file) = self.files.get(id) else { return };
         let readers: Vec<(Arc<str>, About)> = match &file.home {
             Home::Drive(drive) => {
@@ -286,7 +287,7 @@ impl Store {
         log.order.insert(self.sequence, Entry { id: Arc::clone(id), at, about });
     }
 
-    /// This address or id, in the copy that is there already: there are many files, and few users.
+    /// The shared copy of this address or ID: there are many files, and few users.
     pub fn known(&self, name: &str) -> Arc<str> {
         let log = self.logs.get_key_value(name).map(|(name, _)| Arc::clone(name));
         log.unwrap_or_else(|| Arc::from(name))

@@ -14,7 +14,7 @@ use crate::place::Params;
 use crate::push::{self, Resource, all_drives_key, file_key, log_key};
 use crate::state::{World, lock};
 
-/// Seconds that a channel lives if nothing is said, and at most.
+/// Lifetime of a channel in seconds: default and maximum.
 const CHANGES_LIVE: (i64, i64) = (3_600, 604_800);
 const FILES_LIVE: (i64, i64) = (3_600, 86_400);
 

@@ -1,4 +1,4 @@
-//! A spreadsheet as a workbook (`.xlsx`), as an export gives it.
+//! A spreadsheet as a workbook (`.xlsx`), in the format of an export.
 
 use std::io::{self, Cursor, Write as _};
 
@@ -11,7 +11,7 @@ const MAIN: &str = "http://schemas.openxmlformats.org/spreadsheetml/2006/main";
 const RELATIONS: &str = "http://schemas.openxmlformats.org/officeDocument/2006/relationships";
 const PACKAGE: &str = "http://schemas.openxmlformats.org/package/2006";
 
-/// A workbook of these sheets: names, and CSV without quotes. Numbers are numbers, and all else is in the table of strings.
+/// A workbook of these sheets: names, and CSV without quotes. Numbers are numbers, everything else is in the table of strings.
 pub fn of(sheets: &[(String, String)]) -> io::Result<Vec<u8>> {
     let mut strings: Vec<&str> = Vec::new();
     let mut pages = Vec::new();
@@ -20,11 +20,11 @@ pub fn of(sheets: &[(String, String)]) -> io::Result<Vec<u8>> {
         for (row, line) in csv.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
             rows.push_str(&format!("<row r=\"{}\">", row + 1));
             for (column, cell) in line.split(',').enumerate().filter(|(_, cell)| !cell.is_empty()) {
-                let place = format!("{}{}", letters(column), row + 1);
+                let reference = format!("{}{}", letters(column), row + 1);
                 match cell.parse::<f64>() {
-                    Ok(_) => rows.push_str(&format!("<c r=\"{place}\"><v>{cell}</v></c>")),
+                    Ok(_) => rows.push_str(&format!("<c r=\"{reference}\"><v>{cell}</v></c>")),
                     Err(_) => {
-                        rows.push_str(&format!("<c r=\"{place}\" t=\"s\"><v>{}</v></c>", strings.len()));
+                        rows.push_str(&format!("<c r=\"{reference}\" t=\"s\"><v>{}</v></c>", strings.len()));
                         strings.push(cell);
                     }
                 }
@@ -78,7 +78,7 @@ pub fn of(sheets: &[(String, String)]) -> io::Result<Vec<u8>> {
     Ok(writer.finish()?.into_inner())
 }
 
-/// A column by its letters: A, B … Z, AA.
+/// A column's letters: A, B … Z, AA.
 fn letters(column: usize) -> String {
     let last = char::from(b'A' + u8::try_from(column % 26).unwrap_or(0));
     match column / 26 {

@@ -1,4 +1,4 @@
-//! The test's side, under `/admin/mail`: fill mailboxes, change what lies in them, read the truth.
+//! The test's side, under `/admin/mail`: fill mailboxes, change their messages, read the true state.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub fn routes() -> Router<Arc<World>> {
         .route("/mail/state", get(state))
 }
 
-/// Off the threads that answer calls: hundreds of megabytes take a while.
+/// Not on the threads that answer calls: hundreds of megabytes take a while.
 async fn load(State(world): Shared, Json(order): Json<load::Order>) -> Answer {
     let loaded = tokio::task::spawn_blocking(move || load::load(&world, &order)).await;
     let loaded = loaded.map_err(|error| Wrong(format!("loading: {error}")))?;
@@ -51,9 +51,9 @@ async fn generate(State(world): Shared, Json(order): Json<generate::Order>) -> A
 #[serde(deny_unknown_fields)]
 struct PutMessage {
     user: String,
-    /// The text as RFC 5322 has it.
+    /// The text in RFC 5322 format.
     raw: Option<String>,
-    /// The same, for bytes that are no UTF-8.
+    /// The same, for bytes that are not UTF-8.
     raw_base64: Option<String>,
     /// Ids or names; absent: those of `X-Gmail-Labels`, else INBOX and UNREAD.
     labels: Option<Vec<String>>,
@@ -79,7 +79,7 @@ async fn put_message(State(world): Shared, Json(put): Json<PutMessage>) -> Answe
     Ok(Json(json!({ "id": format!("{id:016x}") })))
 }
 
-/// Adds a given message to the thread that it answers, or belongs to by its own word.
+/// Adds a given message to the thread that it answers or names.
 pub fn deliver(mailbox: &mut Mailbox, text: Vec<u8>, envelope: &Envelope, at: i64, labels: Labels) -> u64 {
     let answered = || envelope.answers.iter().find_map(|id| mailbox.known.get(id).copied());
     let thread = envelope.thread.or_else(answered);
@@ -139,7 +139,7 @@ struct Headers {
     decoded: bool,
 }
 
-/// Whether headers are given with encoded words decoded; as they stand in the file at first.
+/// Whether headers have their encoded words decoded; initially unchanged from the file.
 async fn headers(State(world): Shared, Json(order): Json<Headers>) {
     world.decoded_headers.store(order.decoded, Ordering::Relaxed);
 }
@@ -152,7 +152,7 @@ fn message(id: &str) -> Result<u64, Wrong> {
 async fn state(State(world): Shared, Query(params): Params) -> String {
     let mut lines = String::new();
     for user in world.all_users() {
-        if params.get("user").is_some_and(|wanted| *wanted != user.email) {
+        if params.get("user").is_some_and(|given| *given != user.email) {
             continue;
         }
         let mailbox = lock(&user.mailbox);

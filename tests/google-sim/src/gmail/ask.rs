@@ -1,4 +1,4 @@
-//! A call of Gmail: whose mailbox, which parameters, and the way its answer goes out.
+//! A call of Gmail: its mailbox, its parameters, and its answer.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::place::{Refusal, bad};
 use crate::reply;
 use crate::state::{GMAIL_SCOPE, User, World};
 
-/// What came in. Parameters may be repeated, so they stay a list.
+/// The request. Parameters may be repeated, so they stay a list.
 pub struct Ask {
     pub world: Arc<World>,
     path: BTreeMap<String, String>,
@@ -82,19 +82,19 @@ impl Ask {
         u64::from_str_radix(text, 16).ok()
     }
 
-    /// How much a page may hold.
+    /// Maximum number of entries of a page.
     pub fn limit(&self) -> Result<usize, Refusal> {
         let Some(text) = self.get("maxResults") else { return Ok(100) };
         let limit = text.parse::<usize>().ok().filter(|limit| *limit > 0);
         Ok(limit.ok_or_else(|| bad("maxResults", "not a number above 0"))?.min(500))
     }
 
-    /// Whether a first page comes empty, with a token for the rest.
+    /// Whether the first page is empty, with a token for the rest.
     pub fn comes_empty(&self) -> bool {
         rand::random::<u64>() % 1_000 < self.world.empty_pages.load(Ordering::Relaxed)
     }
 
-    /// The place that the page token stands for.
+    /// The position that the page token encodes.
     pub fn place<T: DeserializeOwned>(&self) -> Result<Option<T>, Refusal> {
         let Some(text) = self.get("pageToken") else { return Ok(None) };
         let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok();
@@ -103,12 +103,12 @@ impl Ask {
     }
 }
 
-/// A page token for this place.
+/// A page token for this position.
 pub fn token(place: &impl Serialize) -> String {
     BASE64URL_NOPAD.encode(&serde_json::to_vec(place).unwrap_or_default())
 }
 
-/// Gmail's 404, for what is not there any more too.
+/// Gmail's 404, also for deleted items.
 pub fn not_found() -> Refusal {
     Box::new(errors::google(404, "notFound", "Requested entity was not found."))
 }

@@ -1,4 +1,4 @@
-//! Mail as it comes and is dealt with, from a seed: new messages, read and unread ones, stars, trash, deletions.
+//! Realistic mail activity from a seed: new messages, read and unread ones, stars, trash, deletions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,7 +40,7 @@ pub struct Changed {
     pub users: BTreeSet<String>,
 }
 
-/// Makes the changes; in an empty mailbox a message comes instead.
+/// Makes the changes; an empty mailbox gets a message instead.
 pub fn churn(world: &World, order: &Order) -> Result<Changed, Wrong> {
     let mut chance = StdRng::seed_from_u64(order.seed);
     let users = chosen(world, order.users.as_deref())?;
@@ -48,8 +48,8 @@ pub fn churn(world: &World, order: &Order) -> Result<Changed, Wrong> {
     let recipes: Vec<_> = users.iter().map(|user| recipe(&people, user, order.seed)).collect();
     let mut changed = Changed::default();
     for _ in 0..if users.is_empty() { 0 } else { order.changes } {
-        let place = chance.random_range(0..users.len());
-        let (user, recipe) = (&users[place], &recipes[place]);
+        let index = chance.random_range(0..users.len());
+        let (user, recipe) = (&users[index], &recipes[index]);
         let kind = match chance.random_range(0..100) {
             0..40 => Kind::Add,
             40..70 => Kind::Read,

@@ -1,4 +1,4 @@
-//! What a mailbox has to know of a message that is given to it: its date, its thread, its labels.
+//! The metadata that a mailbox needs of an added message: its date, its thread, its labels.
 
 use mail_parser::{HeaderName, HeaderValue, MessageParser};
 
@@ -8,11 +8,11 @@ pub struct Envelope {
     /// Milliseconds since the epoch.
     pub date: Option<i64>,
     pub id: Option<String>,
-    /// Ids of the messages that it answers, the nearest first.
+    /// IDs of the messages that it answers, nearest first.
     pub answers: Vec<String>,
     /// The thread that Takeout names.
     pub thread: Option<u64>,
-    /// The names that Takeout gives, where it gives some.
+    /// The label names in Takeout, if any.
     pub labels: Option<Vec<String>>,
 }
 
@@ -36,10 +36,10 @@ impl Envelope {
     }
 }
 
-/// Labels as Takeout names them, turned into Gmail's ids where they are Gmail's.
+/// Takeout's label names, mapped to Gmail's IDs where they are Gmail's own.
 fn names(list: &str) -> Vec<String> {
     let names = list.split(',').map(|name| name.trim().trim_matches('"')).filter(|name| !name.is_empty());
-    // These two say what is not there: UNREAD, INBOX.
+    // These two are the absence of a label: UNREAD, INBOX.
     let names = names.filter(|name| !["Opened", "Archived"].contains(name));
     let id = |name: &str| match name {
         "Inbox" | "Unread" | "Starred" | "Important" | "Sent" | "Spam" | "Trash" => name.to_ascii_uppercase(),

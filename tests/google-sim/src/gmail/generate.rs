@@ -1,4 +1,4 @@
-//! Mailboxes from a seed: each message is kept as a number, its text is written when it is asked for.
+//! Mailboxes from a seed: each message is stored as a number, its text is generated on demand.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::mailbox::{Mailbox, Text};
 use crate::admin::{Wrong, user};
 use crate::state::{User, World, lock};
 
-/// What to make: POST it to `/admin/mail/generate`.
+/// What to generate: POST it to `/admin/mail/generate`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Order {
@@ -23,7 +23,7 @@ pub struct Order {
     pub messages: u32,
     #[serde(default)]
     pub seed: u64,
-    /// How far back from now they spread.
+    /// How many days back from now they spread.
     #[serde(default = "month")]
     pub days: u32,
 }
@@ -48,7 +48,7 @@ pub fn generate(world: &World, order: &Order) -> Result<Made, Wrong> {
         let mut thread = None;
         for number in 0..order.messages {
             let (plan, mut chance) = letter::plan(&recipe, number);
-            // Each in its own slice of the time, so that the order of arrival is that of the dates.
+            // Each in its own time slice, so that the order of arrival is that of the dates.
             let place = (f64::from(number) + chance.random::<f64>()) / f64::from(order.messages);
             let at = now - (span as f64 * (1.0 - place)) as i64;
             let id = add(&mut mailbox, &recipe, number, &plan, at, thread);
@@ -58,7 +58,7 @@ pub fn generate(world: &World, order: &Order) -> Result<Made, Wrong> {
     Ok(Made { users: users.len(), messages: users.len() as u64 * u64::from(order.messages) })
 }
 
-/// The users with these addresses; none named: all.
+/// The users with these addresses; an empty list: all.
 pub fn chosen(world: &World, named: Option<&[String]>) -> Result<Vec<Arc<User>>, Wrong> {
     match named {
         Some(emails) => emails.iter().map(|email| user(world, email)).collect(),
@@ -66,20 +66,20 @@ pub fn chosen(world: &World, named: Option<&[String]>) -> Result<Vec<Arc<User>>,
     }
 }
 
-/// The names that virtual addresses are made of.
+/// The names in virtual addresses.
 pub fn people(world: &World) -> Arc<[String]> {
     let local = |email: &str| email.split('@').next().unwrap_or_default().to_owned();
     world.all_users().iter().map(|user| local(&user.email)).collect()
 }
 
-/// Each user's mail is different, and the same whoever else is there.
+/// Each user's mail is different, and independent of the other users.
 pub fn recipe(people: &Arc<[String]>, user: &User, seed: u64) -> Arc<Recipe> {
     let mut hasher = DefaultHasher::new();
     (seed, &user.email).hash(&mut hasher);
     Arc::new(Recipe { seed: hasher.finish(), owner: user.email.clone(), people: Arc::clone(people) })
 }
 
-/// Adds a planned message; an answer goes into the thread of the message before it.
+/// Adds a planned message; an answer goes into the thread of the previous message.
 pub fn add(mailbox: &mut Mailbox, recipe: &Arc<Recipe>, number: u32, plan: &Plan, at: i64, before: Option<u64>) -> u64 {
     let text = Text::Made(Arc::clone(recipe), number);
     mailbox.add(text, at, places(plan), before.filter(|_| plan.reply))

@@ -1,4 +1,4 @@
-//! Headers as the API shows them. Which way Gmail does it nobody has seen: as they stand in the file, or with encoded words decoded.
+//! Headers as the API shows them. Which form Gmail uses is unknown: unchanged from the file, or with encoded words decoded.
 
 use data_encoding::BASE64;
 use mail_parser::decoders::charsets::map::charset_decoder;
@@ -7,11 +7,11 @@ use mail_parser::{Header, Message, MessagePart};
 use serde_json::{Value, json};
 
 /// Headers in the order of the file, values unfolded.
-pub fn of(message: &Message<'_>, part: &MessagePart<'_>, decoded: bool, wanted: impl Fn(&str) -> bool) -> Vec<Value> {
+pub fn of(message: &Message<'_>, part: &MessagePart<'_>, decoded: bool, is_selected: impl Fn(&str) -> bool) -> Vec<Value> {
     let raw = &message.raw_message;
     let slice = |from: u32, to: u32| raw.get(from as usize..to as usize).unwrap_or_default();
     let shown = |header: &Header<'_>| {
-        // The parser's own name for it may differ in case from the file's.
+        // The parser's name for it may differ in case from the file's.
         let field = String::from_utf8_lossy(slice(header.offset_field, header.offset_start));
         let name = field.trim_end().trim_end_matches(':').trim().to_owned();
         let value = slice(header.offset_start, header.offset_end);
@@ -19,7 +19,7 @@ pub fn of(message: &Message<'_>, part: &MessagePart<'_>, decoded: bool, wanted: 
             true => self::decoded(&unfolded(&eight_bit(value))),
             false => unfolded(&String::from_utf8_lossy(value)),
         };
-        wanted(&name).then(|| json!({ "name": name, "value": value }))
+        is_selected(&name).then(|| json!({ "name": name, "value": value }))
     };
     part.headers.iter().filter_map(shown).collect()
 }
@@ -28,17 +28,17 @@ fn unfolded(value: &str) -> String {
     value.replace("\r\n", "\n").replace('\n', "").trim().to_owned()
 }
 
-/// Bytes that are no UTF-8 were written by somebody in the West.
+/// Bytes that are not UTF-8 are most likely Latin-1.
 fn eight_bit(value: &[u8]) -> String {
     let western = |value: &[u8]| charset_decoder(b"iso-8859-1").map(|decode| decode(value)).unwrap_or_default();
     std::str::from_utf8(value).map_or_else(|_| western(value), str::to_owned)
 }
 
-/// A value without encoded words; what stands in them is not quoted anew.
+/// A value with its encoded words decoded; their text is not quoted again.
 fn decoded(value: &str) -> String {
     let mut out = String::new();
     let mut rest = value;
-    // Charset and bytes of the words so far: a character may be split between two.
+    // Charset and bytes of the words so far: a character may be split between two words.
     let mut open: Option<(&str, Vec<u8>)> = None;
     while let Some((before, word, after)) = word(rest) {
         match open.take() {
@@ -65,7 +65,7 @@ fn text((charset, bytes): (&str, Vec<u8>)) -> String {
 /// An encoded word: its charset and its bytes.
 type Word<'a> = (&'a str, Vec<u8>);
 
-/// What stands before the first encoded word, the word, and what stands behind it.
+/// The text before the first encoded word, the word, and the text after it.
 fn word(value: &str) -> Option<(&str, Word<'_>, &str)> {
     let (before, word) = value.split_once("=?")?;
     let mut fields = word.splitn(3, '?');

@@ -14,7 +14,7 @@ use crate::state::{User, lock};
 
 const TYPES: [&str; 4] = ["messageAdded", "messageDeleted", "labelAdded", "labelRemoved"];
 
-/// Where a page goes on, in a pass from `start`.
+/// Where a page continues, in a pass from `start`.
 #[derive(Serialize, Deserialize)]
 struct Place {
     start: u64,
@@ -30,8 +30,8 @@ fn page(ask: &Ask, user: &User) -> Result<Value, Refusal> {
     let start = ask.get("startHistoryId").ok_or_else(|| invalid("it is required"))?;
     let start: u64 = start.parse().map_err(|_| invalid("not a number"))?;
     let limit = ask.limit()?;
-    let wanted: Vec<&str> = ask.all("historyTypes").collect();
-    if let Some(unknown) = wanted.iter().find(|name| !TYPES.contains(name)) {
+    let types: Vec<&str> = ask.all("historyTypes").collect();
+    if let Some(unknown) = types.iter().find(|name| !TYPES.contains(name)) {
         return Err(bad("historyTypes", unknown));
     }
     let mailbox = lock(&user.mailbox);
@@ -44,14 +44,14 @@ fn page(ask: &Ask, user: &User) -> Result<Value, Refusal> {
         Some(place) => place.after,
         None => start,
     };
-    // The pass itself may have become too old between two pages.
+    // The pass itself may have expired between two pages.
     if mailbox.since(start).is_none() {
         return Err(not_found());
     }
     let mut rest = mailbox
         .since(after)
         .ok_or_else(not_found)?
-        .filter(|record| wanted.is_empty() || wanted.contains(&kind(&record.change)))
+        .filter(|record| types.is_empty() || types.contains(&kind(&record.change)))
         .filter(|record| label.is_none_or(|label| concerns(record, label)))
         .peekable();
     let limit = if ask.get("pageToken").is_none() && ask.comes_empty() { 0 } else { limit };
@@ -81,7 +81,7 @@ fn kind(change: &Change) -> &'static str {
     }
 }
 
-/// Whether the message had the label, has it, or lost it here.
+/// Whether the message had or has the label, or lost it with this change.
 fn concerns(record: &Record, label: u16) -> bool {
     let lost = matches!(&record.change, Change::LabelsRemoved(labels) if labels.contains(&label));
     lost || record.labels.contains(&label)

@@ -1,8 +1,8 @@
-//! The labels of a mailbox: Gmail's own, whose id is their name, and the user's, whose id says nothing.
+//! The labels of a mailbox: Gmail's own, whose ID is their name, and the user's, whose ID is opaque.
 
 use serde_json::{Value, json};
 
-/// Labels of a message as places in `Names`, in rising order.
+/// Labels of a message as indices into `Names`, in ascending order.
 pub type Labels = Box<[u16]>;
 
 pub const INBOX: u16 = 0;
@@ -30,56 +30,56 @@ const SYSTEM: [&str; 13] = [
     "DRAFT",
 ];
 
-/// The labels that a mailbox knows.
+/// The labels of a mailbox.
 #[derive(Default)]
 pub struct Names {
-    /// The user's own, which come after Gmail's.
+    /// The user's own labels, which come after Gmail's.
     own: Vec<String>,
 }
 
 impl Names {
-    /// The place of the label with this id.
+    /// The index of the label with this id.
     pub fn find(&self, id: &str) -> Option<u16> {
-        let own = || id.strip_prefix("Label_")?.parse::<usize>().ok()?.checked_sub(1).filter(|place| *place < self.own.len());
-        let place = SYSTEM.iter().position(|known| *known == id).or_else(|| Some(SYSTEM.len() + own()?))?;
-        u16::try_from(place).ok()
+        let own = || id.strip_prefix("Label_")?.parse::<usize>().ok()?.checked_sub(1).filter(|index| *index < self.own.len());
+        let index = SYSTEM.iter().position(|known| *known == id).or_else(|| Some(SYSTEM.len() + own()?))?;
+        u16::try_from(index).ok()
     }
 
-    /// The place of the label with this id or name; one that is not there yet becomes the user's. `None`: there are too many.
+    /// The index of the label with this id or name; an unknown one becomes a user label. `None`: there are too many.
     pub fn named(&mut self, name: &str) -> Option<u16> {
-        if let Some(place) = self.find(name) {
-            return Some(place);
+        if let Some(index) = self.find(name) {
+            return Some(index);
         }
-        let place = self.own.iter().position(|known| known == name).unwrap_or_else(|| {
+        let index = self.own.iter().position(|known| known == name).unwrap_or_else(|| {
             self.own.push(name.to_owned());
             self.own.len() - 1
         });
-        u16::try_from(SYSTEM.len() + place).ok()
+        u16::try_from(SYSTEM.len() + index).ok()
     }
 
-    pub fn id(&self, place: u16) -> String {
-        match SYSTEM.get(usize::from(place)) {
+    pub fn id(&self, index: u16) -> String {
+        match SYSTEM.get(usize::from(index)) {
             Some(id) => (*id).to_owned(),
-            None => format!("Label_{}", usize::from(place) - SYSTEM.len() + 1),
+            None => format!("Label_{}", usize::from(index) - SYSTEM.len() + 1),
         }
     }
 
     pub fn ids(&self, labels: &[u16]) -> Vec<String> {
-        labels.iter().map(|place| self.id(*place)).collect()
+        labels.iter().map(|index| self.id(*index)).collect()
     }
 
-    /// As `labels.list` shows them.
+    /// In the format of `labels.list`.
     pub fn shown(&self) -> Vec<Value> {
         let system = SYSTEM.iter().map(|id| json!({ "id": id, "name": id, "type": "system" }));
-        let own = self.own.iter().enumerate().map(|(place, name)| {
-            json!({ "id": format!("Label_{}", place + 1), "name": name, "type": "user",
+        let own = self.own.iter().enumerate().map(|(index, name)| {
+            json!({ "id": format!("Label_{}", index + 1), "name": name, "type": "user",
                 "messageListVisibility": "show", "labelListVisibility": "labelShow" })
         });
         system.chain(own).collect()
     }
 }
 
-/// These labels, sorted and each once.
+/// These labels, sorted and without duplicates.
 pub fn labels(mut places: Vec<u16>) -> Labels {
     places.sort_unstable();
     places.dedup();

@@ -1,4 +1,4 @@
-//! Mail from a seed, written whenever it is asked for: the shapes, charsets and blunders of a working mailbox.
+//! Mail from a seed, generated on demand: the shapes, charsets and defects of a working mailbox.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -10,20 +10,20 @@ use rand::{Rng as _, SeedableRng as _};
 
 use super::{shapes, words};
 
-/// What all messages of one order have in common.
+/// Shared by all messages of one order.
 pub struct Recipe {
     pub seed: u64,
     pub owner: String,
-    /// Local parts of the users of the simulator, for virtual addresses.
+    /// Local parts of the simulator's users, for virtual addresses.
     pub people: Arc<[String]>,
 }
 
-/// What has to be known of a message without writing it.
+/// The metadata of a message that is needed without generating it.
 pub struct Plan {
     pub kind: Kind,
     pub unread: bool,
     pub starred: bool,
-    /// It answers the message before it.
+    /// Whether it answers the previous message.
     pub reply: bool,
     /// A header that names a virtual address, and the address.
     pub for_bot: Option<(&'static str, String)>,
@@ -42,7 +42,7 @@ pub enum Kind {
 
 const HEADERS_FOR_BOT: [&str; 5] = ["To", "Cc", "Bcc", "Delivered-To", "X-Original-To"];
 
-/// Plans a message, with the chance that goes on to write it.
+/// Plans a message, and returns the random generator for writing it.
 pub fn plan(recipe: &Recipe, number: u32) -> (Plan, SmallRng) {
     let mut chance = SmallRng::seed_from_u64(recipe.seed ^ u64::from(number).wrapping_mul(0x9E37_79B9_7F4A_7C15));
     let kind = match chance.random_range(0..100) {
@@ -124,7 +124,7 @@ fn message_id(recipe: &Recipe, number: u32) -> String {
     format!("{number}.{:016x}@mail.partner.example", recipe.seed)
 }
 
-/// The time in the writer's zone, with or without its name.
+/// The time in the author's zone, with or without its name.
 fn date(at: i64, chance: &mut SmallRng) -> String {
     let zone = FixedOffset::east_opt(*[0, 3_600, 7_200, 19_800, -28_800].choose(chance).unwrap_or(&0));
     let at = DateTime::from_timestamp_millis(at).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Mail that is there already: an mbox file, a maildir, or messages as files of their own. What was loaded before is not loaded again.
+//! Existing mail: an mbox file, a maildir, or messages as separate files. Mail that was loaded before is not loaded again.
 
 use std::fs::File;
 use std::io::{BufReader, Seek as _, SeekFrom};
@@ -73,15 +73,15 @@ fn flags(folder: &Path, file: &Path) -> Vec<u16> {
     let flags = name.split_once(":2,").map_or("", |(_, flags)| flags);
     let has = |flag: char| flags.contains(flag);
     let mut places = vec![if has('T') { TRASH } else { INBOX }];
-    // What lies in `new` nobody has seen.
+    // Mail in `new` is unread.
     places.extend((folder.ends_with("new") || !has('S')).then_some(UNREAD));
     places.extend(has('F').then_some(STARRED));
     places
 }
 
-/// Loads a file that holds one message.
+/// Loads a file with one message.
 fn one(world: &World, user: &User, file: &Path, flags: &[u16]) -> anyhow::Result<u64> {
-    // A maildir renames a message when its flags change, and moves it out of `new` once it is seen.
+    // A maildir renames a message when its flags change, and moves it out of `new` once it is read.
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let name = name.split(":2,").next().unwrap_or_default();
     let folder = file
@@ -98,7 +98,7 @@ fn one(world: &World, user: &User, file: &Path, flags: &[u16]) -> anyhow::Result
     Ok(1)
 }
 
-/// Loads what an mbox holds after the part that was loaded before.
+/// Loads the part of an mbox after the part that was loaded before.
 fn mbox(world: &World, user: &User, path: &Path) -> anyhow::Result<u64> {
     let mut file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
     let length = file.metadata().context("asking for the length")?.len();
@@ -111,7 +111,7 @@ fn mbox(world: &World, user: &User, path: &Path) -> anyhow::Result<u64> {
     let mut count = 0;
     while let Some(entry) = mbox.next_entry()? {
         put(world, user, entry.text, entry.date, &[INBOX])?;
-        // Message by message: a file that breaks later has not been loaded in vain.
+        // After each message: an error later in the file must not lose the messages loaded so far.
         lock(&user.mailbox).loaded.insert(path.to_owned(), entry.end);
         count += 1;
     }

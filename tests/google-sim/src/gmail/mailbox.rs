@@ -1,4 +1,4 @@
-//! One user's mail and its history. Knows no HTTP.
+//! One user's mail and its history. Independent of HTTP.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::path::PathBuf;
@@ -8,33 +8,33 @@ use super::labels::{Labels, Names, labels};
 use super::letter::{self, Recipe};
 use crate::push::Bell;
 
-/// Above 2^53, so that whoever takes a history id for a float loses its last digits.
+/// Above 2^53, so that a client that parses a history ID as a float loses its last digits.
 const FIRST_HISTORY: u64 = 9_007_199_254_741_001;
-/// Ids of Gmail are 16 hex digits. Mailboxes count alike, so the same id in two of them names two messages.
+/// Gmail's IDs are 16 hex digits. Mailboxes number alike, so the same ID in two of them names two messages.
 const FIRST_MESSAGE: u64 = 0x1930_0000_0000_0000;
 
-/// A user's messages, in the order of their arrival and of their date.
+/// A user's messages, in order of arrival and date.
 pub struct Mailbox {
     messages: BTreeMap<u64, Message>,
     by_date: BTreeSet<(i64, u64)>,
-    /// Messages by thread.
+    /// Number of messages by thread.
     threads: HashMap<u64, u32>,
     history: VecDeque<Record>,
-    /// The id of the last change.
+    /// The ID of the last change.
     now: u64,
-    /// What happened up to here is still told; a cursor below is refused.
+    /// History up to here is still available; an older cursor is refused.
     floor: u64,
     next: u64,
     pub labels: Names,
-    /// Threads by the `Message-ID` of given messages, for replies to them.
+    /// Threads by the `Message-ID` of added messages, for replies to them.
     pub known: HashMap<String, u64>,
-    /// How far files of mail were loaded, in bytes; a file of a single message counts 1.
+    /// Number of bytes loaded of each mail file; a file with a single message counts 1.
     pub loaded: HashMap<PathBuf, u64>,
-    /// Rung at every change, once somebody has asked to be told.
+    /// Rung at every change, once there is a subscriber.
     pub bell: Option<Bell>,
 }
 
-/// One message. Small, for there may be a million of them.
+/// One message. Kept small, since there may be a million of them.
 #[derive(Clone)]
 pub struct Message {
     pub thread: u64,
@@ -46,10 +46,10 @@ pub struct Message {
     pub text: Text,
 }
 
-/// Where a message's text comes from.
+/// The source of a message's text.
 #[derive(Clone)]
 pub enum Text {
-    /// Written anew whenever it is asked for.
+    /// Generated on demand.
     Made(Arc<Recipe>, u32),
     Given(Arc<[u8]>),
 }
@@ -126,19 +126,19 @@ impl Mailbox {
         Some((*self.messages.first_key_value()?.0, *self.messages.last_key_value()?.0))
     }
 
-    /// The first id that is there from this one on.
+    /// The first existing ID from this one on.
     pub fn from(&self, id: u64) -> Option<u64> {
         self.messages.range(id..).next().map(|(id, _)| *id)
     }
 
-    /// Newest first, from before this place on, down to this time.
+    /// Newest first, starting before this position, down to this time.
     pub fn newest(&self, before: (i64, u64), down_to: i64) -> impl Iterator<Item = (i64, u64, &Message)> {
         let from = (down_to, 0);
         let range = (from < before).then(|| self.by_date.range(from..before).rev());
         range.into_iter().flatten().filter_map(|(at, id)| Some((*at, *id, self.messages.get(id)?)))
     }
 
-    /// Adds a message; without a thread it begins one.
+    /// Adds a message; without a thread it starts one.
     pub fn add(&mut self, text: Text, at: i64, labels: Labels, thread: Option<u64>) -> u64 {
         let id = self.next;
         self.next += 1 + gap(id, 12);
@@ -150,7 +150,7 @@ impl Mailbox {
         id
     }
 
-    /// Deletes a message; `false`: it was not there.
+    /// Deletes a message; `false`: no such message.
     pub fn delete(&mut self, id: u64) -> bool {
         let Some(message) = self.messages.remove(&id) else { return false };
         self.by_date.remove(&(message.at, id));
@@ -164,7 +164,7 @@ impl Mailbox {
         true
     }
 
-    /// Changes the labels of a message; what is so already makes no history. `false`: it was not there.
+    /// Changes the labels of a message; unchanged labels create no history. `false`: no such message.
     pub fn relabel(&mut self, id: u64, add: &[u16], remove: &[u16]) -> bool {
         let Some(message) = self.messages.get(&id) else { return false };
         let thread = message.thread;
@@ -190,7 +190,7 @@ impl Mailbox {
     fn record(&mut self, message: u64, thread: u64, labels: Labels, change: Change) -> u64 {
         self.now += 1 + gap(self.now, 3);
         if let Some(bell) = &self.bell {
-            // A watch of a label hears of its removal too.
+            // A watch of a label is also notified of its removal.
             let gone: &[u16] = if let Change::LabelsRemoved(gone) = &change { gone } else { &[] };
             bell.mail(self.now, self.labels.ids(&[&labels[..], gone].concat()));
         }
@@ -198,13 +198,13 @@ impl Mailbox {
         self.now
     }
 
-    /// Changes after this one; `None`: it is too long ago, or never was.
+    /// Changes after this one; `None`: expired or unknown.
     pub fn since(&self, id: u64) -> Option<impl Iterator<Item = &Record>> {
         let first = self.history.partition_point(|record| record.id <= id);
         (self.floor..=self.now).contains(&id).then(|| self.history.range(first..))
     }
 
-    /// Forgets all history. Time goes on by a step, so that the newest cursor has expired too.
+    /// Forgets all history. The ID advances by a step, so that the newest cursor has expired too.
     pub fn forget(&mut self) {
         self.history.clear();
         self.now += 1 + gap(self.now, 3);
@@ -212,7 +212,7 @@ impl Mailbox {
     }
 }
 
-/// How far apart two ids lie: below 2^bits, the same at every run.
+/// The gap between two IDs: below 2^bits, deterministic.
 fn gap(id: u64, bits: u32) -> u64 {
     id.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - bits)
 }

@@ -1,4 +1,4 @@
-//! Files of mail in the mbox format, read message by message. Knows no mailbox.
+//! Reads mbox files message by message. Independent of mailboxes.
 
 use std::io::BufRead;
 
@@ -8,11 +8,11 @@ use chrono::{DateTime, NaiveDateTime};
 /// The messages of a file, from a separator on.
 pub struct Mbox<R> {
     reader: R,
-    /// How far the reader is.
+    /// Position of the reader.
     offset: u64,
-    /// The separator that ended the message before.
+    /// The separator that ended the previous message.
     separator: Option<Vec<u8>>,
-    /// A line that was looked at and not taken yet.
+    /// A line that was peeked at.
     ahead: Option<Vec<u8>>,
 }
 
@@ -25,7 +25,7 @@ pub struct Entry {
 }
 
 impl<R: BufRead> Mbox<R> {
-    /// Reads on where the reader stands, at this offset of the file.
+    /// Continues at the reader's position, which is this offset of the file.
     pub fn new(reader: R, offset: u64) -> Self {
         Self { reader, offset, separator: None, ahead: None }
     }
@@ -36,7 +36,7 @@ impl<R: BufRead> Mbox<R> {
         Ok((read > 0).then_some(line))
     }
 
-    /// The next line. The offset is then behind it.
+    /// The next line. The offset is then after it.
     fn line(&mut self) -> anyhow::Result<Option<Vec<u8>>> {
         let line = match self.ahead.take() {
             Some(line) => Some(line),
@@ -46,8 +46,8 @@ impl<R: BufRead> Mbox<R> {
         Ok(line)
     }
 
-    /// Whether this line after an empty one begins a message: by its date, or without one by the header behind it. Else it is a line of
-    /// text that nobody has quoted.
+    /// Whether this line after an empty one begins a message: by its date, or without one by a following header. Otherwise it is a text
+    /// line that was not quoted.
     fn separates(&mut self, line: &[u8]) -> anyhow::Result<bool> {
         if !line.starts_with(b"From ") || date(line).is_some() {
             return Ok(line.starts_with(b"From "));
@@ -90,7 +90,7 @@ impl<R: BufRead> Mbox<R> {
     }
 }
 
-/// A name without blanks, and a colon.
+/// A name without blanks, followed by a colon.
 fn is_header(line: &[u8]) -> bool {
     let name = line.iter().position(|byte| *byte == b':').map_or(&line[..0], |at| &line[..at]);
     !name.is_empty() && name.iter().all(u8::is_ascii_graphic)
@@ -100,25 +100,25 @@ fn is_blank(line: &[u8]) -> bool {
     matches!(line, b"\n" | b"\r\n")
 }
 
-/// A line without the `>` that was put before its "From ".
+/// A line without the quoting `>` before its "From ".
 fn unquoted(line: &[u8]) -> &[u8] {
     let rest = line.iter().position(|byte| *byte != b'>').map_or(&line[..0], |at| &line[at..]);
     if rest.len() < line.len() && rest.starts_with(b"From ") { &line[1..] } else { line }
 }
 
-/// The time of a separator: after the sender, as C writes it, with or without a zone; `None`: it is no separator.
+/// The time of a separator: after the sender, in C's format, with or without a zone; `None`: not a separator.
 fn date(line: &[u8]) -> Option<i64> {
     let text = std::str::from_utf8(line.strip_prefix(b"From ")?).ok()?;
     let words: Vec<&str> = text.split_whitespace().collect();
     let day = |word: &&str| ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"].contains(word);
     let at = words.iter().rposition(day)?;
     let zone = |word: &&str| !word.starts_with(|c: char| c.is_ascii_alphabetic());
-    // From the month on; the names of zones, of which there is no list, count as UTC.
+    // From the month on; unlisted zone names count as UTC.
     let rest: Vec<&str> = words
         .get(at + 1..)?
         .iter()
         .enumerate()
-        .filter(|(place, word)| *place == 0 || zone(word))
+        .filter(|(index, word)| *index == 0 || zone(word))
         .map(|(_, word)| *word)
         .collect();
     let rest = rest.join(" ");

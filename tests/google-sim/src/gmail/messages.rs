@@ -15,7 +15,7 @@ use crate::place::{Refusal, bad};
 use crate::schema;
 use crate::state::{User, lock};
 
-/// The last message of a page. Its place in time, not its number: mail that comes meanwhile shifts nothing.
+/// The last message of a page. Its time, not its number: concurrent mail does not shift pages.
 #[derive(Serialize, Deserialize)]
 struct Place {
     at: i64,
@@ -35,7 +35,7 @@ fn page(ask: &Ask, user: &User) -> Result<Value, Refusal> {
         .all("labelIds")
         .map(|id| mailbox.labels.find(id).ok_or_else(|| bad("labelIds", id)))
         .collect::<Result<Vec<_>, _>>()?;
-    // Spam and trash are left out, unless they are asked for in one way or the other.
+    // Spam and trash are left out, unless requested in either way.
     let hidden: Vec<u16> = match ask.get("includeSpamTrash") {
         Some("true") => Vec::new(),
         _ => [SPAM, TRASH].into_iter().filter(|label| !wanted.contains(label)).collect(),
@@ -56,7 +56,7 @@ fn page(ask: &Ask, user: &User) -> Result<Value, Refusal> {
     }
     let more = rest.peek().is_some();
     let mut body = Map::new();
-    // Google's estimate is none either: of a long list it says 201.
+    // Google's estimate is inaccurate too: for a long list it is 201.
     let estimate = if more { 201.max(messages.len()) } else { messages.len() };
     if !messages.is_empty() {
         body.insert("messages".into(), Value::Array(messages));

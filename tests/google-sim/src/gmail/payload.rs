@@ -16,20 +16,20 @@ pub enum Format {
     Raw,
 }
 
-/// How deep parts are shown.
+/// Maximum depth of shown parts.
 const DEEPEST: usize = 20;
-/// Messages within a message are opened in one of at most so many bytes, and where the words for them do not come up oftener than this: the parser
-/// takes a level of its stack for each.
+/// Enclosed messages are opened only in a message of at most this many bytes in which their media types occur at most this often: the
+/// parser uses a stack level for each.
 const SMALL: usize = 8 << 10;
 const FEW: usize = 20;
-/// What announces a message within a message, and a word of the same length that announces nothing.
+/// Media types of an enclosed message, and a word of the same length that has no meaning.
 const ENCLOSING: [(&[u8], &[u8]); 3] = [(b"rfc822", b"rfc-82"), (b"global", b"g-obal"), (b"digest", b"d-gest")];
 
-/// The text as the parser gets it: with messages within it that are opened, or are parts like others. Nothing moves.
+/// The text for the parser: enclosed messages are opened, or masked as ordinary parts. Offsets stay the same.
 fn parsed(text: &[u8]) -> Cow<'_, [u8]> {
     let word = |at: usize| {
         let rest = &text[at..];
-        // Most bytes of a long message begin none of them, and most words of a text follow no slash.
+        // Fast path: in a long message hardly any byte starts one of them, and hardly any word follows a slash.
         if !matches!(rest[0], b'r' | b'R' | b'g' | b'G' | b'd' | b'D') {
             return None;
         }
@@ -48,22 +48,24 @@ fn parsed(text: &[u8]) -> Cow<'_, [u8]> {
     closed.into()
 }
 
-/// The snippet, and the payload where the format has one; `wanted` names the headers of the metadata, none: all; `decoded`: no encoded words.
-pub fn of(text: &[u8], format: Format, wanted: &[&str], decoded: bool) -> (String, Option<Value>) {
-    // Without a single header there is nothing to take apart.
+/// The snippet, and the payload if the format has one; `selected` selects the headers of the metadata (empty: all); `decoded`: decode encoded
+/// words.
+pub fn of(text: &[u8], format: Format, selected: &[&str], decoded: bool) -> (String, Option<Value>) {
+    // Without any header there is nothing to parse.
     let parsed = parsed(text);
     let Some(mut message) = MessageParser::default().parse(&parsed) else {
         let payload = json!({ "partId": "", "mimeType": "text/plain", "filename": "", "headers": [], "body": { "size": 0 } });
         return (String::new(), matches!(format, Format::Metadata | Format::Full).then_some(payload));
     };
-    // Headers are shown as they stand in the text.
+    // Headers are shown as they are in the text.
     message.raw_message = text.into();
     let root = message.root_part();
     let payload = match format {
         Format::Minimal | Format::Raw => None,
         Format::Metadata => {
-            let wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted.eq_ignore_ascii_case(name));
-            Some(json!({ "mimeType": mime_type(root), "headers": headers::of(&message, root, decoded, wanted) }))
+            let selected =
+                |name: &str| selected.is_empty() || selected.iter().any(|selected| selected.eq_ignore_ascii_case(name));
+            Some(json!({ "mimeType": mime_type(root), "headers": headers::of(&message, root, decoded, selected) }))
         }
         Format::Full => Some(part(&message, root, "", 0, decoded)),
     };
@@ -95,7 +97,7 @@ fn part(message: &Message<'_>, part: &MessagePart<'_>, id: &str, depth: usize, d
         PartType::Text(_) | PartType::Html(_) | PartType::Binary(_) | PartType::InlineBinary(_) => Vec::new(),
     };
     let (data, is_text): (&[u8], bool) = match &part.body {
-        // Whatever the message's own charset, Google gives text in UTF-8.
+        // Google returns text in UTF-8, whatever the message's charset.
         PartType::Text(text) | PartType::Html(text) => (text.as_bytes(), true),
         PartType::Binary(bytes) | PartType::InlineBinary(bytes) => (bytes, false),
         PartType::Message(_) | PartType::Multipart(_) => (&[], true),

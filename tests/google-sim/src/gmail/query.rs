@@ -1,4 +1,4 @@
-//! The search words that `q` may hold here: those that make a window of time. Any other is refused, so that a test notices.
+//! The supported search terms of `q`: those that define a time window. Any other is refused, so that a test notices.
 
 use chrono::{DateTime, Duration, NaiveDate, NaiveTime, TimeZone as _, Utc};
 
@@ -9,7 +9,7 @@ pub struct Window {
     pub before: i64,
 }
 
-/// The window that these words make; an error holds the word that is not understood.
+/// The window that these terms define; an error holds the unsupported term.
 pub fn window(text: &str, now: DateTime<Utc>) -> Result<Window, String> {
     let mut window = Window { after: i64::MIN, before: i64::MAX };
     for word in text.split_whitespace() {
@@ -24,7 +24,7 @@ pub fn window(text: &str, now: DateTime<Utc>) -> Result<Window, String> {
     Ok(window)
 }
 
-/// Seconds since the epoch, or a date. Google takes dates for midnight in California, wherever the user is.
+/// Seconds since the epoch, or a date. Google interprets dates as midnight in California, wherever the user is.
 fn time(value: &str) -> Option<i64> {
     if let Ok(seconds) = value.parse::<i64>() {
         return seconds.checked_mul(1_000);

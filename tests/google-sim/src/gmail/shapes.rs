@@ -1,4 +1,4 @@
-//! The shapes of made mail: content headers, an empty line, content.
+//! The shapes of generated mail: content headers, an empty line, content.
 
 use chrono::{DateTime, Utc};
 use data_encoding::BASE64_MIME;
@@ -8,7 +8,7 @@ use rand::seq::IndexedRandom as _;
 
 use super::words;
 
-/// One shape by chance; a broken one announces a boundary that never comes.
+/// A random shape; a broken one announces a boundary that never occurs.
 pub fn body(text: &mut Vec<u8>, broken: bool, at: DateTime<Utc>, owner: &str, chance: &mut SmallRng) {
     let boundary = format!("=_{:016x}", chance.random::<u64>());
     let prose = words::prose(chance);
@@ -113,7 +113,7 @@ fn attachment(number: u32, chance: &mut SmallRng) -> Vec<u8> {
     let (kind, name) = *[
         ("application/pdf", "filename=\"offer.pdf\""),
         ("application/zip", "filename=\"logs.zip\""),
-        // As RFC 2231 writes what is not ASCII, and as those write it who have not read it.
+        // Non-ASCII file names by RFC 2231, and in violation of it.
         ("application/vnd.ms-excel", "filename*=UTF-8''%C3%9Cbersicht.xls"),
         ("image/jpeg", "filename=\"=?UTF-8?B?5Zuz6KGoLmpwZw==?=\""),
     ]

@@ -48,7 +48,7 @@ pub async fn watch(ask: Ask, body: Bytes) -> Response {
     .await
 }
 
-/// Ends the watch; nobody minds if there is none. A body that came after the answer would end the connection, so it is read first.
+/// Ends the watch, if any. The body is read first, because a body that arrives after the answer would end the connection.
 pub async fn stop(ask: Ask, _: Bytes) -> Response {
     let answer = ask
         .answer(("users.stop", 50), &schema::NOTHING, |user| {

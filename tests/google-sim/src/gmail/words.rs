@@ -1,4 +1,4 @@
-//! The words of made mail, and the encodings that carry them.
+//! The words of generated mail, and their encodings.
 
 use std::fmt::Write as _;
 
@@ -45,7 +45,7 @@ const SENTENCES: [&str; 8] = [
     "C’est noté, à demain.",
 ];
 
-/// Somebody outside, as a header names them.
+/// An external correspondent, in the format of a header.
 pub fn correspondent(chance: &mut SmallRng) -> String {
     let (name, address) = PEOPLE.choose(chance).copied().unwrap_or(("", "root@host.example"));
     let phrase = match name {
@@ -56,14 +56,14 @@ pub fn correspondent(chance: &mut SmallRng) -> String {
     if phrase.is_empty() { address.to_owned() } else { format!("{phrase} <{address}>") }
 }
 
-/// A header's text: as it is where that is allowed, else as encoded words, folded.
+/// A header's text: unchanged if allowed, else as encoded words, folded.
 pub fn encoded(text: &str, chance: &mut SmallRng) -> String {
     if text.is_ascii() {
         return folded(text);
     }
     let latin = text.chars().all(|c| u32::from(c) < 256);
     match chance.random_range(0..10) {
-        // Against the rules, and seen every day.
+        // Not allowed, but common.
         0 => text.to_owned(),
         1..4 if latin => {
             let bytes: Vec<u8> = text.chars().filter_map(|c| u8::try_from(u32::from(c)).ok()).collect();
@@ -127,7 +127,7 @@ pub fn quoted_printable(text: &str) -> String {
     result
 }
 
-/// Some lines; one now and then begins with "From ".
+/// Some lines; occasionally one begins with "From ".
 pub fn prose(chance: &mut SmallRng) -> String {
     let mut text = String::new();
     for _ in 0..chance.random_range(1..15) {
@@ -146,7 +146,7 @@ pub fn drive_link(chance: &mut SmallRng) -> String {
     }
 }
 
-/// Content headers and text, in 8 bits of a charset of the last century.
+/// Content headers and text, in a legacy 8-bit charset.
 pub fn in_an_old_charset(chance: &mut SmallRng) -> Vec<u8> {
     let texts: [(&str, &[u8]); 4] = [
         ("iso-8859-1", b"Sch\xF6ne Gr\xFC\xDFe aus M\xFCnchen\r\n"),

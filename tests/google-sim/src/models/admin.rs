@@ -1,4 +1,4 @@
-//! The test's side, under `/admin/models`: how the endpoint behaves, and what it was asked.
+//! The test's side, under `/admin/models`: the endpoint's behaviour and the requests it received.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use crate::admin::{Answer, Shared, Wrong};
 use crate::state::{World, lock};
 
 pub fn routes() -> Router<Arc<World>> {
-    Router::new().route("/models", post(tell).get(told)).route("/models/ledger", get(ledger).delete(forget))
+    Router::new().route("/models", post(configure).get(settings)).route("/models/ledger", get(ledger).delete(forget))
 }
 
-/// Changes what the body names; the rest stays as it was.
-async fn tell(State(world): Shared, Json(change): Json<Map<String, Value>>) -> Answer {
+/// Changes the settings named in the body; the rest stays.
+async fn configure(State(world): Shared, Json(change): Json<Map<String, Value>>) -> Answer {
     let mut store = lock(&world.models.store);
     let mut control = json!(store.control);
     if let Value::Object(control) = &mut control {
@@ -27,11 +27,11 @@ async fn tell(State(world): Shared, Json(change): Json<Map<String, Value>>) -> A
     Ok(Json(control))
 }
 
-async fn told(State(world): Shared) -> Json<Value> {
+async fn settings(State(world): Shared) -> Json<Value> {
     Json(json!(lock(&world.models.store).control))
 }
 
-/// Every request as it came, with sums.
+/// Every request as received, with totals.
 async fn ledger(State(world): Shared) -> Json<Value> {
     let store = lock(&world.models.store);
     let mut by_status = BTreeMap::<String, u64>::new();

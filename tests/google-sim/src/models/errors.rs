@@ -1,4 +1,4 @@
-//! Error bodies of the servers that speak this API. Each words the same refusals in its own way.
+//! Error bodies of the servers with this API. Each has its own format for the same refusals.
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, header};
@@ -9,7 +9,7 @@ use crate::errors::with;
 use crate::faults::{Fault, Kind};
 use crate::reply;
 
-/// Whose errors they are.
+/// The server whose errors are imitated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Dialect {
@@ -43,7 +43,7 @@ pub enum Refusal {
     Broken,
 }
 
-/// The answer to a request that is refused.
+/// The answer to a refused request.
 pub fn refused(dialect: Dialect, refusal: &Refusal) -> Response<Body> {
     let (status, body) = match dialect {
         Dialect::Openai => openai(refusal),
@@ -58,7 +58,7 @@ pub fn refused(dialect: Dialect, refusal: &Refusal) -> Response<Body> {
     response
 }
 
-/// A fault that is an answer of its own.
+/// The answer that a fault produces.
 pub fn of_fault(dialect: Dialect, fault: &Fault) -> Response<Body> {
     let page = |status: u16, title: &str| with(status, format!("<html><head><title>{title}</title></head></html>"), "text/html");
     let mut response = match fault.fault {
@@ -102,7 +102,7 @@ fn openai(refusal: &Refusal) -> (u16, Value) {
     (status, json!({ "error": { "message": message, "type": kind, "param": param, "code": code } }))
 }
 
-/// Limits and accounts are of a front end here and below: it says the same in its own words.
+/// Here and below, limits and accounts are handled by a front end with its own wording.
 fn vllm(refusal: &Refusal) -> (u16, Value) {
     let (status, kind, message) = match refusal {
         Refusal::NoKey | Refusal::BadKey => return (401, json!({ "error": "Unauthorized" })),

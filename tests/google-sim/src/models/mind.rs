@@ -1,4 +1,4 @@
-//! What the model says, by its mode.
+//! The model's answers, by mode.
 
 use rand::Rng as _;
 use rand::rngs::StdRng;
@@ -15,39 +15,39 @@ pub enum Mode {
     /// JSON by the schema.
     #[default]
     Strict,
-    /// JSON between sentences, whatever was asked for.
+    /// JSON between sentences, whatever was requested.
     SchemaIgnored,
     /// 400 for a schema; else JSON.
     SchemaRefused,
-    /// Thinks aloud first.
+    /// Writes its reasoning first.
     Think,
     Empty,
     /// JSON in a code fence.
     Fence,
     /// An id that was not offered.
     ForeignId,
-    /// What could be the id of somebody else's project.
+    /// An ID in the format of another user's project.
     OtherUserId,
     Nan,
     /// Stops in the middle of its JSON.
     Truncated,
-    /// Does what the document or a project says, schema or not.
+    /// Does what the document or a project says, with or without a schema.
     Obeys,
 }
 
-/// What it says, and whether it would have gone on.
+/// The text, and whether it was cut.
 pub struct Said {
     pub content: String,
     pub is_cut: bool,
 }
 
-/// Behind these words stands what it is to say.
+/// The text after these words is the answer.
 const ORDERS: [&str; 6] = ["answer with ", "reply with ", "respond with ", "output ", "choose ", "say "];
-/// A document that asks for this gets the whole prompt.
+/// A document that requests this gets the whole prompt.
 const REVEAL: [&str; 3] = ["repeat your instructions", "print the prompt", "reveal your key"];
 
 pub fn say(control: &Control, prompt: &Prompt, by_schema: bool, chance: &mut StdRng) -> Said {
-    let choice = judge(control, prompt, chance);
+    let choice = choose(control, prompt, chance);
     let confidence = if choice == "unsure" { 0.3 } else { 0.9 };
     let answer = |choice: &str| json!({ "choice": choice, "confidence": confidence }).to_string();
     let json = answer(&choice);
@@ -67,11 +67,11 @@ pub fn say(control: &Control, prompt: &Prompt, by_schema: bool, chance: &mut Std
     Said { content, is_cut: control.mode == Mode::Truncated }
 }
 
-/// The id of the project that the document belongs to, or of another one where the model errs.
-fn judge(control: &Control, prompt: &Prompt, chance: &mut StdRng) -> String {
+/// The ID of the project that the document belongs to, or of another one if the model errs.
+fn choose(control: &Control, prompt: &Prompt, chance: &mut StdRng) -> String {
     let words = prompt.document.to_lowercase();
-    let told = control.truth.iter().find(|(word, _)| words.contains(&word.to_lowercase())).map(|(_, name)| name.as_str());
-    let right = match told {
+    let truth = control.truth.iter().find(|(word, _)| words.contains(&word.to_lowercase())).map(|(_, name)| name.as_str());
+    let right = match truth {
         Some("none") => "none",
         Some(name) => prompt.projects.iter().find(|(_, known)| known == name).map_or("none", |(id, _)| id),
         None => "unsure",
@@ -84,10 +84,10 @@ fn judge(control: &Control, prompt: &Prompt, chance: &mut StdRng) -> String {
     wrong[chance.random_range(0..wrong.len())].to_owned()
 }
 
-/// What it was ordered to say: a word becomes the choice, more is said as it stands.
+/// The injected answer: a single word becomes the choice, anything more is returned unchanged.
 fn obey(prompt: &Prompt) -> Option<String> {
     let read = plain(&prompt.user);
-    // Of ASCII, so that places stay what they are.
+    // ASCII only, so that offsets stay the same.
     let lower = read.to_ascii_lowercase();
     if REVEAL.iter().any(|order| lower.contains(order)) {
         return Some(format!("{}\n{}", prompt.system, prompt.user));

@@ -1,19 +1,19 @@
-//! How the model reads: tokens, and what stands where in a prompt.
+//! How the model reads: tokens, and the sections of a prompt.
 
 use serde_json::Value;
 
-/// A prompt, taken apart.
+/// A parsed prompt.
 pub struct Prompt {
     pub system: String,
     pub user: String,
-    /// Ids and names of the projects in it, as they were before they were escaped.
+    /// IDs and names of the projects in it, unescaped.
     pub projects: Vec<(String, String)>,
-    /// What stands in `<document>`.
+    /// The content of `<document>`.
     pub document: String,
 }
 
 impl Prompt {
-    /// `None`: there are no messages in the body.
+    /// `None`: the body has no messages.
     pub fn of(body: &Value) -> Option<Self> {
         let messages = body["messages"].as_array()?;
         let said = |role: &str| {
@@ -37,12 +37,12 @@ fn between<'a>(text: &'a str, begin: &str, end: &str) -> &'a str {
     inside.rsplit_once(end).map_or("", |(inside, _)| inside)
 }
 
-/// A text as it was before it was escaped.
+/// An unescaped text.
 pub fn plain(text: &str) -> String {
     text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 }
 
-/// Tokens as common models have them, roughly: four letters or digits, or one other sign that is no space.
+/// Tokens, roughly like those of common models: four letters or digits, or one other character that is not a space.
 pub fn tokens(text: &str) -> u64 {
     let (mut tokens, mut run) = (0, 0_u64);
     for letter in text.chars().chain([' ']) {
@@ -56,7 +56,7 @@ pub fn tokens(text: &str) -> u64 {
     tokens
 }
 
-/// As much of a text as so many tokens are, and whether that is not all.
+/// The first `most` tokens of a text, and whether it was cut.
 pub fn cut(text: &str, most: u64) -> (String, bool) {
     if tokens(text) <= most {
         return (text.to_owned(), false);

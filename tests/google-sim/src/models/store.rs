@@ -1,4 +1,4 @@
-//! What the endpoint is told to be, what it was asked, and which requests it takes.
+//! The endpoint's settings, the requests it received, and which it accepts.
 
 use std::collections::BTreeMap;
 
@@ -15,27 +15,27 @@ use super::mind::{self, Mode};
 use super::reading::{self, Prompt};
 use crate::quota::Window;
 
-/// How the endpoint behaves: POST any of it to `/admin/models`.
+/// Behaviour of the endpoint: POST any of it to `/admin/models`.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Control {
-    /// Absent: no key is asked for.
+    /// Absent: no key is required.
     pub key: Option<String>,
     pub models: Vec<String>,
     pub dialect: Dialect,
     pub mode: Mode,
-    /// Types of `response_format` that are taken.
+    /// Accepted types of `response_format`.
     pub formats: Vec<String>,
     /// A word in a document, and the name of the project that such documents belong to (`none`: to none of them).
     pub truth: BTreeMap<String, String>,
     /// Probability of the right answer.
     pub right: f64,
-    /// Most tokens of prompt and answer together.
+    /// Maximum number of tokens of prompt and answer together.
     pub context: u64,
-    /// Tokens that are left on the account; absent: no end of them.
+    /// Tokens left on the account; absent: unlimited.
     pub credit: Option<u64>,
     pub requests_per_minute: Option<u64>,
-    /// Whether answers say what they used.
+    /// Whether answers include their usage.
     pub usage: bool,
 }
 
@@ -57,7 +57,7 @@ impl Default for Control {
     }
 }
 
-/// What became of the key of a request.
+/// Validity of the key of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Key {
@@ -71,7 +71,7 @@ pub enum Key {
 pub struct Entry {
     pub at: DateTime<Utc>,
     pub key: Key,
-    /// As it came.
+    /// As received.
     pub body: Value,
     pub status: u16,
     pub prompt_tokens: u64,
@@ -104,10 +104,10 @@ impl Store {
         }
     }
 
-    /// The completion, or why there is none. What was counted goes into the entry.
+    /// The completion, or the reason for a refusal. Counts are added to the entry.
     pub fn answer(&mut self, entry: &mut Entry, now: DateTime<Utc>) -> Result<Value, Refusal> {
         if let Some(most) = self.control.requests_per_minute {
-            let full = |left: TimeDelta| Refusal::RateLimited(left.num_seconds().max(1).unsigned_abs());
+            let full = |remaining: TimeDelta| Refusal::RateLimited(remaining.num_seconds().max(1).unsigned_abs());
             self.minute.spend(1, most, TimeDelta::minutes(1), now).map_err(full)?;
         }
         let body = &entry.body;
@@ -132,7 +132,7 @@ impl Store {
         let said = mind::say(&self.control, &prompt, format == "json_schema", &mut self.chance);
         let (content, is_cut) = reading::cut(&said.content, most_answer);
         let completion_tokens = reading::tokens(&content);
-        self.control.credit = self.control.credit.map(|left| left.saturating_sub(prompt_tokens + completion_tokens));
+        self.control.credit = self.control.credit.map(|remaining| remaining.saturating_sub(prompt_tokens + completion_tokens));
         let finish = if is_cut || said.is_cut { "length" } else { "stop" };
         let mut completion = json!({
             "id": format!("chatcmpl-{:08x}", self.ledger.len()), "object": "chat.completion", "created": now.timestamp(), "model": model,

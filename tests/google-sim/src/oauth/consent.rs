@@ -1,4 +1,4 @@
-//! The consent page: a person chooses an account, ticks what is asked for, and is sent back to the client with a code.
+//! The consent page: a user chooses an account, ticks scopes, and is redirected to the client with a code.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use crate::state::{World, lock};
 
 type Params = BTreeMap<String, String>;
 
-/// Accounts that the page shows: a person has a few, a simulated world may have thousands.
+/// Accounts on the page: a real user has a few, a simulated world may have thousands.
 const SHOWN: usize = 10;
 
-/// Shows the page, or says in words what is wrong with the request: a client that is not known gets nobody sent to it.
+/// Shows the page, or an error about the request: an unknown client gets no redirect.
 pub async fn show(State(world): State<Arc<World>>, Query(params): Query<Params>) -> Response {
     match wrong(&params) {
         Some(what) => (StatusCode::BAD_REQUEST, Html(page("Access blocked: Authorization Error", &what))).into_response(),
@@ -24,7 +24,7 @@ pub async fn show(State(world): State<Arc<World>>, Query(params): Query<Params>)
     }
 }
 
-/// The person has decided.
+/// The user has decided.
 pub async fn decide(
     State(world): State<Arc<World>>,
     Query(params): Query<Params>,
@@ -38,7 +38,7 @@ pub async fn decide(
     };
     let get = |name: &str| params.get(name).cloned().unwrap_or_default();
     let mut back = vec![("state", get("state"))];
-    let scopes: Vec<String> = all("scope").into_iter().filter(|scope| asked(&params).contains(&scope.as_str())).collect();
+    let scopes: Vec<String> = all("scope").into_iter().filter(|scope| scopes_of(&params).contains(&scope.as_str())).collect();
     let account = all("account").pop().and_then(|email| world.user(&email));
     match account.filter(|_| all("decision") == ["allow"]) {
         None => back.push(("error", "access_denied".into())),
@@ -51,7 +51,7 @@ pub async fn decide(
                 scopes,
                 redirect_uri: get("redirect_uri"),
                 challenge: get("code_challenge"),
-                // Without `prompt=consent` only the first consent brings one.
+                // Without `prompt=consent`, only the first consent returns one.
                 offline: get("access_type") == "offline" && get("prompt") == "consent",
                 until: world.now() + chrono::Duration::minutes(10),
             };
@@ -63,11 +63,11 @@ pub async fn decide(
     (StatusCode::FOUND, [(header::LOCATION, to)]).into_response()
 }
 
-fn asked(params: &Params) -> Vec<&str> {
+fn scopes_of(params: &Params) -> Vec<&str> {
     params.get("scope").map(String::as_str).unwrap_or_default().split_whitespace().collect()
 }
 
-/// Why Google would not show the page to anybody.
+/// Why Google would refuse to show the page.
 fn wrong(params: &Params) -> Option<String> {
     let get = |name: &str| params.get(name).map(String::as_str).unwrap_or_default();
     let loopback = ["http://127.0.0.1", "http://[::1]", "http://localhost"];
@@ -78,7 +78,7 @@ fn wrong(params: &Params) -> Option<String> {
         () if get("client_id") != CLIENT_ID => Some("Error 401: invalid_client. The OAuth client was not found.".into()),
         () if !loops => Some("Error 400: redirect_uri_mismatch".into()),
         () if get("response_type") != "code" => Some("Error 400: unsupported_response_type".into()),
-        () if asked(params).is_empty() => Some("Error 400: invalid_request. Missing required parameter: scope".into()),
+        () if scopes_of(params).is_empty() => Some("Error 400: invalid_request. Missing required parameter: scope".into()),
         () if get("code_challenge_method") != "S256" || get("code_challenge").len() != 43 => {
             Some("Error 400: invalid_request. The client must send a code_challenge by S256.".into())
         }
@@ -86,7 +86,7 @@ fn wrong(params: &Params) -> Option<String> {
     }
 }
 
-/// Accounts, scopes and two buttons. Of several scopes each is ticked by hand, as Google asks; one alone is allowed as a whole.
+/// Accounts, scopes and two buttons. Several scopes are ticked individually, as on Google's page; a single one is granted as a whole.
 fn form(world: &World, params: &Params) -> String {
     let hint = params.get("login_hint").map(String::as_str).unwrap_or_default();
     let mut users = world.all_users();
@@ -96,7 +96,7 @@ fn form(world: &World, params: &Params) -> String {
         let (email, checked) = (escaped(&user.email), if at == 0 { " checked" } else { "" });
         html.push_str(&format!("<p><label><input type=radio name=account value=\"{email}\"{checked}> {email}</label>"));
     }
-    let scopes = asked(params);
+    let scopes = scopes_of(params);
     if scopes.len() > 1 {
         html.push_str(
             "<p><label><input type=checkbox id=all onchange=\"document.querySelectorAll('[name=scope]').forEach(s => s.checked = this.checked)\"> Select all</label>",

@@ -1,4 +1,4 @@
-//! What people have allowed on the consent page: codes that are exchanged once, the grants they become, and their end.
+//! Grants from the consent page: codes that are exchanged once, the resulting grants, and their revocation.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -20,13 +20,13 @@ use crate::state::{User, World, lock};
 #[derive(Default)]
 pub struct Grants {
     pub codes: HashMap<String, Code>,
-    /// By refresh token. Beside them each user has one from the beginning.
+    /// By refresh token. In addition, each user has an initial one.
     granted: HashMap<String, Grant>,
-    /// Whether exchanges leave the refresh token out, as Google does for a client that was allowed before.
+    /// Whether exchanges omit the refresh token, as Google does for a client that had consent before.
     pub without_refresh_token: bool,
 }
 
-/// What a code stands for until it is exchanged.
+/// The meaning of a code until it is exchanged.
 pub struct Code {
     pub email: String,
     pub scopes: Vec<String>,
@@ -42,20 +42,20 @@ struct Grant {
 }
 
 impl Grants {
-    /// Ends what this user has allowed.
+    /// Revokes the grants of this user.
     pub fn end(&mut self, email: &str) {
         self.granted.retain(|_, grant| grant.email != email);
     }
 }
 
-/// For whom, what, and the refresh token where one is due.
+/// The user, the scopes, and the refresh token if one is due.
 pub type Allowed = (Arc<User>, Vec<String>, Option<String>);
 
-/// Exchanges a code; answers for whom, what was allowed, and a refresh token where one is due.
+/// Exchanges a code; returns the user, the granted scopes, and a refresh token if one is due.
 pub fn by_code(world: &World, request: &Request) -> Result<Allowed, Box<Response>> {
     let refused = |why: &str| refuse(400, "invalid_grant", why);
     let mut grants = lock(&world.grants);
-    // Whatever comes of it: a code is looked at once.
+    // A code is valid once, whatever the result.
     let code = grants.codes.remove(request.code.as_deref().unwrap_or_default());
     let code = code.filter(|code| code.until > world.now()).ok_or_else(|| refused("Malformed auth code."))?;
     if request.redirect_uri.as_deref() != Some(&code.redirect_uri) {
@@ -75,7 +75,7 @@ pub fn by_code(world: &World, request: &Request) -> Result<Allowed, Box<Response
     Ok((user, code.scopes, refresh))
 }
 
-/// For whom a refresh token is, and what it allows.
+/// The user of a refresh token, and its scopes.
 pub fn by_refresh_token(world: &World, given: &str) -> Option<(Arc<User>, Vec<String>)> {
     if let Some(grant) = lock(&world.grants).granted.get(given) {
         return world.user(&grant.email).map(|user| (user, grant.scopes.clone()));
@@ -92,7 +92,7 @@ pub struct Revoke {
     token: String,
 }
 
-/// Ends everything that the owner of a token allowed the client.
+/// Revokes everything that the owner of a token granted the client.
 pub async fn revoke(State(world): State<Arc<World>>, Form(revoke): Form<Revoke>) -> Response {
     let fault = world.faults.strike("revoke", None, false);
     let acted = Arc::clone(&world);
@@ -108,7 +108,7 @@ pub async fn revoke(State(world): State<Arc<World>>, Form(revoke): Form<Revoke>)
     .await
 }
 
-/// Nothing that this user allowed is good any more.
+/// Revokes all grants and tokens of this user.
 pub fn end(world: &World, email: &str) {
     lock(&world.grants).end(email);
     if let Some(user) = world.user(email) {

@@ -1,4 +1,4 @@
-//! The test's side of push: which channels live, whom to tell nothing, what to send again, and when nobody listened.
+//! The test's side of push: live channels, silenced channels, replays, and gaps in watching.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,20 +31,20 @@ pub fn routes() -> Router<Arc<World>> {
         .route("/flood", post(flood::flood))
 }
 
-/// JSON lines of the live ones.
+/// JSON lines of the live channels.
 async fn channels(State(world): Shared) -> String {
     let now = world.now().timestamp_millis();
     let registry = lock(&world.push.registry);
     registry.all().filter(|channel| channel.is_live(now)).map(|channel| format!("{}\n", channel.shown())).collect()
 }
 
-/// JSON lines of the live ones.
+/// JSON lines of the live watches.
 async fn watches(State(world): Shared) -> String {
     let now = world.now().timestamp_millis();
     lock(&world.push.watches).live(now).map(|(user, watch)| format!("{}\n", watch.shown(user))).collect()
 }
 
-/// Where the messages of a topic are pushed to; replaces what was said before.
+/// The endpoint for the messages of a topic; replaces the previous one.
 async fn subscribe(State(world): Shared, Json(subscription): Json<Subscription>) -> Answer {
     if subscription.endpoint.parse::<Uri>().is_err() {
         return Err(Wrong(format!("{} is no address", subscription.endpoint)));
@@ -54,12 +54,12 @@ async fn subscribe(State(world): Shared, Json(subscription): Json<Subscription>)
     Ok(Json(name))
 }
 
-/// How often the keys of Pub/Sub's tokens were asked for.
+/// How often the keys of Pub/Sub's tokens were requested.
 async fn keys(State(world): Shared) -> Json<Value> {
     Json(json!({ "asked": world.push.keys.asked() }))
 }
 
-/// Tokens are signed with another key from now on, and the one so far is not given out any more.
+/// From now on tokens are signed with another key, and the previous one is no longer published.
 async fn rotate(State(world): Shared) -> Json<Value> {
     Json(json!({ "kid": world.push.keys.rotate() }))
 }
@@ -114,15 +114,15 @@ pub fn live(world: &World, id: &str) -> Result<Arc<Channel>, Wrong> {
     channel.cloned().ok_or_else(|| Wrong(format!("no live channel {id}")))
 }
 
-/// When a resource was watched, and how many channels it ever had at once.
+/// When a resource was watched, and the maximum number of concurrent channels.
 #[derive(Default)]
 struct Past {
     spans: Vec<(i64, i64)>,
     most: usize,
 }
 
-/// For every resource that was ever watched: the times in which it was, from and to (absent: until now and on), how long it was not since
-/// the first, and how many channels it had at the most.
+/// For every resource ever watched: the intervals in which it was (absent end: still), how long it was not since the first, and the maximum
+/// number of concurrent channels.
 async fn history(State(world): Shared) -> Json<Value> {
     let now = world.now().timestamp_millis();
     let mut past: BTreeMap<(String, String, String), Past> = BTreeMap::new();
@@ -136,7 +136,7 @@ async fn history(State(world): Shared) -> Json<Value> {
     for (user, span) in lock(&world.push.watches).spans() {
         let mailbox = past.entry(("gmail".into(), user, "mail".into())).or_default();
         mailbox.spans.push(span);
-        // A new watch takes the place of the old one.
+        // A new watch replaces the old one.
         mailbox.most = 1;
     }
     let shown = past.into_iter().map(|((api, user, resource), past)| {
@@ -156,7 +156,7 @@ async fn history(State(world): Shared) -> Json<Value> {
     Json(shown.collect())
 }
 
-/// What overlaps or touches becomes one.
+/// Merges overlapping and adjacent spans.
 fn joined(mut spans: Vec<(i64, i64)>) -> Vec<(i64, i64)> {
     spans.sort_unstable();
     let mut joined: Vec<(i64, i64)> = Vec::new();

@@ -1,4 +1,4 @@
-//! What a client asks of a channel: `watch` with the rules for ids, addresses and expiry, and `channels.stop`.
+//! Opening and stopping channels: `watch` with the rules for ids, addresses and expiry, and `channels.stop`.
 
 use std::sync::Arc;
 
@@ -22,17 +22,17 @@ use crate::state::{World, lock};
 const LONGEST_ID: usize = 64;
 const LONGEST_TOKEN: usize = 256;
 
-/// What is to be watched.
+/// The watched resource.
 pub struct Resource {
     /// `calendar` or `drive`: ids of channels are unique within one.
     pub api: &'static str,
-    /// As the test's side names it.
+    /// Its name for the test's side.
     pub name: String,
-    /// What wakes the channel.
+    /// The keys that wake the channel.
     pub keys: Vec<String>,
-    /// Below the simulator's address.
+    /// Relative to the simulator's address.
     pub path: String,
-    /// Seconds that a channel lives if nothing is said, and at most.
+    /// Lifetime of a channel in seconds: default and maximum.
     pub lives: (i64, i64),
 }
 
@@ -43,7 +43,7 @@ struct Ask {
     kind: Option<String>,
     address: Option<String>,
     token: Option<String>,
-    /// Milliseconds; clients send it as text or as a number.
+    /// Milliseconds; clients send it as a string or a number.
     expiration: Option<Value>,
     #[serde(default)]
     params: Value,
@@ -73,7 +73,7 @@ pub fn watch(
     let address = address(&given)?;
     let fits = |token: &String| token.len() <= LONGEST_TOKEN && !token.chars().any(char::is_control);
     if !ask.token.as_ref().is_none_or(fits) {
-        return Err(refused("invalid", "Channel token is too long, or cannot stand in a header"));
+        return Err(refused("invalid", "Channel token is too long, or not a valid header value"));
     }
     let made = world.now().timestamp_millis();
     let expires = expiry(made, resource.lives, ask.expiration.as_ref(), &ask.params["ttl"])?;
@@ -98,7 +98,7 @@ pub fn watch(
     if let Some(token) = &channel.token {
         answer["token"] = json!(token);
     }
-    // Nobody listens once the simulator ends.
+    // There is no listener once the simulator ends.
     let _ = world.push.rings.send(Ring::Made(channel));
     Ok(reply::json(selector.of(answer).to_string(), headers))
 }
@@ -110,7 +110,7 @@ impl World {
     }
 }
 
-/// Google wants TLS. Tests do without on loopback, and nowhere else.
+/// Google requires TLS. Tests do without on loopback, and nowhere else.
 fn address(given: &str) -> Result<Uri, Refusal> {
     let uri: Uri = given.parse().map_err(|_| refused("invalid", "Invalid webhook callback address"))?;
     let loopback = matches!(uri.host(), Some("127.0.0.1" | "localhost" | "[::1]"));
@@ -121,7 +121,7 @@ fn address(given: &str) -> Result<Uri, Refusal> {
     }
 }
 
-/// In milliseconds, to the second: the header of a message knows no parts of one.
+/// In milliseconds, rounded to seconds: the header of a message has no fractions.
 fn expiry(now: i64, (usual, most): (i64, i64), wish: Option<&Value>, ttl: &Value) -> Result<i64, Refusal> {
     let number = |value: &Value| value.as_i64().or_else(|| value.as_str()?.parse().ok());
     let wrong = |what: &str| refused("invalid", &format!("Invalid value for {what}"));

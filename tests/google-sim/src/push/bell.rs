@@ -1,4 +1,4 @@
-//! How a feed says that it changed: without waiting, and without knowing who listens.
+//! How a feed announces a change: without blocking, and independently of its listeners.
 
 use std::sync::Arc;
 
@@ -6,14 +6,14 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::channel::Channel;
 
-/// What is heard.
+/// A change.
 pub enum Ring {
     Made(Arc<Channel>),
     /// A calendar or the list of calendars.
     Feed(Arc<str>),
     /// A user's or a shared drive's log of changes, by its key.
     Log(String),
-    /// A mailbox has a new history id, through a message with these labels; `None`: a watch began.
+    /// A mailbox has a new history ID, through a message with these labels; `None`: a watch began.
     Mail {
         user: Arc<str>,
         history: u64,
@@ -26,7 +26,7 @@ pub enum Ring {
     },
 }
 
-/// Hangs at a feed.
+/// Attached to a feed.
 pub struct Bell {
     rings: UnboundedSender<Ring>,
     key: Arc<str>,
@@ -45,7 +45,7 @@ impl Bell {
         self.ring(Ring::Mail { user: Arc::clone(&self.key), history, labels: Some(labels) });
     }
 
-    /// A log of changes; `item`: of a user's log, what is only for those who want items of shared drives.
+    /// A log of changes; `item`: in a user's log, only for clients that include items of shared drives.
     pub fn log(&self, log: &str, item: bool) {
         self.ring(Ring::Log(if item { all_drives_key(log) } else { log_key(log) }));
     }
@@ -55,7 +55,7 @@ impl Bell {
     }
 
     fn ring(&self, ring: Ring) {
-        // Nobody listens once the simulator ends.
+        // There is no listener once the simulator ends.
         let _ = self.rings.send(ring);
     }
 }

@@ -1,4 +1,4 @@
-//! One channel: what it watches, until when, and the messages that it has got.
+//! One channel: what it watches, until when, and its messages.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -15,7 +15,7 @@ pub struct Channel {
     pub api: &'static str,
     pub id: String,
     pub user: String,
-    /// As the test's side names it.
+    /// Its name for the test's side.
     pub resource: String,
     pub resource_id: String,
     pub resource_uri: String,
@@ -24,13 +24,13 @@ pub struct Channel {
     /// Milliseconds of the simulated clock, as are the next two.
     pub expires: i64,
     pub made: i64,
-    /// The expiry, or when it was stopped.
+    /// The expiry, or the time at which it was stopped.
     pub ends: AtomicI64,
     pub silent: AtomicBool,
     pub sent: AtomicU64,
     number: AtomicU64,
     last: Mutex<Option<Message>>,
-    /// What waits for its first try, and whether somebody works on it.
+    /// Messages waiting for their first attempt, and whether a worker handles them.
     pub queue: Mutex<(VecDeque<Message>, bool)>,
 }
 
@@ -41,7 +41,7 @@ pub struct Message {
     pub changed: Option<Arc<str>>,
 }
 
-/// What a new channel is made of.
+/// Parameters of a new channel.
 pub struct New {
     pub api: &'static str,
     pub id: String,
@@ -81,7 +81,7 @@ impl Channel {
         now < self.ends.load(Ordering::Relaxed)
     }
 
-    /// The next message. The first is number 1; from there on they rise by steps of 1 to 4.
+    /// The next message. The first is number 1; after that, numbers rise by steps of 1 to 4.
     pub fn next(&self, state: &'static str, changed: Option<&str>) -> Message {
         let step = match state {
             "sync" => 1,
@@ -97,7 +97,7 @@ impl Channel {
         lock(&self.last).clone()
     }
 
-    /// The message as it goes out. `None`: the client's id or token cannot stand in a header.
+    /// The message as a request. `None`: the client's ID or token is not a valid header value.
     pub fn request(&self, message: &Message) -> Option<Request<Body>> {
         let expires = DateTime::from_timestamp_millis(self.expires)?.format("%a, %d %b %Y %H:%M:%S GMT");
         let mut request = Request::post(self.address.clone())

@@ -1,4 +1,4 @@
-//! Brings messages to their receivers: the first tries of a channel in order, later ones whenever they are due.
+//! Delivers messages to their receivers: the first attempts of a channel in order, retries whenever they are due.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,15 +15,15 @@ use super::bump;
 use super::channel::{Channel, Message};
 use crate::state::{World, lock};
 
-/// Requests under way at a time.
+/// Maximum number of requests in flight.
 const CONCURRENT: usize = 64;
-/// Tries of one message.
+/// Attempts per message.
 pub const TRIES: u32 = 5;
-/// Between the first and the second try; it doubles from there. Google takes longer.
+/// Between the first and the second attempt; it doubles from there. Google takes longer.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Connections that stay open, and how many are in use.
+/// A connection pool, and the slots in use.
 pub struct Courier {
     client: Client<HttpConnector, Body>,
     slots: Semaphore,
@@ -38,7 +38,7 @@ impl Default for Courier {
     }
 }
 
-/// What became of a try.
+/// The outcome of an attempt.
 pub enum Outcome {
     Delivered,
     Retry,
@@ -46,17 +46,17 @@ pub enum Outcome {
 }
 
 impl Courier {
-    /// Waits until one more request may be under way. `None` only if the slots were closed, which nobody does.
+    /// Waits for a free slot. `None` only if the slots were closed, which does not happen.
     pub async fn slot(&self) -> Option<SemaphorePermit<'_>> {
         self.slots.acquire().await.ok()
     }
 
-    /// One request, without a wait for a slot.
+    /// Sends one request without waiting for a slot.
     pub async fn post(&self, request: Request<Body>) -> Outcome {
         let answered = tokio::time::timeout(PATIENCE, async {
             let response = self.client.request(request).await.ok()?;
             let (parts, body) = response.into_parts();
-            // Read to its end, so that the connection can be used again.
+            // Read to its end, so that the connection can be reused.
             let _ = axum::body::to_bytes(Body::new(body), 1 << 20).await;
             Some(parts.status)
         });
@@ -74,12 +74,12 @@ impl Courier {
     }
 }
 
-/// Between this try and the next.
+/// The pause between this attempt and the next.
 pub fn pause(nth: u32) -> Duration {
     FIRST_PAUSE * 2_u32.pow(nth - 1)
 }
 
-/// Takes a message for delivery, and returns at once.
+/// Queues a message for delivery and returns immediately.
 pub fn queue(world: &Arc<World>, channel: &Arc<Channel>, message: Message) {
     let mut queue = lock(&channel.queue);
     queue.0.push_back(message);
@@ -101,7 +101,7 @@ async fn work_off(world: Arc<World>, channel: Arc<Channel>) {
             }
         };
         if !attempt(&world, &channel, &message, 1).await {
-            // Those behind it do not wait for it.
+            // Messages behind it do not wait for it.
             tokio::spawn(try_again(Arc::clone(&world), Arc::clone(&channel), message));
         }
     }
@@ -117,14 +117,14 @@ async fn try_again(world: Arc<World>, channel: Arc<Channel>, message: Message) {
     bump(&world.push.counts.failed);
 }
 
-/// `false`: it is worth another try.
+/// `false`: it should be retried.
 async fn attempt(world: &World, channel: &Channel, message: &Message, nth: u32) -> bool {
     let push = &world.push;
     let _slot = push.courier.slot().await;
-    // Looked at last of all: the channel may have ended, or fallen silent, while the message waited.
+    // Checked last: the channel may have ended, or been silenced, while the message waited.
     let silent = channel.silent.load(Ordering::Relaxed) || push.is_silent(&channel.user);
-    let wanted = !silent && channel.is_live(world.now().timestamp_millis());
-    let Some(request) = channel.request(message).filter(|_| wanted) else {
+    let is_due = !silent && channel.is_live(world.now().timestamp_millis());
+    let Some(request) = channel.request(message).filter(|_| is_due) else {
         bump(&push.counts.dropped);
         return true;
     };

@@ -22,16 +22,16 @@ pub struct Order {
     /// Absent: all live ones in turn.
     channel: Option<String>,
     messages: u64,
-    /// 0: as fast as it goes.
+    /// 0: as fast as possible.
     #[serde(default)]
     per_second: f64,
-    /// At most so many at a time.
+    /// Maximum concurrency.
     connections: Option<usize>,
-    /// Of a message; absent: one.
+    /// Attempts per message; absent: one.
     tries: Option<u32>,
 }
 
-/// Sends them, and answers when all are answered; no other count knows of them.
+/// Sends them, and answers when all are answered; they are in no other count.
 pub async fn flood(State(world): Shared, Json(order): Json<Order>) -> Answer {
     let channels: Vec<Arc<Channel>> = match &order.channel {
         Some(id) => vec![live(&world, id)?],

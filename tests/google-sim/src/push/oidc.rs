@@ -1,4 +1,4 @@
-//! The OpenID tokens by which Pub/Sub shows who it is, and the keys to check them with.
+//! The OpenID tokens that authenticate Pub/Sub, and their public keys.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -17,7 +17,7 @@ use crate::oauth::SERVICE_ACCOUNT_KEY;
 
 const NEXT_KEY: &str = include_str!("../../data/next-key.pem");
 
-/// They take turns.
+/// Used in turn.
 static PAIRS: LazyLock<Vec<RsaKeyPair>> =
     LazyLock::new(|| [SERVICE_ACCOUNT_KEY, NEXT_KEY].into_iter().filter_map(pair).collect());
 
@@ -26,7 +26,7 @@ fn pair(pem: &str) -> Option<RsaKeyPair> {
     RsaKeyPair::from_pkcs8(&BASE64.decode(text.as_bytes()).ok()?).ok()
 }
 
-/// The key of the day, and who has asked for it.
+/// The current key, and how often it was requested.
 #[derive(Default)]
 pub struct Keys {
     turn: AtomicUsize,
@@ -34,7 +34,7 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Another key in place of the one so far; answers its id.
+    /// Replaces the key; returns the new ID.
     pub fn rotate(&self) -> String {
         self.turn.fetch_add(1, Ordering::Relaxed);
         self.id()
@@ -53,7 +53,7 @@ impl Keys {
     }
 }
 
-/// A token of this service account for this audience, good for an hour.
+/// A token of this service account for this audience, valid for an hour.
 pub fn token(keys: &Keys, audience: &str, email: &str, now: DateTime<Utc>) -> Option<String> {
     let encode = |part: Value| BASE64URL_NOPAD.encode(part.to_string().as_bytes());
     let head = encode(json!({ "alg": "RS256", "kid": keys.id(), "typ": "JWT" }));

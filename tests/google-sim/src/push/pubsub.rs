@@ -1,4 +1,4 @@
-//! Cloud Pub/Sub as far as Gmail needs it: one push subscription for a topic, and the delivery of notifications to its endpoint.
+//! The part of Cloud Pub/Sub that Gmail needs: one push subscription per topic, and the delivery of notifications to its endpoint.
 
 use std::sync::Arc;
 
@@ -13,18 +13,18 @@ use super::deliver::{Outcome, TRIES, pause};
 use super::{bump, oidc};
 use crate::state::{World, lock};
 
-/// Where the messages of a topic are pushed to.
+/// The endpoint for the messages of a topic.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Subscription {
     /// `projects/PROJECT/topics/TOPIC`
     pub topic: String,
     pub endpoint: String,
-    /// The service account that the tokens speak of.
+    /// The service account named in the tokens.
     pub email: String,
-    /// Of the tokens; absent: the endpoint.
+    /// Audience of the tokens; absent: the endpoint.
     audience: Option<String>,
-    /// Gmail documents history ids as text, and has sent them as numbers.
+    /// Gmail documents history IDs as text, but has sent them as numbers.
     #[serde(default)]
     numeric: bool,
 }
@@ -49,12 +49,12 @@ pub fn mail(world: &Arc<World>, user: &str, history: u64, labels: Option<&[Strin
     });
 }
 
-/// Pub/Sub delivers again whatever is not answered with 2xx.
+/// Pub/Sub redelivers messages that are not answered with 2xx.
 async fn notify(world: &World, user: &str, history: u64) {
     let (id, push) = (world.serial(), &world.push);
     for nth in 1..=TRIES {
         let slot = push.courier.slot().await;
-        // Looked at last of all: the watch may have ended meanwhile.
+        // Checked last: the watch may have ended in the meantime.
         let topic = lock(&push.watches).topic(user, world.now().timestamp_millis()).filter(|_| !push.is_silent(user));
         let subscription = topic.and_then(|topic| lock(&push.subscriptions).get(&topic).cloned());
         let request = subscription.and_then(|subscription| request(world, &subscription, user, history, id));

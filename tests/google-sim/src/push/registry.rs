@@ -1,4 +1,4 @@
-//! All channels that ever were, and which of them a change wakes.
+//! All channels ever opened, and which of them a change wakes.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -8,11 +8,11 @@ use super::channel::Channel;
 
 #[derive(Default)]
 pub struct Registry {
-    /// By API and id. Ended ones stay: an id is of use once.
+    /// By API and ID. Ended ones stay, since an ID can be used only once.
     channels: BTreeMap<(&'static str, String), Arc<Channel>>,
-    /// By what wakes them.
+    /// By the keys that wake them.
     by_key: HashMap<String, Vec<Arc<Channel>>>,
-    /// How many of a resource (API, user, name) ever lived at once.
+    /// The maximum number of concurrent channels of a resource (API, user, name).
     most: HashMap<(&'static str, String, String), usize>,
 }
 
@@ -34,7 +34,7 @@ impl Registry {
         true
     }
 
-    /// The live channels that this key wakes; the others are not looked at again.
+    /// The live channels that this key wakes; ended ones are dropped from the index.
     pub fn woken(&mut self, key: &str, now: i64) -> Vec<Arc<Channel>> {
         let Some(channels) = self.by_key.get_mut(key) else { return Vec::new() };
         channels.retain(|channel| channel.is_live(now));
@@ -52,7 +52,7 @@ impl Registry {
         })
     }
 
-    /// The most channels of a channel's resource that ever lived at once.
+    /// The maximum number of concurrent channels of a channel's resource.
     pub fn most(&self, channel: &Channel) -> usize {
         self.most.get(&(channel.api, channel.user.clone(), channel.resource.clone())).copied().unwrap_or(0)
     }
@@ -61,7 +61,7 @@ impl Registry {
         self.channels.values()
     }
 
-    /// Channels of this id, of whatever API.
+    /// Channels with this id, of any API.
     pub fn named<'a>(&'a self, id: &'a str) -> impl Iterator<Item = &'a Arc<Channel>> {
         self.all().filter(move |channel| channel.id == id)
     }

@@ -1,4 +1,4 @@
-//! The watches of mailboxes: one each, when the next notification of a mailbox is due, and the watches that were. Knows no HTTP.
+//! The watches of mailboxes: one each, the time of a mailbox's next notification, and past watches. Independent of HTTP.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -19,13 +19,13 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub struct Watches {
     by_user: BTreeMap<String, Watch>,
     paces: HashMap<String, Pace>,
-    /// Users, and from when until when they were watched.
+    /// Users, and the intervals in which they were watched.
     past: Vec<(String, (i64, i64))>,
 }
 
 pub struct Watch {
     pub topic: String,
-    /// Labels, and whether they are those that are not wanted. None: all mail is.
+    /// Labels, and whether they are excluded. Empty: all mail.
     labels: (Vec<String>, bool),
     /// Milliseconds of the simulated clock.
     made: i64,
@@ -33,11 +33,11 @@ pub struct Watch {
     sent: u64,
 }
 
-/// Outlives the watch, so that a new one does not get around the limit.
+/// Outlives the watch, so that a new watch does not bypass the limit.
 #[derive(Default)]
 struct Pace {
     pending: Option<u64>,
-    /// Somebody waits for the next notification to be due.
+    /// A timer waits for the next notification to be due.
     timer: bool,
     last: Option<Instant>,
 }
@@ -68,13 +68,13 @@ impl Watches {
         self.by_user.iter().filter(move |(_, watch)| now < watch.expires)
     }
 
-    /// From when until when mailboxes are or were watched.
+    /// The intervals in which mailboxes are or were watched.
     pub fn spans(&self) -> Vec<(String, (i64, i64))> {
         let present = self.by_user.iter().map(|(user, watch)| (user.clone(), (watch.made, watch.expires)));
         self.past.iter().cloned().chain(present).collect()
     }
 
-    /// Notes a change. How long to wait before `due`; `None`: nobody wants it, or somebody waits already.
+    /// Notes a change. Returns how long to wait before `due`; `None`: there is no watcher, or a timer is already waiting.
     pub fn changed(&mut self, user: &str, history: u64, labels: Option<&[String]>, now: i64) -> Option<Duration> {
         let watch = self.by_user.get(user).filter(|watch| now < watch.expires)?;
         if !labels.is_none_or(|labels| watch.wants(labels)) {
@@ -87,7 +87,7 @@ impl Watches {
         (!waits).then(|| PAUSE.saturating_sub(since))
     }
 
-    /// The newest history id, now that a notification may go out.
+    /// The newest history ID, now that a notification may be sent.
     pub fn due(&mut self, user: &str) -> Option<u64> {
         let pace = self.paces.get_mut(user)?;
         pace.timer = false;
@@ -107,14 +107,14 @@ impl Watches {
     }
 }
 
-/// Watches a mailbox in place of an older watch, and tells the topic so; answers the expiry in milliseconds.
+/// Watches a mailbox, replacing an older watch, and notifies the topic; returns the expiry in milliseconds.
 pub fn watch_mailbox(world: &World, user: &str, topic: String, labels: (Vec<String>, bool), history: u64) -> i64 {
     let made = world.now().timestamp_millis();
     let expires = made + LIVES;
     let mut watches = lock(&world.push.watches);
     watches.end(user, made);
     watches.by_user.insert(user.to_owned(), Watch { topic, labels, made, expires, sent: 0 });
-    // Nobody listens once the simulator ends.
+    // There is no listener once the simulator ends.
     let _ = world.push.rings.send(Ring::Mail { user: Arc::from(user), history, labels: None });
     expires
 }

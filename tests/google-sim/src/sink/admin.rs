@@ -1,4 +1,4 @@
-//! The test's side of the sink: how receivers behave, and what came.
+//! The test's side of the sink: behaviour of receivers, and recorded requests.
 
 use std::sync::Arc;
 
@@ -14,12 +14,12 @@ use crate::state::{World, lock};
 
 pub fn routes() -> Router<Arc<World>> {
     Router::new()
-        .route("/admin/sink", get(events).post(tell).delete(clear))
+        .route("/admin/sink", get(events).post(configure).delete(clear))
         .route("/admin/sink/count", get(count))
         .route("/admin/sink/release", post(release))
 }
 
-async fn tell(State(world): Shared, Json(behaviour): Json<Behaviour>) -> Answer {
+async fn configure(State(world): Shared, Json(behaviour): Json<Behaviour>) -> Answer {
     if behaviour.name.is_empty() || behaviour.name.contains('/') {
         return Err(Wrong("a name is the first part of the path below /sink".into()));
     }
@@ -27,11 +27,11 @@ async fn tell(State(world): Shared, Json(behaviour): Json<Behaviour>) -> Answer 
         return Err(Wrong(format!("no status of an answer: {status}")));
     }
     if behaviour.redirect.as_ref().is_some_and(|url| HeaderValue::from_str(url).is_err()) {
-        return Err(Wrong("redirect cannot stand in a header".into()));
+        return Err(Wrong("redirect is not a valid header value".into()));
     }
     let shown = json!({ "name": behaviour.name });
     let receiver = lock(&world.sink).receiver(&behaviour.name);
-    receiver.tell(behaviour);
+    receiver.configure(behaviour);
     Ok(Json(shown))
 }
 
@@ -61,7 +61,7 @@ async fn release(State(world): Shared, Query(params): Params) {
     receivers.iter().for_each(|receiver| receiver.release());
 }
 
-/// Forgets what came; behaviours stay.
+/// Forgets recorded requests; behaviours stay.
 async fn clear(State(world): Shared, Query(params): Params) {
     let receivers = lock(&world.sink).named(params.get("name"));
     receivers.iter().for_each(|receiver| receiver.clear());

@@ -1,4 +1,4 @@
-//! One receiver: what it was told to do, whether a signature is right, and what came.
+//! One receiver: its behaviour, signature checks, and recorded requests.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
@@ -20,29 +20,29 @@ use crate::state::lock;
 const SIGNATURE: &str = "x-syncctl-signature";
 const KEY: &str = "idempotency-key";
 
-/// How a receiver behaves: POST it to `/admin/sink`; it replaces what was said before.
+/// Behaviour of a receiver: POST it to `/admin/sink`; it replaces the previous one.
 #[derive(Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Behaviour {
-    /// The first part of the path below `/sink`.
+    /// The first path segment below `/sink`.
     pub name: String,
-    /// Signatures are checked with it.
+    /// Key for checking signatures.
     pub secret: Option<String>,
-    /// The status of failing answers (500 if absent); alone: of all answers.
+    /// The status of failing answers (500 if absent); if set without other failure settings: of all answers.
     pub status: Option<u16>,
     pub delay_ms: Option<u64>,
-    /// Fails so often, then answers well.
+    /// Fails this often, then succeeds.
     pub fail_times: Option<u64>,
     /// Fails with this probability.
     pub probability: Option<f64>,
-    /// Failing means that the connection breaks.
+    /// A failure breaks the connection.
     #[serde(default)]
     pub drop: bool,
-    /// Failing means a redirect to this URL (307, or a `status` of the 3xx).
+    /// A failure is a redirect to this URL (307, or a 3xx `status`).
     pub redirect: Option<String>,
     /// The size of the answer.
     pub body_bytes: Option<usize>,
-    /// Seconds that failing answers ask to wait.
+    /// Retry delay in seconds that failing answers request.
     pub retry_after: Option<u64>,
     /// No answer until `/admin/sink/release`.
     #[serde(default)]
@@ -57,7 +57,7 @@ pub enum Outcome {
     Drop,
 }
 
-/// A request that waits for its answer.
+/// A request waiting for its answer.
 pub struct Arrival {
     pub outcome: Outcome,
     pub delay_ms: u64,
@@ -78,7 +78,7 @@ struct Event {
     status: Arc<AtomicU16>,
 }
 
-/// What came since the last clearing.
+/// Requests since the last clearing.
 #[derive(Default)]
 struct Records {
     requests: u64,
@@ -96,7 +96,7 @@ pub struct Counts {
     pub ok: u64,
     /// Idempotency keys of those.
     pub distinct_keys: u64,
-    /// Those whose key had been answered with a 2xx before.
+    /// Those whose key had already been answered with a 2xx.
     pub duplicates: u64,
     pub bad_signatures: u64,
     /// Requests that wait for `/admin/sink/release`.
@@ -104,7 +104,7 @@ pub struct Counts {
 }
 
 pub struct Receiver {
-    told: Mutex<(Behaviour, StdRng)>,
+    behaviour_and_chance: Mutex<(Behaviour, StdRng)>,
     records: Mutex<Records>,
     release: Notify,
     stalled: AtomicU64,
@@ -112,19 +112,19 @@ pub struct Receiver {
 
 impl Default for Receiver {
     fn default() -> Self {
-        let told = Mutex::new((Behaviour::default(), StdRng::seed_from_u64(20_261_124)));
-        Self { told, records: Mutex::default(), release: Notify::new(), stalled: AtomicU64::new(0) }
+        let behaviour_and_chance = Mutex::new((Behaviour::default(), StdRng::seed_from_u64(20_261_124)));
+        Self { behaviour_and_chance, records: Mutex::default(), release: Notify::new(), stalled: AtomicU64::new(0) }
     }
 }
 
 impl Receiver {
-    pub fn tell(&self, behaviour: Behaviour) {
-        lock(&self.told).0 = behaviour;
+    pub fn configure(&self, behaviour: Behaviour) {
+        lock(&self.behaviour_and_chance).0 = behaviour;
     }
 
-    /// Lets the stalled requests go, and stalls no more.
+    /// Releases the stalled requests, and stops stalling.
     pub fn release(&self) {
-        lock(&self.told).0.stall = false;
+        lock(&self.behaviour_and_chance).0.stall = false;
         self.release.notify_waiters();
     }
 
@@ -134,8 +134,8 @@ impl Receiver {
 
     /// Records a request and decides on its answer.
     pub fn arrived(&self, at: DateTime<Utc>, method: &Method, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Arrival {
-        let mut told = lock(&self.told);
-        let (behaviour, chance) = &mut *told;
+        let mut behaviour_and_chance = lock(&self.behaviour_and_chance);
+        let (behaviour, chance) = &mut *behaviour_and_chance;
         let signature = behaviour.secret.as_deref().map(|secret| if signed(secret, headers, body) { "good" } else { "bad" });
         let outcome = match signature {
             Some("bad") => Outcome::Status(StatusCode::UNAUTHORIZED),
@@ -150,7 +150,7 @@ impl Receiver {
             status: Arc::default(),
         };
         let keeps = behaviour.keep.unwrap_or(true);
-        drop(told);
+        drop(behaviour_and_chance);
         let mut records = lock(&self.records);
         records.requests += 1;
         records.bad_signatures += u64::from(signature == Some("bad"));
@@ -162,15 +162,15 @@ impl Receiver {
         arrival
     }
 
-    /// Waits for the release, if this request is one of those that stall.
+    /// Waits for the release, if this request is stalled.
     pub async fn hold(&self, arrival: &Arrival) {
         if !arrival.stalls {
             return;
         }
         let stalled = Stalled::new(&self.stalled);
         let released = self.release.notified();
-        // Released between the arrival and here: nobody would wake us any more.
-        if lock(&self.told).0.stall {
+        // Released between the arrival and here: there would be no wake-up.
+        if lock(&self.behaviour_and_chance).0.stall {
             released.await;
         }
         drop(stalled);
@@ -207,7 +207,7 @@ impl Receiver {
         }
     }
 
-    /// What is kept, in the order of arrival.
+    /// The stored events, in order of arrival.
     pub fn events(&self) -> Vec<Value> {
         lock(&self.records).events.iter().map(Event::shown).collect()
     }
@@ -232,7 +232,7 @@ impl Behaviour {
             return Outcome::Status(StatusCode::OK);
         }
         let sometimes = self.fail_times.is_some() || self.probability.is_some();
-        self.fail_times = self.fail_times.map(|left| left - 1);
+        self.fail_times = self.fail_times.map(|remaining| remaining - 1);
         let status = self.status.and_then(|status| StatusCode::from_u16(status).ok());
         if self.drop {
             return Outcome::Drop;
@@ -246,7 +246,7 @@ impl Behaviour {
     }
 }
 
-/// Counts a request as stalled for as long as it lives, so that one that is given up does not count for ever.
+/// Counts a request as stalled while it lives, so that an abandoned one is not counted forever.
 struct Stalled<'a>(&'a AtomicU64);
 
 impl<'a> Stalled<'a> {

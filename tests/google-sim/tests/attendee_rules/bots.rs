@@ -1,4 +1,4 @@
-//! Keys, the making of bots, the list and its pages, moving and removing.
+//! Keys, creation of bots, the list and its pages, moving and removing.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Transcripts that come bit by bit and late, recordings, chat, participants.
+//! Transcripts that arrive incrementally and late, recordings, chat, participants.
 
 use serde_json::{Value, json};
 
@@ -26,13 +26,14 @@ fn a_transcript_grows_during_the_meeting_and_is_whole_some_time_after() {
     assert_eq!(state(), "in_progress");
     attendee.pass(120);
     assert_eq!((texts(&transcript()).len(), state()), (12, json!("complete")));
-    let whole = transcript();
-    let first = &whole[0];
+    let complete = transcript();
+    let first = &complete[0];
     assert_eq!((&first["speaker_name"], &first["speaker_is_host"]), (&json!("Ann Archer"), &json!(true)));
     assert!(
         first["timestamp_ms"].is_i64() && first["duration_ms"].is_i64() && first["transcription"]["words"][0]["word"].is_string()
     );
-    let times: Vec<i64> = whole.as_array().expect("a transcript").iter().filter_map(|one| one["timestamp_ms"].as_i64()).collect();
+    let times: Vec<i64> =
+        complete.as_array().expect("a transcript").iter().filter_map(|one| one["timestamp_ms"].as_i64()).collect();
     assert!(times.is_sorted());
 }
 
@@ -72,7 +73,7 @@ fn a_transcript_may_never_come_or_fail() {
         assert_eq!((&shown["state"], transcript), (&json!("ended"), json!([])));
         shown["transcription_state"].clone()
     });
-    // Where nobody speaks, the transcription never starts.
+    // If no one speaks, the transcription never starts.
     assert_eq!(seen, ["in_progress", "failed", "not_started"]);
 }
 

@@ -1,4 +1,4 @@
-//! Faults in Attendee's own words, and calls that take effect though nobody hears of it.
+//! Faults in Attendee's format, and calls that take effect although the answer is lost.
 
 use serde_json::{Value, json};
 

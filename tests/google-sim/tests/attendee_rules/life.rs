@@ -1,4 +1,4 @@
-//! A bot's way through its states, and what can become of it.
+//! A bot's transitions through its states, and its possible outcomes.
 
 use serde_json::{Value, json};
 
@@ -17,8 +17,8 @@ fn a_bot_goes_from_scheduled_to_ended_by_the_simulated_clock() {
         attendee.pass(seconds);
         seen.push(attendee.state(&bot));
     }
-    let way = ["scheduled", "staged", "joining", "waiting_room", "joined_recording", "leaving", "post_processing", "ended"];
-    assert_eq!(seen, way);
+    let states = ["scheduled", "staged", "joining", "waiting_room", "joined_recording", "leaving", "post_processing", "ended"];
+    assert_eq!(seen, states);
     let bot = attendee.get(&format!("/bots/{bot}"));
     let events =
         ["staged", "join_requested", "put_in_waiting_room", "joined_meeting", "recording_permission_granted", "leave_requested"];

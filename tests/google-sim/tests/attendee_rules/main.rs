@@ -42,7 +42,7 @@ impl Attendee {
         serde_json::from_str(&text).unwrap_or(Value::String(text))
     }
 
-    /// Calls the API; answers status and body.
+    /// Calls the API; returns status and body.
     fn call(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         self.try_call(method, path, body).expect("an answer")
     }
@@ -64,7 +64,7 @@ impl Attendee {
         body
     }
 
-    /// Makes a bot that joins in so many seconds; answers its id.
+    /// Creates a bot that joins in this many seconds; returns its id.
     fn bot(&self, key: &str, seconds: i64) -> String {
         let (status, bot) = self.call("POST", "/bots", Some(self.wish(key, seconds)));
         assert_eq!(status, 201, "{bot}");
@@ -76,7 +76,7 @@ impl Attendee {
             "metadata": { "meeting": "m1" } })
     }
 
-    /// So many seconds from now, by the simulated clock.
+    /// This many seconds from now, by the simulated clock.
     fn at(&self, seconds: i64) -> String {
         let now = self.read("clock")["now"].as_str().map(chrono::DateTime::parse_from_rfc3339).expect("a time").expect("a time");
         (now + chrono::Duration::seconds(seconds)).to_rfc3339_opts(chrono::SecondsFormat::Secs, true)

@@ -1,4 +1,4 @@
-//! Webhooks: signed, in order, and again when they fail.
+//! Webhooks: signed, in order, and retried when they fail.
 
 use data_encoding::BASE64;
 use ring::hmac;
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::Attendee;
 
-/// What the receiver has got, once there is so much of it; then whether more comes.
+/// Waits for this many webhooks, then checks that no more arrive; returns them.
 fn got(attendee: &Attendee, count: usize) -> Vec<Value> {
     let all = || attendee.read("sink?name=hook")["events"].as_array().cloned().expect("events");
     let patience = std::time::Instant::now() + std::time::Duration::from_secs(10);
@@ -38,9 +38,9 @@ fn changes_of_state_are_told_in_their_order_and_signed() {
     attendee.pass(10_000);
     let got = got(&attendee, 8);
     let states: Vec<Value> = got.iter().map(|event| payload(event)["data"]["new_state"].clone()).collect();
-    let way =
+    let course =
         ["staged", "joining", "waiting_room", "joined_not_recording", "joined_recording", "leaving", "post_processing", "ended"];
-    assert_eq!(states, way);
+    assert_eq!(states, course);
     let first = payload(&got[0]);
     assert_eq!(
         (&first["bot_id"], &first["trigger"], &first["bot_metadata"]),

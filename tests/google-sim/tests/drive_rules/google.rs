@@ -1,4 +1,4 @@
-//! A simulator with two users, and the calls that the tests make.
+//! A simulator with two users, and the calls of the tests.
 
 use std::collections::BTreeMap;
 
@@ -37,7 +37,7 @@ impl Google {
 
     pub fn send(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
         let request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.url));
-        // A body that nobody reads makes the server close the connection, which the next request may be about to use.
+        // An unread body makes the server close the connection, which the next request may be about to use.
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let request = request.header("content-type", "application/json").body(body).expect("a request");
         let mut answer = self.agent.run(request).expect("an answer");
@@ -81,7 +81,7 @@ impl Google {
         self.ok(user, "changes/startPageToken")["startPageToken"].as_str().expect("a token").to_owned()
     }
 
-    /// Every change of all pages after a token, and the token for the next time.
+    /// Every change of all pages after a token, and the next token.
     pub fn changes(&self, user: &str, from: &str, query: &str) -> (Vec<Value>, String) {
         let (mut changes, mut token) = (Vec::new(), from.to_owned());
         loop {
@@ -95,7 +95,7 @@ impl Google {
         }
     }
 
-    /// The ids of what is listed, over all pages.
+    /// The IDs of the listed files, over all pages.
     pub fn files(&self, user: &str, query: &str) -> Vec<String> {
         let (mut ids, mut token) = (Vec::new(), String::new());
         loop {
@@ -113,7 +113,7 @@ impl Google {
         }
     }
 
-    /// Id, version, md5 and trash of everything that the user sees, as the test's side tells it.
+    /// ID, version, md5 and trash of everything that the user sees, from the test's side.
     pub fn truth(&self, user: &str) -> BTreeMap<String, Value> {
         let mut answer = self.agent.get(format!("{}/admin/drive/state?user={user}", self.url)).call().expect("an answer");
         let lines = answer.body_mut().with_config().limit(1 << 30).read_to_string().expect("text");
@@ -122,7 +122,7 @@ impl Google {
     }
 }
 
-/// What a mirror keeps of a file.
+/// What a mirror stores of a file.
 pub fn seen(file: &Value, md5: &str) -> Value {
     json!([
         file["name"],

@@ -1,4 +1,4 @@
-//! Files from a seed and from a disk, and a mirror that follows the changes.
+//! Files from a seed and from disk, and a mirror that follows the changes.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ fn who_follows_the_feed_ends_with_what_is_there() {
     assert_eq!(google.admin("POST", "generate", order)["files"], 160);
     let fields = "fields=nextPageToken,newStartPageToken,changes(removed,changeType,fileId,file(id,name,version,md5Checksum,trashed,parents))";
     for user in [ANN, BOB] {
-        // As Google's guide has it: the user's own log, and that of each shared drive, whose word on its files counts.
+        // As in Google's guide: the user's own log, and that of each shared drive, which is authoritative for its files.
         let drives = google.ok(user, "drives")["drives"].clone();
         let drives = drives
             .as_array()
@@ -29,7 +29,7 @@ fn who_follows_the_feed_ends_with_what_is_there() {
             .collect();
         for round in 0..4 {
             if round == 0 {
-                // The tokens are older than the listings: what changes after these comes with the first changes.
+                // The tokens are older than the listings: changes after them arrive with the first changes.
                 for (feed, _, mirror) in &mut feeds {
                     let corpora = if feed == BOTH { "user" } else { "drive" };
                     let listed = google.ok(user, &format!("files?pageSize=1000&fields=*&corpora={corpora}&{feed}"));

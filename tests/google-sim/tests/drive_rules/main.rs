@@ -102,7 +102,7 @@ fn items_of_shared_drives_come_only_to_those_who_ask_for_them() {
     google.add(json!({ "user": ANN, "id": "m", "name": "m.txt", "content": "one" }));
     assert_eq!(ids(&google.changes(ANN, &mine, "").0), ["m"]);
     let (all, seen) = google.changes(ANN, &mine, BOTH);
-    // What happens in the drive its members find in the drive's log.
+    // Members find changes in the drive in the drive's log.
     assert_eq!((&all[0]["changeType"], &all[0]["driveId"], ids(&all[1..])), (&json!("drive"), &json!("0Ateam"), vec!["m"]));
     let (team, _) = google.changes(ANN, &drives, &format!("driveId=0Ateam&fields=*&{BOTH}"));
     assert_eq!((ids(&team), &team[0]["file"]["driveId"], team[0]["file"].get("owners")), (vec!["t"], &json!("0Ateam"), None));
@@ -132,7 +132,7 @@ fn a_file_of_a_shared_drive_is_in_the_own_log_of_who_got_it_or_works_with_it() {
     google.add(json!({ "drive": "0Ateam", "id": "out", "name": "out.txt", "content": "one" }));
     google.admin("POST", "share", json!({ "id": "dir", "user": BOB }));
     google.add(json!({ "drive": "0Ateam", "id": "new", "name": "new.txt", "content": "one", "parents": ["dir"] }));
-    // A folder with all that is in it, and nothing to those who do not ask for items of shared drives.
+    // A folder with its contents, and nothing for clients that do not include items of shared drives.
     assert_eq!(ids(&google.changes(BOB, &bobs, BOTH).0), ["dir", "in", "new"]);
     assert_eq!(google.files(BOB, BOTH), ["dir", "in", "new"]);
     assert_eq!((google.changes(BOB, &bobs, "").0, google.files(BOB, "")), (vec![], vec![]));
@@ -141,15 +141,15 @@ fn a_file_of_a_shared_drive_is_in_the_own_log_of_who_got_it_or_works_with_it() {
         google.ok(BOB, "files/in?supportsAllDrives=true&fields=parents,driveId"),
         json!({ "parents": ["dir"], "driveId": "0Ateam" })
     );
-    // A member finds in the own log what he works with, and is told of no removal when he is a member no more.
+    // A member finds the files they work with in their own log, and gets no removal when they leave the drive.
     assert_eq!(google.changes(ANN, &anns, BOTH).0, Vec::<Value>::new());
     google.admin("POST", "open", json!({ "id": "out", "user": ANN }));
     let (opened, seen) = google.changes(ANN, &anns, BOTH);
     assert_eq!((ids(&opened), google.files(ANN, BOTH)), (vec!["out"], vec!["out".into()]));
     google.admin("DELETE", "members", json!({ "drive": "0Ateam", "user": ANN }));
-    let (left, _) = google.changes(ANN, &seen, BOTH);
-    assert_eq!((left.len(), &left[0]["changeType"], google.files(ANN, BOTH)), (1, &json!("drive"), vec![]));
-    // Taken back, it is removed from the own log; a member sees it in the drive's all the same.
+    let (changes_left, _) = google.changes(ANN, &seen, BOTH);
+    assert_eq!((changes_left.len(), &changes_left[0]["changeType"], google.files(ANN, BOTH)), (1, &json!("drive"), vec![]));
+    // Unshared, it is removed from the user's own log; a member still sees it in the drive's.
     google.admin("POST", "drives", json!({ "id": "0Ateam", "name": "Team", "members": [BOB] }));
     let seen = google.start_token(BOB);
     google.admin("POST", "unshare", json!({ "id": "in", "user": BOB }));

@@ -1,10 +1,10 @@
-//! How many calls of one mailbox are answered at once.
+//! The limit on concurrent calls of one mailbox.
 
 use serde_json::{Value, json};
 
 use crate::Gmail;
 
-/// The answers of one batch of so many calls.
+/// The answers of one batch of this many calls.
 pub fn batch(gmail: &Gmail, id: &str, calls: usize) -> Vec<bool> {
     let call = format!(
         "--x\r\nContent-Type: application/http\r\n\r\nGET /gmail/v1/users/me/messages/{id}?format=minimal HTTP/1.1\r\nAuthorization: Bearer {}\r\n\r\n\r\n",
@@ -39,7 +39,7 @@ fn after_a_refusal_everything_is_refused_until_the_mailbox_had_a_rest() {
     gmail.admin("clock", json!({ "advance": 400 }));
     assert_eq!(passed(&batch(&gmail, &id, 5)), 0);
     gmail.admin("clock", json!({ "advance": 400 }));
-    assert_eq!(passed(&batch(&gmail, &id, 1)), 0, "a call during the rest begins it anew");
+    assert_eq!(passed(&batch(&gmail, &id, 1)), 0, "a call during the pause restarts it");
     gmail.admin("clock", json!({ "advance": 601 }));
     assert_eq!(passed(&batch(&gmail, &id, 10)), 10);
 }

@@ -1,4 +1,4 @@
-//! Mailboxes that are made, loaded, and churned.
+//! Mailboxes that are generated, loaded, and churned.
 
 use std::collections::BTreeSet;
 
@@ -38,7 +38,7 @@ fn made_mail_is_the_same_for_the_same_seed_and_every_message_can_be_read() {
     assert_eq!(raw(&again, &listed[5]), raw(&gmail, &listed[5]));
 }
 
-/// A folder that is gone with the test.
+/// A folder that is deleted with the test.
 struct Folder(std::path::PathBuf);
 
 impl Folder {

@@ -1,4 +1,4 @@
-//! The simulator's own rules of Gmail, over HTTP: what Google refuses it refuses, and what Google gives it gives.
+//! The simulator's rules for Gmail, over HTTP: it refuses and returns what Google does.
 
 mod concurrency;
 mod fill;
@@ -58,7 +58,7 @@ impl Gmail {
         answer.body_mut().read_to_string().expect("text")
     }
 
-    /// Delivers a message; answers its id.
+    /// Delivers a message; returns its id.
     fn deliver(&self, subject: &str) -> String {
         self.put(json!({ "raw": format!("From: bob@example.org\r\nTo: {USER}\r\nSubject: {subject}\r\n\r\nHello\r\n") }))
     }

@@ -93,8 +93,8 @@ fn formats_show_as_much_as_they_should() {
     assert_eq!((&file["filename"], &file["body"]["size"], file["body"].get("data")), (&json!("a.pdf"), &json!(4), None));
     assert!(file["body"]["attachmentId"].is_string(), "{file}");
 
-    let whole = gmail.ok(&path("?format=raw"));
-    assert_eq!(BASE64URL.decode(whole["raw"].as_str().expect("raw").as_bytes()).expect("base64url"), raw.as_bytes());
+    let raw_message = gmail.ok(&path("?format=raw"));
+    assert_eq!(BASE64URL.decode(raw_message["raw"].as_str().expect("raw").as_bytes()).expect("base64url"), raw.as_bytes());
     assert_eq!(gmail.ok(&path("?fields=id,payload/mimeType")), json!({ "id": id, "payload": { "mimeType": "multipart/mixed" } }));
     assert_eq!(gmail.get(&path("?format=other")).0, 400);
     gmail.delete(&id);
@@ -106,8 +106,8 @@ fn bytes_that_are_no_text_come_back_as_they_are() {
     let gmail = Gmail::start();
     let raw = b"Subject: caf\xE9\r\nBare line\r\nX-Last: 1\r\n\r\n\xFF\x00";
     let id = gmail.put(json!({ "raw_base64": BASE64.encode(raw) }));
-    let whole = gmail.ok(&format!("me/messages/{id}?format=raw"));
-    assert_eq!(BASE64URL.decode(whole["raw"].as_str().expect("raw").as_bytes()).expect("base64url"), raw);
+    let raw_message = gmail.ok(&format!("me/messages/{id}?format=raw"));
+    assert_eq!(BASE64URL.decode(raw_message["raw"].as_str().expect("raw").as_bytes()).expect("base64url"), raw);
     let headers = &gmail.ok(&format!("me/messages/{id}?format=metadata"))["payload"]["headers"];
     assert_eq!(*headers, json!([{ "name": "Subject", "value": "caf\u{FFFD}" }, { "name": "X-Last", "value": "1" }]));
     let empty = gmail.put(json!({ "raw": "" }));

@@ -1,4 +1,4 @@
-//! How long answers take, and what the ledger tells of limits.
+//! Latency of answers, and the ledger's counts of limits.
 
 use std::time::{Duration, Instant};
 
@@ -25,10 +25,10 @@ fn a_call_waits_its_time_and_a_batch_more_for_each_call_in_it() {
     let mut gmail = Gmail::start();
     let id = gmail.deliver("one");
     gmail.admin("latency", json!({ "median_ms": 60, "sigma": 0, "per_call_ms": 10 }));
-    let alone = took(|| assert_eq!(gmail.get("me/profile").0, 200));
+    let single = took(|| assert_eq!(gmail.get("me/profile").0, 200));
     let together = took(|| assert!(batch(&gmail, &id, 9).into_iter().all(|passed| passed)));
     let token = took(|| gmail.grant());
-    assert!(alone >= Duration::from_millis(60), "{alone:?}");
+    assert!(single >= Duration::from_millis(60), "{single:?}");
     assert!(together >= Duration::from_millis(150), "{together:?}");
     assert!(token >= Duration::from_millis(60), "{token:?}");
 }
@@ -45,8 +45,8 @@ fn a_method_has_its_own_time_and_a_batch_that_of_its_slowest_call() {
     assert!((70..LONG_MS as u128).contains(&together.as_millis()), "{together:?}");
     gmail.admin("latency", json!({ "median_ms": 0 }));
     gmail.admin("latency", json!({ "method": "batch", "median_ms": 90 }));
-    let whole = took(|| drop(batch(&gmail, &id, 3)));
-    assert!(whole >= Duration::from_millis(90), "{whole:?}");
+    let batched = took(|| drop(batch(&gmail, &id, 3)));
+    assert!(batched >= Duration::from_millis(90), "{batched:?}");
 }
 
 #[test]

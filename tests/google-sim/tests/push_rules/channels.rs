@@ -1,4 +1,4 @@
-//! Which channels are opened, for how long, and how they end.
+//! Which channels are opened, their lifetime, and how they end.
 
 use serde_json::{Value, json};
 
@@ -15,8 +15,8 @@ fn lives(google: &Google, channel: &Value) -> i64 {
     channel["expiration"].as_str().expect("text").parse::<i64>().expect("milliseconds") - google.now()
 }
 
-fn about(lives: i64, wanted: i64) -> bool {
-    (lives - wanted).abs() < 5_000
+fn about(lives: i64, expected: i64) -> bool {
+    (lives - expected).abs() < 5_000
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn the_list_and_the_history_follow_the_simulated_clock() {
     let intervals = history[0]["intervals"].as_array().expect("intervals");
     assert_eq!(intervals.len(), 2, "{history}");
     assert!(intervals[0]["to"].is_string() && intervals[1]["to"].is_null(), "{history}");
-    // A week passed until the second ended, and the third came 95,200 s later.
+    // A week passed until the second ended, and the third was opened 95,200 s later.
     assert!((history[0]["gap_seconds"].as_f64().expect("a number") - 95_200.0).abs() < 5.0, "{history}");
     assert_eq!(history[0]["most"], 2, "{history}");
 }

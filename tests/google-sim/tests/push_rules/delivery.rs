@@ -1,4 +1,4 @@
-//! What a receiver gets, and what it does not get.
+//! What a receiver gets, and what not.
 
 use std::time::Duration;
 
@@ -139,7 +139,7 @@ fn a_users_feed_with_all_drives_hears_of_items_that_it_shows_and_one_of_my_drive
     let path = format!("/drive/v3/changes/watch?pageToken={}", token.as_str().expect("a token"));
     google.watch(&path, "my");
     google.watch(&format!("{path}&supportsAllDrives=true&includeItemsFromAllDrives=true"), "all");
-    // That there is a file in the drive is nothing to the user, that it is shared with this very user is.
+    // A file in the drive is no news for the user, but that it is shared with this user is.
     google.admin("drive/files", json!({ "drive": "team", "id": "a", "name": "a.txt", "content": "a" }));
     google.admin("drive/share", json!({ "id": "a", "user": USER }));
     google.receiver.exactly("all", 2);

@@ -1,4 +1,4 @@
-//! Watches of Gmail, and what Pub/Sub makes of them.
+//! Watches of Gmail, and their Pub/Sub messages.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ fn decode(part: &str) -> Value {
     serde_json::from_slice(&BASE64URL_NOPAD.decode(part.as_bytes()).expect("base64url")).expect("JSON")
 }
 
-/// What Gmail says in a message of Pub/Sub.
+/// Gmail's payload in a Pub/Sub message.
 fn said(got: &Got) -> Value {
     let body: Value = serde_json::from_str(&got.body).expect("JSON");
     assert_eq!(body["subscription"], "projects/p/subscriptions/mail");

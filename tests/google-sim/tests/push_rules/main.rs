@@ -32,7 +32,7 @@ impl Google {
         google
     }
 
-    /// Adds a user; answers an access token.
+    /// Adds a user; returns an access token.
     fn grant(&self, email: &str) -> String {
         let account = self.admin("users", json!({ "email": email }));
         let field = |name: &str| account["credentials"][name].as_str().expect("a field").to_owned();
@@ -63,7 +63,7 @@ impl Google {
         request.call().expect("an answer").body_mut().read_to_string().expect("text")
     }
 
-    /// POSTs as the user; answers status and body.
+    /// POSTs as the user; returns status and body.
     fn post(&self, path: &str, body: &Value) -> (u16, Value) {
         let request = self.agent.post(format!("{}{path}", self.url)).header("authorization", format!("Bearer {}", self.token));
         let mut answer = request.send_json(body).expect("an answer");
@@ -93,7 +93,7 @@ impl Google {
     }
 }
 
-/// The reason that a refusal gives.
+/// The reason in a refusal.
 fn reason(answer: &(u16, Value)) -> (u16, &str) {
     (answer.0, answer.1["error"]["errors"][0]["reason"].as_str().unwrap_or_default())
 }

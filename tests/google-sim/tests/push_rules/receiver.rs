@@ -1,4 +1,4 @@
-//! A receiver of messages on a free port, which answers as it is told.
+//! A receiver of messages on a free port, which answers as configured.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -46,7 +46,7 @@ impl Receiver {
         receiver
     }
 
-    /// The next requests are answered with these; all others with 200.
+    /// The next requests are answered with these statuses; all others with 200.
     pub fn answer(&self, statuses: &[u16]) {
         *self.answers.lock().expect("answers") = statuses.iter().rev().copied().collect();
     }
@@ -55,7 +55,7 @@ impl Receiver {
         self.got.lock().expect("messages").clone()
     }
 
-    /// Waits for this many requests of whatever kind.
+    /// Waits for this many requests of any kind.
     pub fn at_least(&self, count: usize) -> Vec<Got> {
         let patience = Instant::now() + Duration::from_secs(10);
         while self.got().len() < count && Instant::now() < patience {
@@ -64,7 +64,7 @@ impl Receiver {
         self.got()
     }
 
-    /// Waits for this many messages of a channel, and then for whether more come.
+    /// Waits for exactly this many messages of a channel, and checks that no more arrive.
     pub fn exactly(&self, channel: &str, count: usize) -> Vec<Got> {
         let all = || -> Vec<Got> { self.got().into_iter().filter(|got| got.header("x-goog-channel-id") == channel).collect() };
         let patience = Instant::now() + Duration::from_secs(10);

@@ -1,11 +1,11 @@
-//! Ends the servers of a folder and removes the folder once the test process has ended, for whatever reason, SIGKILL included.
+//! Ends the servers of a folder and removes the folder once the test process has ended for any reason, including SIGKILL.
 
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// Waits for the end of its input, which only this process holds, then for the servers that the pid files name.
+/// Waits for the end of its input, which only this process holds open, then for the servers named in the pid files.
 const SCRIPT: &str = r#"
 cat >/dev/null
 for try in 1 2 3 4 5 6 7 8 9 10; do
@@ -25,11 +25,11 @@ done
 pub struct Watchdog(Child);
 
 impl Watchdog {
-    /// Over the servers in `folder`; `elsewhere` is removed with it.
+    /// Watches the servers in `folder`; `elsewhere` is removed with it.
     pub fn over(folder: &Path, elsewhere: &Path) -> Self {
         let mut shell = Command::new("sh");
         shell.args(["-c", SCRIPT, "watchdog"]).arg(folder).arg(elsewhere);
-        // In a group of its own, so that Ctrl-C in the terminal leaves it its work.
+        // In a separate process group, so that Ctrl-C in the terminal does not end it.
         shell.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         Self(shell.spawn().expect("a shell"))
     }

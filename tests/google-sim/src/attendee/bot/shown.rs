@@ -9,13 +9,13 @@ use crate::attendee::speech::{self, Utterance};
 
 impl Bot {
     pub fn transcription_state(&self, now: DateTime<Utc>) -> &'static str {
-        // The first thing that is said starts it. Where nobody speaks, it never starts.
+        // The first utterance starts it. If no one speaks, it never starts.
         if !speech::began(self, now) {
             return "not_started";
         }
-        let over = self.course.transcript == Transcript::Failed && self.is_done();
+        let has_failed = self.course.transcript == Transcript::Failed && self.is_done();
         match self.transcribed_at() {
-            _ if over => "failed",
+            _ if has_failed => "failed",
             Some(at) if at <= now => "complete",
             _ => "in_progress",
         }
@@ -30,19 +30,19 @@ impl Bot {
         }
     }
 
-    /// The state that is shown: an odd one where the course has one.
+    /// The reported state: the course may override it.
     pub fn shown_state(&self) -> &str {
         let odd = self.course.state.as_deref().filter(|_| !matches!(self.state, "scheduled" | "staged") && !self.is_done());
         odd.unwrap_or(self.state)
     }
 
-    /// What may be heard of it by now.
+    /// Utterances available by now.
     pub fn utterances(&self, now: DateTime<Utc>) -> Vec<Utterance> {
         let gone = self.state == "data_deleted";
         speech::utterances(self).into_iter().filter(|utterance| !gone && utterance.updated_at(now).is_some()).collect()
     }
 
-    /// As the API shows it.
+    /// Its representation in the API.
     pub fn shown(&self, now: DateTime<Utc>) -> Value {
         let events: Vec<Value> = self.events.iter().map(Event::shown).collect();
         json!({ "id": self.id, "metadata": self.metadata, "meeting_url": self.meeting_url, "state": self.shown_state(), "events": events,
@@ -61,7 +61,7 @@ impl Event {
     }
 }
 
-/// A time as the API writes it.
+/// A time in the API's format.
 pub fn time(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(if at.timestamp_subsec_micros() == 0 { SecondsFormat::Secs } else { SecondsFormat::Micros }, true)
 }

@@ -8,7 +8,7 @@ use axum::routing::{delete, post};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::found;
+use super::existing_file;
 use crate::admin::{Answer, Shared, Wrong, user};
 use crate::drive::edit::share_with;
 use crate::drive::file::Home;
@@ -31,29 +31,29 @@ struct Share {
     user: String,
 }
 
-/// A member of a shared drive opens one of its files: what happens to it is in this user's own log from then on.
+/// A member of a shared drive opens one of its files: from then on its changes are in this user's own log.
 async fn open(State(world): Shared, Json(order): Json<Share>) -> Answer {
     user(&world, &order.user)?;
     let mut store = lock(&world.drive);
-    let mut file = found(&store, &order.id)?.clone();
+    let mut file = existing_file(&store, &order.id)?.clone();
     file.use_by(&store.known(&order.user));
     store.put(&order.id, file, world.now());
     Ok(Json(json!({ "id": order.id })))
 }
 
-/// Whether a file is shared with this very user, who is not its owner.
+/// Whether a file is shared with this user, who is not its owner.
 fn shared(world: &World, store: &Store, order: &Share) -> Result<bool, Wrong> {
     user(world, &order.user)?;
-    match &found(store, &order.id)?.home {
+    match &existing_file(store, &order.id)?.home {
         Home::User(owner) if **owner == *order.user => Err(Wrong(format!("{} owns it", order.user))),
-        Home::User(_) | Home::Drive(_) => Ok(found(store, &order.id)?.is_shared_with(&order.user)),
+        Home::User(_) | Home::Drive(_) => Ok(existing_file(store, &order.id)?.is_shared_with(&order.user)),
     }
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Listing {
-    /// Whether a user's own list names what they see by way of a shared folder alone and have never opened.
+    /// Whether a user's own list names files that they see only through a shared folder and have never opened.
     insides: bool,
 }
 
@@ -86,7 +86,7 @@ struct PutDrive {
     members: Vec<String>,
 }
 
-/// Adds a shared drive, or changes the name and the members of one that is there.
+/// Adds a shared drive, or changes the name and members of an existing one.
 async fn put_drive(State(world): Shared, Json(put): Json<PutDrive>) -> Answer {
     for member in &put.members {
         user(&world, member)?;

@@ -1,37 +1,37 @@
-//! What a scenario found, and how it is shown.
+//! The results of a scenario, and their output.
 
 use serde_json::{Map, Value, json};
 
 use crate::run::Seen;
 
-/// A figure that is held against something.
+/// A figure with its target.
 pub struct Figure {
     pub name: &'static str,
     pub value: f64,
     pub aim: &'static str,
-    /// What it is made of.
+    /// How it was computed.
     pub how: String,
 }
 
-/// All that a scenario found.
+/// All results of a scenario.
 #[derive(Default)]
-pub struct Told {
+pub struct Results {
     pub figures: Vec<Figure>,
-    /// What was seen of its runs, by name.
+    /// Measurements of its runs, by name.
     runs: Vec<(&'static str, Value)>,
-    /// What must not be so; a figure whose work was not done is no figure.
+    /// Failed preconditions; a figure whose work was not done is invalid.
     pub wrong: Vec<String>,
 }
 
-/// Seconds that quotas alone ask for.
+/// Seconds required by quotas alone.
 pub struct Bound {
     pub seconds: f64,
-    /// How they come about.
+    /// How they are computed.
     pub words: String,
 }
 
 impl Bound {
-    /// The time in which the project may spend all units, and a user his own, whichever is longer.
+    /// The time in which the project may spend all units, and a user their own, whichever is longer.
     pub fn of(users: u32, units_of_user: u64, project_per_minute: u64, user_per_minute: u64) -> Self {
         let units = u64::from(users) * units_of_user;
         let minutes = |units: u64, limit: u64| units as f64 / limit as f64 * 60.0;
@@ -45,14 +45,14 @@ impl Bound {
     }
 }
 
-impl Told {
-    /// A figure.
+impl Results {
+    /// Adds a figure.
     pub fn add(&mut self, name: &'static str, value: f64, aim: &'static str, how: impl Into<String>) {
         self.figures.push(Figure { name, value, aim, how: how.into() });
     }
 
-    /// A time over its bound; `done`: the share of the work that was done in it.
-    pub fn over(&mut self, name: &'static str, aim: &'static str, (seconds, bound, done): (f64, &Bound, f64)) {
+    /// A time relative to its bound; `done`: the share of the work done in it.
+    pub fn add_relative(&mut self, name: &'static str, aim: &'static str, (seconds, bound, done): (f64, &Bound, f64)) {
         let mut how = format!("{seconds:.1} s; {}", bound.words);
         if done < 1.0 {
             let cut = format!("CUT OFF with {:.1} % done", done * 100.0);
@@ -62,8 +62,8 @@ impl Told {
         self.add(name, seconds / bound.seconds, aim, how);
     }
 
-    /// What was seen of a run.
-    pub fn ran(&mut self, name: &'static str, seen: &Seen) {
+    /// Adds the measurements of a run.
+    pub fn add_run(&mut self, name: &'static str, seen: &Seen) {
         self.runs.push((name, seen.json()));
     }
 
@@ -79,21 +79,21 @@ impl Told {
         for (name, run) in &self.runs {
             let beyond: u64 = run["beyond"].as_object().into_iter().flatten().filter_map(|(_, count)| count.as_u64()).sum();
             let number = |key: &str| run[key].as_f64().unwrap_or(0.0);
-            let whole = |key: &str| run[key].as_u64().unwrap_or(0);
+            let integer = |key: &str| run[key].as_u64().unwrap_or(0);
             println!(
                 "{name:<44}{:>10.1}{:>12.1}{:>10}{beyond:>12}{:>10.5}{:>10}{:>12}",
                 number("seconds"),
                 number("peak_rss_kib") / 1024.0,
-                whole("calls"),
+                integer("calls"),
                 number("beyond_share"),
-                whole("requests_at_once"),
-                whole("statements")
+                integer("requests_at_once"),
+                integer("statements")
             );
         }
         println!("aims of all runs: RSS <= 64 MiB, calls beyond a limit < 0.001 of all");
     }
 
-    /// Puts its figures among those of other scenarios, which may be of an earlier day.
+    /// Merges its figures with those of other scenarios, which may be older.
     pub fn merge_into(&self, all: &mut Map<String, Value>, scenario: &str) {
         for Figure { name, value, .. } in &self.figures {
             all.insert((*name).to_owned(), json!(value));

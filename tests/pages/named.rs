@@ -5,17 +5,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// All files below a folder with this extension.
-fn files(folder: &Path, extension: &str, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            files(&path, extension, found);
-        } else if path.extension().is_some_and(|found| found == extension) {
-            found.push(path);
-        }
-    }
-}
+use crate::{files, root};
 
 /// The names that follow `keyword ` in a text.
 fn names<'a>(text: &'a str, keyword: &'a str) -> impl Iterator<Item = String> + 'a {
@@ -33,11 +23,8 @@ fn every_test_that_a_page_names_exists() {
 /// Asserts that the last cell of each row of the page's tables names tests that exist, of which there are at least so many.
 #[track_caller]
 fn assert_named(page: &str, columns: usize, least: usize) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut rust = Vec::new();
-    for folder in ["src", "tests"] {
-        files(&root.join(folder), "rs", &mut rust);
-    }
+    let root = root();
+    let rust: Vec<PathBuf> = ["src", "tests"].iter().flat_map(|folder| files(folder, &["rs"])).collect();
     let mut known: HashSet<String> = HashSet::new();
     for path in &rust {
         let text = fs::read_to_string(path).expect("a source file");
