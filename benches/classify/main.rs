@@ -4,10 +4,9 @@
 //!     scripts/corpora && cargo bench --bench classify [-- net] [texts] [fulltext] [speed] [product] [endpoint]
 //!
 //! - mail: 4,150 mails of 13 mailing lists and of none of them, in order of arrival. Each is decided based on people's decisions about
-//! earlier ones,
-//!   then its own label is learnt. For comparison, on the same mails: the sender rule only, the model without a threshold, PostgreSQL's
-//! full-text
-//!   search, and, with `net`, scikit-learn's counts of words and neural net (`scripts/classify-net`), retrained from time to time
+//!   earlier ones, then its own label is learnt. For comparison, on the same mails: the sender rule only, the model without a threshold,
+//!   PostgreSQL's full-text search, and, with `net`, scikit-learn's counts of words and neural net (`scripts/classify-net`), retrained from
+//!   time to time
 //! - bbc, changes: articles of five kinds; changelog entries by crate. There are neither threads nor senders: the model only
 //! - a hundred articles learnt, and all others classified
 //! - documents per second, and memory (in a separate process)

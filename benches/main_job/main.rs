@@ -2,7 +2,7 @@
 //!
 //! - an idle pass over 2,000 calendars, as a share of a bare HTTP loop's throughput with the same simulator
 //! - a first sync of 100,000 events in one calendar, as a share of a bare UNNEST upsert of the same rows: the events, and the meetings
-//! among them
+//!   among them
 //! - start-up with nothing due, calls and statements of an idle stream, peak memory
 //! - an idle pass over 2,000 My Drives, and a first sync of 10,000 messages, as shares of a bare HTTP loop's throughput
 //! - recomputing the price of a poll over 1,000,000 streams

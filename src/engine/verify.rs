@@ -26,7 +26,7 @@ use crate::db::claims::{self, StreamRow};
 use crate::db::verify::{self as streams, StreamState};
 use crate::error::{Class, Failure};
 
-pub use compare::{Derived, Differences, Example, Figures, Mismatch, News, ItemState, Things, wrong};
+pub use compare::{Derived, Differences, Example, Figures, ItemState, Mismatch, News, Things, wrong};
 use compare::{compare, confirmed, explain};
 pub use sides::Verify;
 

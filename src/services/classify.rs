@@ -4,8 +4,8 @@
 mod corrections;
 pub mod endpoint;
 mod endpoint_calls;
-pub mod explain;
 mod evaluation;
+pub mod explain;
 mod learn;
 mod pages;
 pub mod replay;

@@ -116,7 +116,9 @@ fn a_moved_meeting_takes_its_bot_along_until_that_has_joined() {
 fn two_meetings_that_change_places_keep_one_bot_each() {
     let (a, b) = (occurrence(1, "a", at(120)), occurrence(1, "b", at(60)));
     let bots = vec![known(at(60), "open", "scheduled", &[&a]), known(at(120), "open", "scheduled", &[&b])];
-    assert!(plan_steps(vec![a, b], bots).iter().all(|step| matches!(step, Step::Keep(bot, meeting) if bot.start == meeting.start)));
+    assert!(
+        plan_steps(vec![a, b], bots).iter().all(|step| matches!(step, Step::Keep(bot, meeting) if bot.start == meeting.start))
+    );
 }
 
 #[test]
@@ -126,7 +128,10 @@ fn a_bot_that_nobody_wants_is_removed_unless_it_has_joined() {
         plan_steps(vec![], vec![known(at(60), "open", "scheduled", &[&one])]).as_slice(),
         [Step::Remove(_, Why::Unwanted)]
     ));
-    assert!(matches!(plan_steps(vec![], vec![known(at(60), "creating", "", &[&one])]).as_slice(), [Step::Remove(_, Why::Unwanted)]));
+    assert!(matches!(
+        plan_steps(vec![], vec![known(at(60), "creating", "", &[&one])]).as_slice(),
+        [Step::Remove(_, Why::Unwanted)]
+    ));
     for (state, raw) in
         [("open", "joined_recording"), ("open", "joining"), ("open", "dancing"), ("ended", "ended"), ("settled", "ended")]
     {

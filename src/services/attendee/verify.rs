@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{Attendee, derived, transcript};
-use crate::engine::verify::{Derived, Differences, News, ItemState, Things, Verify};
+use crate::engine::verify::{Derived, Differences, ItemState, News, Things, Verify};
 use crate::engine::{Calls, Stream};
 use crate::error::{Class, Failure};
 

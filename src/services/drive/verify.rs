@@ -8,7 +8,7 @@ use deadpool_postgres::Transaction;
 use deadpool_postgres::tokio_postgres::types::Type;
 
 use super::{CHANGES, Change, Drive, LIST, MY_DRIVE, REGISTERED, derived, fetch, file::File};
-use crate::engine::verify::{Derived, Differences, News, ItemState, Things, Verify};
+use crate::engine::verify::{Derived, Differences, ItemState, News, Things, Verify};
 use crate::engine::{Calls, Next, Position, Stream};
 use crate::error::{Class, Failure};
 

@@ -77,7 +77,7 @@ async fn upsert(
                 (&column(messages, |m| m.mail.message_id.as_deref()), Type::TEXT_ARRAY),
                 (&column(messages, headers), Type::JSONB_ARRAY),
                 (&column(messages, |m| m.mail.text.as_deref()), Type::TEXT_ARRAY),
-                (&column(messages, |m| m.is_complete.then(|| Json(&m.mail.attachments))), Type::JSONB_ARRAY),
+                (&column(messages, |m| m.is_complete.then_some(Json(&m.mail.attachments))), Type::JSONB_ARRAY),
                 (&column(messages, |m| m.mail.note.as_deref()), Type::TEXT_ARRAY),
             ],
         )

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::fetch::{self, Id, LIST_COST, LIST_FIELDS, Listed};
 use super::{Gmail, derived};
-use crate::engine::verify::{Derived, Differences, News, ItemState, Things, Verify};
+use crate::engine::verify::{Derived, Differences, ItemState, News, Things, Verify};
 use crate::engine::{Calls, Stream};
 use crate::error::Failure;
 use crate::google::{self, Endpoint, parse_json};
