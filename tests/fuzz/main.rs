@@ -20,8 +20,8 @@ const FEW: u64 = 1_000;
 
 /// The command line.
 struct Order {
-    /// For all targets together.
-    inputs: u64,
+    /// For all targets together; `None`: the short run.
+    inputs: Option<u64>,
     seed: u64,
     only: Option<String>,
     /// In the process of one target: the first input, and whether each is written to disk before it is tried.
@@ -31,11 +31,11 @@ struct Order {
 impl Order {
     /// `None`: the arguments select other tests (`cargo test NAME` passes them to every test).
     fn parse(mut arguments: impl Iterator<Item = String>) -> Option<Self> {
-        let mut order = Self { inputs: FEW * TARGETS.len() as u64, seed: 1, only: None, child: None };
+        let mut order = Self { inputs: None, seed: 1, only: None, child: None };
         while let Some(name) = arguments.next() {
             let value = arguments.next()?;
             match name.as_str() {
-                "--inputs" => order.inputs = value.parse().ok()?,
+                "--inputs" => order.inputs = Some(value.parse().ok()?),
                 "--seed" => order.seed = value.parse().ok()?,
                 "--only" => order.only = Some(value),
                 "--from" => order.child = Some((value.parse().ok()?, false)),
@@ -52,21 +52,24 @@ fn main() -> ExitCode {
     let chosen: Vec<&'static Target> =
         TARGETS.iter().filter(|target| order.only.as_ref().is_none_or(|only| target.name == only)).collect();
     if let Some((from, trace)) = order.child {
-        chosen.iter().for_each(|target| run::child(target, order.seed, from, order.inputs, trace));
+        chosen.iter().for_each(|target| run::child(target, order.seed, from, order.inputs.unwrap_or(FEW), trace));
         return ExitCode::SUCCESS;
     }
     if chosen.is_empty() {
         eprintln!("there is no target {:?}", order.only.unwrap_or_default());
         return ExitCode::FAILURE;
     }
-    let each = order.inputs.div_ceil(chosen.len() as u64);
+    let shares: u64 = chosen.iter().map(|target| target.share).sum();
+    let inputs = |target: &Target| order.inputs.map_or(FEW, |all| all.saturating_mul(target.share).div_ceil(shares));
+    let work: Vec<(&'static Target, u64)> = chosen.into_iter().map(|target| (target, inputs(target))).collect();
     let done: Vec<bool> = std::thread::scope(|threads| {
-        let all: Vec<_> = chosen.iter().map(|target| threads.spawn(move || run::parent(target, order.seed, each))).collect();
+        let all: Vec<_> =
+            work.iter().map(|(target, inputs)| threads.spawn(|| run::parent(target, order.seed, *inputs))).collect();
         all.into_iter().map(|one| one.join().unwrap_or(false)).collect()
     });
     match done.iter().all(|well| *well) {
         true => {
-            println!("{} inputs, seed {}: all well", each * chosen.len() as u64, order.seed);
+            println!("{} inputs, seed {}: all well", work.iter().map(|(_, inputs)| inputs).sum::<u64>(), order.seed);
             ExitCode::SUCCESS
         }
         false => ExitCode::FAILURE,
