@@ -145,6 +145,14 @@ mod tests {
     }
 
     #[test]
+    fn lines_under_a_mark_with_another_description_are_replaced() {
+        let earlier = format!("{BEGIN_PREFIX}another description >>>\n* * * * * syncctl gmail cron\n{END}\n5 5 * * * other\n");
+        let changed = spliced(&earlier, "* * * * * syncctl calendar cron\n").expect("a crontab");
+        assert!(changed.starts_with(BEGIN) && changed.ends_with("5 5 * * * other\n"), "{changed}");
+        assert!(!changed.contains("gmail cron") && !changed.contains("another description"), "{changed}");
+    }
+
+    #[test]
     fn half_a_mark_is_not_guessed_at() {
         assert!(spliced(&format!("{BEGIN}\n* * * * * x\n"), "").is_err());
         assert!(spliced(&format!("{END}\n{BEGIN}\n"), "").is_err());
