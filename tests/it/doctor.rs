@@ -34,13 +34,20 @@ impl Found {
     /// Asserts that there is such a line, with a remedy unless it is ok.
     #[track_caller]
     fn has(&self, level: &str, part: &str) -> &Self {
-        let line = self.checks.iter().find(|line| {
-            let text = format!("{}: {}", line["check"].as_str().unwrap_or(""), line["message"].as_str().unwrap_or(""));
-            line["level"] == level && text.contains(part)
-        });
-        let line = line.unwrap_or_else(|| panic!("no {level} with {part:?} in {:#?}", self.checks));
+        let line = self.line(level, part).unwrap_or_else(|| panic!("no {level} with {part:?} in {:#?}", self.checks));
         assert_eq!(level != "ok", line["remedy"].as_str().is_some_and(|remedy| !remedy.is_empty()), "{line}");
         self
+    }
+
+    fn finds(&self, level: &str, part: &str) -> bool {
+        self.line(level, part).is_some()
+    }
+
+    fn line(&self, level: &str, part: &str) -> Option<&Value> {
+        self.checks.iter().find(|line| {
+            let text = format!("{}: {}", line["check"].as_str().unwrap_or(""), line["message"].as_str().unwrap_or(""));
+            line["level"] == level && text.contains(part)
+        })
     }
 }
 

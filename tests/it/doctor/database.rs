@@ -2,6 +2,7 @@
 
 use super::{doctor, synced};
 use crate::support::World;
+use crate::support::waiting::until;
 use crate::support::world::Way;
 
 #[test]
@@ -86,5 +87,7 @@ fn a_transaction_that_is_open_for_longer_than_a_lease_is_told_with_whose_it_is()
         doctor(&world, &["--offline"]).has("fail", "1 statement waits for it");
         other.batch_execute("COMMIT").expect("its end");
     });
-    doctor(&world, &["--offline"]).has("ok", "transactions: no transaction has been open for longer than 200ms");
+    // A busy server takes its time to end the sessions of clients that have gone.
+    let is_fine = || doctor(&world, &["--offline"]).finds("ok", "transactions: no transaction has been open for longer than 200ms");
+    until("no transaction is open", is_fine);
 }
