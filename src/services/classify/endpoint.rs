@@ -145,7 +145,7 @@ impl Endpoint {
     /// Makes one request within the budgets.
     async fn attempt(&self, pool: &Pool, prompt: &Prompt, format: Format) -> Result<(answer::Said, Usage), Failure> {
         let body = request::body(&self.settings.model, prompt, format);
-        let max = tokens::max(prompt, format);
+        let max = request::max_usage(prompt, format);
         let reserved = self.prices.spending(max);
         let day = self.reserve(pool, reserved).await?;
         let answer = self.post(body.to_string()).await;
