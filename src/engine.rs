@@ -1,5 +1,6 @@
 //! The sync loop: claims streams, fetches pages, applies them, schedules the next polls and reports. Independent of any service.
 
+pub mod announce;
 mod apply;
 mod auth;
 mod budget;
@@ -10,6 +11,7 @@ mod dispatch;
 mod failed;
 mod gate;
 pub mod isolated;
+mod isolated_streams;
 pub mod job;
 mod meter;
 mod outcome;

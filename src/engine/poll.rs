@@ -3,6 +3,7 @@
 mod dry_run;
 mod parked;
 mod turns;
+mod unfetched;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,7 +19,7 @@ use super::page::{change_times, is_idle, json, wait_of};
 use super::page_memory::PageReservation;
 use super::shared::Shared;
 use super::slice::{Granted, Sliced, Task};
-use super::{Calls, Counts, Next, Page, Position, Source, Stream, apply, failed, pacing, recover, refetch};
+use super::{Calls, Counts, Next, Page, Position, Source, Stream, apply, failed, pacing, recover};
 use crate::db::claims::StreamRow;
 use crate::db::pool::CANCELLED;
 use crate::db::streams::{Finish, Idle};
@@ -241,7 +242,7 @@ impl<S: Source> Slice<'_, S> {
         let page = async {
             let mut page = shared.source.fetch(stream, calls, &row.position).await?;
             if !row.unfetched.is_empty() && matches!(page.next, Next::Cursor(_)) {
-                Box::pin(refetch::add(&shared.source, stream, calls, &row.unfetched, &mut page)).await;
+                Box::pin(unfetched::add(&shared.source, stream, calls, &row.unfetched, &mut page)).await;
             }
             Ok(page)
         };
