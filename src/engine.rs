@@ -23,7 +23,6 @@ mod poll;
 mod probe;
 pub mod push;
 mod queue;
-mod recover;
 pub mod refetch;
 mod report;
 pub mod retry;
