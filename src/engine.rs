@@ -15,7 +15,6 @@ mod isolated_streams;
 pub mod job;
 mod meter;
 mod outcome;
-pub mod pace;
 pub mod pacing;
 mod page;
 mod page_memory;
@@ -57,6 +56,8 @@ use crate::error::Failure;
 use crate::google;
 use crate::http;
 use crate::seal::Vault;
+
+pub use ::pace;
 
 pub use crate::db::streams::Position;
 pub use auth::Auth;

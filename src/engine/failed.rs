@@ -54,6 +54,31 @@ fn fate(failure: &Failure, listed: bool, failing_for: Duration, winding_down: bo
     }
 }
 
+/// The wait after a failure: an eighth of the time for which the stream has been failing, so that streams recover soon after an outage ends, whatever its
+/// cause, and permanent failures are retried ever more rarely. Never shorter than the server's hint.
+fn wait_after(class: Class, failing_for: Duration, hint: Option<Duration>) -> Duration {
+    /// With a cron line that runs each minute, a stream that failed at the end of an outage of some minutes is polled again within 90 seconds.
+    const SOON: Duration = Duration::from_secs(20);
+    const MINUTE: Duration = Duration::from_secs(60);
+    const HOUR: Duration = Duration::from_secs(60 * 60);
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    let (min, max) = match class {
+        Class::RateLimited | Class::Transient | Class::Internal | Class::Settings | Class::LeaseLost | Class::TokenStale => {
+            (SOON, HOUR)
+        }
+        Class::UserQuota => (SOON, 6 * HOUR),
+        Class::ScopeMissing | Class::ApiDisabled | Class::Gone | Class::AuthRevoked => (SOON, DAY),
+        Class::Permanent | Class::PageExpired | Class::BadAnswer => (SOON, DAY),
+        // `accounts.ask_at` determines when the endpoint is called.
+        Class::ClientRefused => (10 * MINUTE, HOUR),
+        // Too many full passes in one day.
+        Class::CursorExpired => (HOUR, DAY),
+        // The end of the quota's day is tracked separately, and `streams::turn_off` determines when a service is tried again.
+        Class::DailyQuota | Class::ServiceOff | Class::NotGranted => (HOUR, DAY),
+    };
+    (failing_for / 8).clamp(min, max).max(hint.unwrap_or_default())
+}
+
 /// Stores the failure of a stream that could not be polled; returns how the poll ended.
 pub async fn store<S: Source>(shared: &Shared<S>, row: &StreamRow, failure: Failure) -> PollEnd {
     let pool = &shared.context.pool;
@@ -87,7 +112,7 @@ async fn postpone<S: Source>(
     state: Option<&str>,
 ) -> anyhow::Result<()> {
     let Shared { context, run, .. } = shared;
-    let wait = pace::after_failure(failure.class, failing_for, failure.retry_after);
+    let wait = wait_after(failure.class, failing_for, failure.retry_after);
     let wait = pace::jittered(wait, context.settings.pace.jitter, rand::random()).as_secs_f64();
     if failure.class == Class::UserQuota {
         streams::postpone(&context.pool, S::TABLES.service, row.user_id, wait).await?;
@@ -122,5 +147,45 @@ mod tests {
         let failure = Failure { reason: CANCELLED.into(), ..Failure::new(Class::Internal, "cancelled") };
         assert_eq!(fate(&failure, true, Duration::ZERO, true), Fate::Interrupted);
         assert_eq!(fate(&failure, true, Duration::ZERO, false), Fate::Failed(None));
+    }
+
+    #[test]
+    fn a_failure_waits_longer_each_time_and_at_least_as_long_as_asked() {
+        let wait = |class, seconds| wait_after(class, Duration::from_secs(seconds), None).as_secs();
+        assert_eq!([0, 60, 600, 86_400].map(|age| wait(Class::Transient, age)), [20, 20, 75, 3_600]);
+        assert_eq!([0, 600, 30 * 86_400].map(|age| wait(Class::ApiDisabled, age)), [20, 75, 86_400]);
+        let hint = Duration::from_secs(7200);
+        assert_eq!(wait_after(Class::RateLimited, Duration::ZERO, Some(hint)), hint);
+    }
+
+    /// A cron line that runs each minute, and an outage that ends at any second of the first seven minutes.
+    #[test]
+    fn nothing_is_late_by_more_than_ninety_seconds_after_a_trouble_of_minutes() {
+        let jitter = crate::config::Pace::default().jitter;
+        for ends in 1..=420 {
+            let (mut began, mut due) = (None, 0.0);
+            let healed = (0..).map(|minute| f64::from(minute) * 60.0).find(|now| {
+                if *now < due || *now >= f64::from(ends) {
+                    return *now >= due;
+                }
+                let age = Duration::from_secs_f64(now - *began.get_or_insert(*now));
+                due = now + pace::jittered(wait_after(Class::TokenStale, age, None), jitter, 1.0).as_secs_f64();
+                false
+            });
+            let late = healed.expect("a minute") - f64::from(ends);
+            assert!(late <= 90.0, "{late} s late after {ends} s");
+        }
+    }
+
+    #[test]
+    fn what_never_works_is_asked_for_less_than_seventy_times_on_its_first_day() {
+        for class in [Class::Transient, Class::ApiDisabled, Class::Permanent] {
+            let (mut tries, mut age) = (0, Duration::ZERO);
+            while age < Duration::from_secs(86_400) {
+                tries += 1;
+                age += wait_after(class, age, None).max(Duration::from_secs(60));
+            }
+            assert!(tries < 70, "{class}: {tries}");
+        }
     }
 }
