@@ -1,5 +1,6 @@
 //! The sync loop: claims streams, fetches pages, applies them, schedules the next polls and reports. Independent of any service.
 
+pub mod announce;
 mod apply;
 mod auth;
 mod budget;
@@ -10,10 +11,10 @@ mod dispatch;
 mod failed;
 mod gate;
 pub mod isolated;
+mod isolated_streams;
 pub mod job;
 mod meter;
 mod outcome;
-pub mod pace;
 pub mod pacing;
 mod page;
 mod page_memory;
@@ -21,7 +22,6 @@ mod poll;
 mod probe;
 pub mod push;
 mod queue;
-mod recover;
 pub mod refetch;
 mod report;
 pub mod retry;
@@ -56,6 +56,8 @@ use crate::error::Failure;
 use crate::google;
 use crate::http;
 use crate::seal::Vault;
+
+pub use ::pace;
 
 pub use crate::db::streams::Position;
 pub use auth::Auth;

@@ -190,7 +190,8 @@ impl Class {
         }
     }
 
-    const ALL: [Self; 19] = [
+    /// All classes.
+    pub const ALL: [Self; 19] = [
         Self::TokenStale,
         Self::AuthRevoked,
         Self::ClientRefused,

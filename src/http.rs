@@ -2,15 +2,15 @@
 
 pub mod address;
 mod concurrency;
+pub mod connections;
 pub mod signature;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use reqwest::header::RETRY_AFTER;
 use url::Url;
@@ -100,33 +100,11 @@ impl Client {
         if let Some(http) = clients.get(&(std::thread::current().id(), secure)) {
             return Ok(http.clone());
         }
-        let mut builder = reqwest::Client::builder();
-        if !secure {
-            // Loading the platform's certificates takes longer than many a run; without https, they are not needed.
-            builder = without_certificates(builder)?;
-        }
-        let http = builder
-            .user_agent(USER_AGENT)
-            .timeout(self.timeout)
-            .connect_timeout(self.connect_timeout)
-            .gzip(true)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(unbuilt)?;
+        let builder = connections::builder(self.timeout, !secure)?.connect_timeout(self.connect_timeout);
+        let http = builder.user_agent(USER_AGENT).gzip(true).build().map_err(connections::unbuilt)?;
         clients.insert((std::thread::current().id(), secure), http.clone());
         Ok(http)
     }
-}
-
-/// Configures a client for plain http: it loads no certificates.
-pub fn without_certificates(builder: reqwest::ClientBuilder) -> anyhow::Result<reqwest::ClientBuilder> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .context("building the TLS settings")?
-        .with_root_certificates(rustls::RootCertStore::empty())
-        .with_no_client_auth();
-    Ok(builder.tls_backend_preconfigured(config))
 }
 
 /// Sends a request; returns the complete response. A body that is truncated after a successful status is a failure too.
@@ -200,38 +178,20 @@ pub fn transient(what: &str, error: reqwest::Error) -> Failure {
     } else {
         "the connection broke"
     };
-    let class = if is_misplaced(&error) { Class::Settings } else { Class::Transient };
+    let is_misplaced = causes(&error).any(|inner| inner.is::<address::Private>() || inner.is::<address::Public>());
+    let class = if is_misplaced { Class::Settings } else { Class::Transient };
     let reason = if error.is_connect() { UNREACHED } else { "" };
     Failure { reason: reason.into(), ..Failure::new(class, format!("{what}: {kind}{}", cause(&error.without_url()))) }
 }
 
-/// Whether the host has no address that may be called.
-fn is_misplaced(error: &reqwest::Error) -> bool {
-    let mut source = std::error::Error::source(error);
-    while let Some(inner) = source {
-        if inner.is::<address::Private>() || inner.is::<address::Public>() {
-            return true;
-        }
-        source = inner.source();
-    }
-    false
+/// The reasons behind an error, outermost first.
+pub fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    std::iter::successors(std::error::Error::source(error), |inner| inner.source())
 }
 
-/// The failure to build a client. The usual cause is missing root certificates: a container with a single binary has none.
-pub fn unbuilt(error: reqwest::Error) -> Failure {
-    let advice = "if root certificates are missing, install ca-certificates or name a bundle in SSL_CERT_FILE";
-    Failure::new(Class::Internal, format!("HTTPS cannot be set up{}; {advice}", cause(&error)))
-}
-
-/// The innermost source, which is the most specific, after a colon.
-fn cause(error: &reqwest::Error) -> String {
-    let mut cause = String::new();
-    let mut source = std::error::Error::source(error);
-    while let Some(inner) = source {
-        cause = format!(": {inner}");
-        source = inner.source();
-    }
-    cause
+/// The innermost reason, which is the most specific, after a colon.
+pub fn cause(error: &reqwest::Error) -> String {
+    causes(error).last().map(|inner| format!(": {inner}")).unwrap_or_default()
 }
 
 /// `Retry-After`: seconds, or an HTTP date.
@@ -261,4 +221,18 @@ pub fn without_addresses(message: &str) -> String {
 pub fn parse_json<'a, T: serde::Deserialize<'a>>(what: &str, body: &'a [u8]) -> Result<T, Failure> {
     serde_json::from_slice(body)
         .map_err(|error| Failure::new(Class::Transient, format!("{what}: the response is not complete JSON: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wish_to_wait_is_seconds_or_a_date() {
+        let now = DateTime::from_timestamp(1_792_000_000, 0).expect("a time");
+        assert_eq!(retry_after("7", now), Some(Duration::from_secs(7)));
+        let later = (now + chrono::TimeDelta::seconds(90)).to_rfc2822();
+        assert_eq!(retry_after(&later, now), Some(Duration::from_secs(90)));
+        assert_eq!(retry_after("soon", now), None);
+    }
 }

@@ -10,6 +10,8 @@
 //! - `google`, `db`: transport and tokens; pool, streams, runs. They never import each other. Also `telemetry`: reports jobs to monitoring services
 //! - `http`: connections, for all providers
 //! - `address`, `charset`, `classify`, `config`, `error`, `nul`, `progress`, `recurrence`, `seal`, `trusted`, `zone`: base modules
+//!
+//! Below them, as crates of their own: `pace` (when a stream is polled next) and `pace-lab` (the comparison of pacing rules behind `sync simulate`).
 
 // `print!` and `eprintln!` panic if the reader is gone: `commands::print` and `complain` do not.
 #![deny(clippy::print_stdout, clippy::print_stderr)]

@@ -5,10 +5,19 @@ use std::borrow::Cow;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+/// What is wrong with a line of input that contains NUL.
+pub const REFUSED: &str = "contains a NUL character";
+
+/// Whether a text contains NUL: PostgreSQL would reject it, together with the whole statement.
+pub fn is_in(text: &str) -> bool {
+    // Searching bytes is faster than searching characters.
+    text.as_bytes().contains(&0)
+}
+
 /// The text with NUL replaced.
 pub fn replaced(text: &str) -> Cow<'_, str> {
-    // Most texts contain none. Searching bytes is faster than searching characters.
-    if text.as_bytes().contains(&0) { text.replace('\0', "\u{fffd}").into() } else { text.into() }
+    // Most texts contain none.
+    if is_in(text) { text.replace('\0', "\u{fffd}").into() } else { text.into() }
 }
 
 /// The text with NUL replaced, as a string of its own.

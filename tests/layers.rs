@@ -1,5 +1,8 @@
 //! The layers of the source: an import may go down, never up and never sideways into another service.
 
+#[path = "layers/circles.rs"]
+mod circles;
+
 use std::path::{Path, PathBuf};
 
 /// Layers from the top. Modules on one layer may import each other only if `MAY_MEET` lists them.

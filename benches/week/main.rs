@@ -14,10 +14,10 @@ mod support;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use pace_lab::{Kind, Terms};
 use serde_json::{Value, json};
 use syncctl::engine::delays::Delays;
 use syncctl::engine::pace::Bounds;
-use syncctl::engine::pace::simulation::{self, Kind, Terms};
 
 use clock::Clock;
 use support::World;
@@ -44,10 +44,10 @@ fn main() {
     let mut number = |default: u32| arguments.next().map_or(default, |text| text.parse().expect("a number"));
     let (users, days, every) = (number(1000), number(7), number(1));
     let kind = Kind::Office;
-    let start = simulation::start();
+    let start = pace_lab::start();
     let clock = Clock::of_environment();
     clock.set(start);
-    let traces = simulation::generate(kind, users as usize, f64::from(days) * 24.0, SEED);
+    let traces = pace_lab::generate(kind, users as usize, f64::from(days) * 24.0, SEED);
     let mut changes: Vec<(DateTime<Utc>, usize)> =
         traces.iter().enumerate().flat_map(|(user, trace)| trace.changes.iter().map(move |at| (*at, user))).collect();
     changes.sort_unstable();
@@ -102,7 +102,7 @@ fn number_of(report: &Value, key: &str) -> u64 {
     report[key].as_u64().unwrap_or_else(|| panic!("{key} in {report}"))
 }
 
-fn print_report(world: &World, traces: &[simulation::Trace], sums: &[Day], budget: u64, every: Duration) {
+fn print_report(world: &World, traces: &[pace_lab::Trace], sums: &[Day], budget: u64, every: Duration) {
     println!("{:<8}{:>10}{:>10}{:>12}{:>10}{:>14}", "day", "calls", "budget", "of budget", "changes", "mean delay");
     let row = |name: &str, calls: u64, budget: u64, delays: &Delays| {
         let mean = delays.mean().unwrap_or(0.0) / 60.0;
@@ -126,12 +126,12 @@ fn print_report(world: &World, traces: &[simulation::Trace], sums: &[Day], budge
         half_life: Duration::from_secs(3 * 86_400),
         jitter: 0.15,
         every,
-        start: simulation::start(),
+        start: pace_lab::start(),
         days,
         calls: (all.polls - lists) as f64 / f64::from(days) / traces.len() as f64,
         seed: SEED,
     };
-    let rows = simulation::compare(traces, &terms).expect("a simulation");
+    let rows = pace_lab::compare(traces, &terms).expect("a simulation");
     println!("\n{:<20}{:>12}{:>14}{:>12}{:>12}", "", "polls", "mean delay", "median", "p95");
     let minutes = |share| all.delays.quantile(share).unwrap_or(0.0) / 60.0;
     let measured = (all.delays.mean().unwrap_or(0.0) / 60.0, minutes(0.5), minutes(0.95));

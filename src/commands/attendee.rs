@@ -15,6 +15,7 @@ use crate::engine::job::Job;
 use crate::engine::single::{self, ItemRef};
 use crate::engine::{Context, Report, Source, task_runner};
 use crate::error::{Exit, Fault};
+use crate::nul;
 use crate::services::attendee::schedule::schedule;
 use crate::services::attendee::stored::{self, BotOrMeeting};
 use crate::services::attendee::{Attendee, SERVICE, projects};
@@ -166,7 +167,7 @@ async fn batch_poll(args: &BatchArgs, context: &Context, output: Output) -> anyh
     }
     // Drop names with a NUL: they cannot be ids, and PostgreSQL would reject the whole query.
     let given: HashSet<&str> = names.iter().map(String::as_str).collect();
-    let ids: Vec<&str> = given.iter().copied().filter(|name| !name.contains('\0')).collect();
+    let ids: Vec<&str> = given.iter().copied().filter(|name| !nul::is_in(name)).collect();
     let bots = stored::find(&context.pool, &ids).await?;
     let known: HashSet<&str> = bots.iter().map(|bot| bot.name.as_str()).collect();
     let unknown: Vec<String> = given.iter().filter(|name| !known.contains(*name)).map(|name| (*name).to_owned()).collect();
@@ -234,7 +235,7 @@ async fn known(context: &Context, verb: &str, args: &PollArgs) -> anyhow::Result
 }
 
 async fn find_bot(context: &Context, id: &str) -> anyhow::Result<BotOrMeeting> {
-    let matches = match id.contains('\0') {
+    let matches = match nul::is_in(id) {
         true => Vec::new(),
         false => stored::find(&context.pool, &[id]).await?,
     };

@@ -10,8 +10,8 @@ use super::{Output, complain, prune, reading, seal_key_file, size, table, with_c
 use crate::config::Settings;
 use crate::db::embedded::backup::BEFORE;
 use crate::db::embedded::{Cluster, Stopped};
-use crate::db::migrate;
 use crate::db::pool::{self, DatabaseLocation};
+use crate::db::{foreign_grants, migrate};
 use crate::error::{Exit, Fault};
 
 /// Subcommands of `db`.
@@ -90,7 +90,7 @@ pub fn run(verb: &Verb, settings: &Settings, output: Output) -> anyhow::Result<E
 fn migrate(location: &DatabaseLocation, output: Output) -> anyhow::Result<()> {
     location.ensure_running()?;
     let applied = migrate::migrate(&location.target)?;
-    let creators = migrate::creators(&location.target)?;
+    let creators = foreign_grants::creators(&location.target)?;
     if !creators.is_empty() {
         complain(format!(
             "{} may create functions in the schema of the tables, which could then run with the rights of the jobs: `syncctl doctor` shows the remedy",

@@ -14,6 +14,7 @@ use crate::engine::push::Mode;
 use crate::engine::single::{self, ItemRef};
 use crate::engine::{Context, Source};
 use crate::error::{Exit, Fault};
+use crate::nul;
 use crate::services::drive::watches::{self, Watched};
 use crate::services::drive::{Drive, REGISTERED};
 
@@ -114,7 +115,7 @@ async fn batch_poll(args: &BatchArgs, context: &Context, output: Output) -> anyh
     }
     // Drop names with a NUL: they cannot be ids, and PostgreSQL would reject the whole query.
     let named: HashSet<&str> = names.iter().map(String::as_str).collect();
-    let files: Vec<&str> = named.iter().copied().filter(|name| !name.contains('\0')).collect();
+    let files: Vec<&str> = named.iter().copied().filter(|name| !nul::is_in(name)).collect();
     let routes = routes(context, &files).await?;
     let known: HashSet<&str> = routes.iter().map(|route| route.file.as_str()).collect();
     let unknown: Vec<String> = named.iter().filter(|name| !known.contains(*name)).map(|name| (*name).to_owned()).collect();

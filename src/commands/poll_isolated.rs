@@ -4,6 +4,7 @@ use anyhow::Context as _;
 
 use super::{any_service, with_context};
 use crate::db::claims::Selection;
+use crate::engine::announce;
 use crate::engine::isolated::{self, Order};
 use crate::engine::job::Job;
 use crate::error::Exit;
@@ -17,7 +18,7 @@ pub fn order() -> anyhow::Result<Order> {
 
 /// Polls the streams of the order and reports progress on standard output.
 pub fn run(order: Order) -> anyhow::Result<Exit> {
-    isolated::begin();
+    announce::begin();
     let Order { settings, service, run, job, streams, max_duration } = order;
     with_context(settings, |context| async move {
         let job = Job {

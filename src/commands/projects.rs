@@ -12,6 +12,7 @@ use crate::db::accounts;
 use crate::db::projects::{self, NewProject, Project};
 use crate::engine::Context;
 use crate::error::{Exit, Fault};
+use crate::nul;
 
 /// Maximum length of a name, in characters.
 const MAX_NAME: usize = 200;
@@ -167,8 +168,8 @@ async fn user_of(context: &Context, name: &str) -> anyhow::Result<Uuid> {
 fn problem(project: &NewProject) -> Option<String> {
     let NewProject { name, description, keywords, people, .. } = project;
     let all = [name].into_iter().chain(description).chain(keywords).chain(people);
-    if all.clone().any(|text| text.contains('\0')) {
-        return Some("contains a NUL character".into());
+    if all.clone().any(|text| nul::is_in(text)) {
+        return Some(nul::REFUSED.into());
     }
     if name.trim().is_empty() || name.trim() != name || name.chars().any(char::is_control) {
         return Some("name: must be one line of text without leading or trailing blanks".into());

@@ -1,19 +1,17 @@
 //! `syncctl sync simulate`: replays pacing rules against the times of changes, stored or generated.
 
-mod plot;
-
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use chrono::{TimeDelta, Utc};
+use pace_lab::{Kind, Row, Terms, Trace, plot};
 use serde::Serialize;
 
 use super::{Output, file, reading, table, with_context};
 use crate::config::{Settings, duration};
 use crate::db::change_times;
 use crate::engine::Context;
-use crate::engine::pace::simulation::{self, Kind, Row, Terms, Trace};
 use crate::engine::pace::{Bounds, in_words};
 use crate::error::{Exit, Fault};
 use crate::services::REGISTRY;
@@ -91,7 +89,7 @@ pub fn run(args: &Args, settings: Settings, output: Output) -> anyhow::Result<Ex
         half_life: settings.pace.half_life,
         jitter: settings.pace.jitter,
         every: args.every,
-        start: simulation::start(),
+        start: pace_lab::start(),
         days: args.days,
         calls: args.calls,
         seed: args.seed,
@@ -123,7 +121,7 @@ pub fn run(args: &Args, settings: Settings, output: Output) -> anyhow::Result<Ex
 fn generated(args: &Args, terms: &Terms) -> anyhow::Result<Vec<Simulation>> {
     let kinds: &[Kind] = if args.trace.is_empty() { &[Kind::Stationary, Kind::Office, Kind::Bursts] } else { &args.trace };
     let simulate = |kind: &Kind| {
-        let traces = simulation::generate(*kind, args.streams as usize, f64::from(args.days) * 24.0, args.seed);
+        let traces = pace_lab::generate(*kind, args.streams as usize, f64::from(args.days) * 24.0, args.seed);
         simulation(kind.name(), kind.about().to_owned(), &traces, terms)
     };
     kinds.iter().map(simulate).collect()
@@ -151,7 +149,7 @@ async fn stored(context: &Context, terms: &Terms) -> anyhow::Result<Vec<Simulati
 }
 
 fn simulation(trace: &'static str, about: String, traces: &[Trace], terms: &Terms) -> anyhow::Result<Simulation> {
-    let rows = simulation::compare(traces, terms).with_context(|| format!("simulating {trace}"))?;
+    let rows = pace_lab::compare(traces, terms).map_err(|error| Fault::usage(format!("simulating {trace}: {error}")))?;
     Ok(Simulation { trace, about, streams: traces.len(), rows })
 }
 
@@ -209,7 +207,7 @@ fn text(outcome: &Outcome) -> String {
         }
         for row in &simulation.rows {
             let (all, learnt) = (&row.whole, &row.learnt);
-            let figures = |figures: &simulation::Figures| {
+            let figures = |figures: &pace_lab::Figures| {
                 let minutes = [figures.mean, figures.median, figures.p95].map(|minutes| format!("{minutes:.1}"));
                 [vec![figures.calls.to_string()], minutes.into(), vec![format!("{:.2}", figures.to_optimum)]].concat()
             };

@@ -11,6 +11,7 @@ use super::{Output, complain, id, reading, table};
 use crate::db::accounts;
 use crate::engine::Context;
 use crate::error::{Exit, Fault};
+use crate::nul;
 use crate::services::drive::watches::{self, FollowRequest};
 
 /// Subcommands of `drive watch-file`.
@@ -116,8 +117,8 @@ async fn add_lines(context: &Context, output: Output) -> anyhow::Result<Exit> {
 }
 
 fn parse(line: &str) -> Result<Line, String> {
-    if line.contains('\0') || line.contains("\\u0000") {
-        return Err("contains a NUL character".into());
+    if nul::is_in(line) || line.contains("\\u0000") {
+        return Err(nul::REFUSED.into());
     }
     if line.trim_start().starts_with('{') {
         return serde_json::from_str(line).map_err(|error| format!("not a file to follow: {error}"));

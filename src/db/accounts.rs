@@ -15,7 +15,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::claims::AccountRow;
-use super::search_path::Reads;
+use super::reads::Reads;
 use super::{Pool, streams};
 use crate::address::Name;
 

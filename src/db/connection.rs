@@ -17,7 +17,7 @@ use super::search_path;
 /// How long a statement in a transaction waits for a lock.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a transaction may be idle between two statements before the server ends it and releases its locks: by then its host has died, hangs
-/// or is suspended. Well below the minute for which a page retries to get its locks (`engine::poll::parked`).
+/// or is suspended. Well below the minute for which a page retries to get its locks (`engine::poll::transition`).
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Timeout of a request to the server to cancel a statement.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);

@@ -146,7 +146,7 @@ fn trust(pairs: &mut Pairs) -> Result<(SslMode, Trust), String> {
 
 /// The default application name, `syncctl on HOST`: behind a pooler the server only sees the pooler's address. The server keeps 63 bytes of it.
 fn default_name() -> String {
-    format!("syncctl on {}", super::runs::host())
+    format!("syncctl on {}", super::host::host())
 }
 
 /// Sets libpq's default host if none is given.

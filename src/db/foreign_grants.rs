@@ -6,19 +6,13 @@ use anyhow::Context as _;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+use super::conninfo::Target;
 use super::{Pool, migrate};
 
 /// Our schema, or the one that would be used.
-pub(super) const SCHEMA: &str = "SELECT pg_catalog.current_schema()::pg_catalog.text";
+const SCHEMA: &str = "SELECT pg_catalog.current_schema()::pg_catalog.text";
 /// Restricts names to PostgreSQL's own until the transaction ends.
-pub(super) const NO_NAMES: &str = "SET LOCAL search_path = pg_catalog, pg_temp";
-
-/// The owner of the tables, if it differs from the current role and the current role can switch to it. Safe with an untrusted search path.
-pub(super) const OWNER: &str = "SELECT pg_catalog.quote_ident(r.rolname) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) c.relowner
-  WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass('schema_migrations')::pg_catalog.oid
-    AND r.rolname OPERATOR(pg_catalog.<>) current_user::pg_catalog.name
-    AND CASE WHEN pg_catalog.current_setting('server_version_num')::pg_catalog.int4 OPERATOR(pg_catalog.>=) 160000
-      THEN pg_catalog.pg_has_role(r.oid, 'SET') ELSE pg_catalog.pg_has_role(r.oid, 'MEMBER') END";
+const NO_NAMES: &str = "SET LOCAL search_path = pg_catalog, pg_temp";
 
 /// Roles with full access to our tables anyway. Here and below, `$1` is the schema.
 macro_rules! trusted {
@@ -45,7 +39,7 @@ macro_rules! tables {
 }
 
 /// Roles that may create objects in the schema. PUBLIC counts only if there are untrusted roles.
-pub(super) const CREATORS: &str = concat!(
+const CREATORS: &str = concat!(
     "WITH ",
     trusted!(),
     "SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE r.rolname::text END
@@ -54,7 +48,7 @@ pub(super) const CREATORS: &str = concat!(
        AND (a.grantee <> 0 OR EXISTS (SELECT FROM pg_roles o WHERE o.rolname NOT LIKE 'pg\\_%' AND o.oid NOT IN (SELECT oid FROM trusted)))
      ORDER BY 1"
 );
-pub(super) const LOOKING_FOR_CREATORS: &str = "looking for roles that may create in the schema";
+const LOOKING_FOR_CREATORS: &str = "looking for roles that may create in the schema";
 
 /// Rights on our tables, their columns and sequences, and our functions that roles have other than the trusted ones and the three of
 /// sql/roles.sql. SELECT is left out if row-level security is on and a policy names the role: its access was granted deliberately.
@@ -152,6 +146,19 @@ pub async fn read(pool: &Pool) -> anyhow::Result<Option<Foreign>> {
         code: names(&code)?,
         schema,
     }))
+}
+
+/// Other roles that may create functions in our schema: such functions can shadow PostgreSQL's own and run with the rights of our jobs.
+///
+/// # Errors
+/// Returns an error if the database cannot be reached.
+pub fn creators(target: &Target) -> anyhow::Result<Vec<String>> {
+    let mut client = migrate::connect(target)?;
+    let mut tx = migrate::begin(&mut client, "beginning to read the rights of other roles")?;
+    let schema: Option<String> = tx.query_typed_one(SCHEMA, &[]).context("reading the current schema")?.try_get(0)?;
+    tx.batch_execute(NO_NAMES).context("setting the search path")?;
+    let rows = tx.query_typed(CREATORS, &[(&schema, Type::TEXT)]).context(LOOKING_FOR_CREATORS)?;
+    names(&rows)
 }
 
 fn names(rows: &[Row]) -> anyhow::Result<Vec<String>> {

@@ -1,12 +1,11 @@
 //! The schema: numbered, embedded migrations, applied in one transaction under a lock. Synchronous: needs no async runtime.
 
 use anyhow::Context;
-use postgres::types::Type;
-use postgres::{Client, SimpleQueryMessage};
+use postgres::{Client, SimpleQueryMessage, Transaction};
 use sha2::{Digest, Sha256};
 
 use super::conninfo::{self, Target};
-use super::{foreign_grants, search_path};
+use super::search_path;
 use crate::error::Fault;
 
 /// Number, name, text. A migration is never edited after its release.
@@ -51,6 +50,13 @@ const MIGRATIONS: &[(i32, &str, &str)] = &[
 
 /// Key of the advisory lock: "syncctl" in ASCII. Any number unlikely to be used by other programs would do.
 const LOCK: i64 = 0x0073_796e_6363_746c;
+
+/// The owner of the tables, if it differs from the current role and the current role can switch to it. Safe with an untrusted search path.
+const OWNER: &str = "SELECT pg_catalog.quote_ident(r.rolname) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) c.relowner
+  WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass('schema_migrations')::pg_catalog.oid
+    AND r.rolname OPERATOR(pg_catalog.<>) current_user::pg_catalog.name
+    AND CASE WHEN pg_catalog.current_setting('server_version_num')::pg_catalog.int4 OPERATOR(pg_catalog.>=) 160000
+      THEN pg_catalog.pg_has_role(r.oid, 'SET') ELSE pg_catalog.pg_has_role(r.oid, 'MEMBER') END";
 
 /// The schema of the database compared with the one that this binary knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,15 +131,22 @@ pub fn connect(target: &Target) -> anyhow::Result<Client> {
     config.connect(target.tls()?).map_err(|error| conninfo::explain(&error, target).into())
 }
 
+/// Begins a transaction; `what` names it in an error.
+pub(super) fn begin<'a>(client: &'a mut Client, what: &'static str) -> anyhow::Result<Transaction<'a>> {
+    let mut tx = client.transaction().context(what)?;
+    // A host that dies here must not keep its locks on the tables. Waiting for the advisory lock may take as long as another host's migration.
+    tx.batch_execute("SET LOCAL idle_in_transaction_session_timeout = '30s'")
+        .context("setting the timeout of the transaction")?;
+    Ok(tx)
+}
+
 /// Applies missing migrations. Returns their names. Safe on two hosts concurrently: the second waits, then has nothing to do.
 ///
 /// # Errors
 /// Returns an error if a migration fails (all changes are rolled back), if the schema is newer, or if an applied migration has another checksum.
 pub fn migrate(target: &Target) -> anyhow::Result<Vec<String>> {
     let mut client = connect(target)?;
-    let mut tx = client.transaction().context("beginning the migration")?;
-    // A host that dies here must not keep its locks on the tables. Waiting for the advisory lock may take as long as another host's migration.
-    tx.batch_execute("SET LOCAL idle_in_transaction_session_timeout = '30s'").context("setting the timeout of the migration")?;
+    let mut tx = begin(&mut client, "beginning the migration")?;
     tx.batch_execute(search_path::OURS).context("setting the search path of the migration")?;
     tx.batch_execute(&format!("SELECT pg_advisory_xact_lock({LOCK})")).context("taking the migration lock")?;
     // Not CREATE TABLE IF NOT EXISTS, which requires the right to create tables: a role without it can still check that nothing is missing.
@@ -144,7 +157,7 @@ pub fn migrate(target: &Target) -> anyhow::Result<Vec<String>> {
     )
     .context("creating schema_migrations")?;
     // New tables get the same owner as the existing ones, so that this owner's default privileges apply.
-    let owner = tx.query_typed_opt(foreign_grants::OWNER, &[]).context("looking for the owner of the schema")?;
+    let owner = tx.query_typed_opt(OWNER, &[]).context("looking for the owner of the schema")?;
     if let Some(owner) = owner {
         tx.batch_execute(&format!("SET LOCAL ROLE {}", owner.try_get::<_, &str>(0)?))
             .context("switching to the owner of the schema")?;
@@ -186,21 +199,6 @@ pub fn migrate(target: &Target) -> anyhow::Result<Vec<String>> {
     }
     tx.commit().context("committing the migration")?;
     Ok(done)
-}
-
-/// Other roles that may create functions in our schema: such functions can shadow PostgreSQL's own and run with the rights of our jobs.
-///
-/// # Errors
-/// Returns an error if the database cannot be reached.
-pub fn creators(target: &Target) -> anyhow::Result<Vec<String>> {
-    let mut client = connect(target)?;
-    let mut tx = client.transaction().context("beginning to read the rights of other roles")?;
-    let schema: Option<String> =
-        tx.query_typed_one(foreign_grants::SCHEMA, &[]).context("reading the current schema")?.try_get(0)?;
-    tx.batch_execute(foreign_grants::NO_NAMES).context("setting the search path")?;
-    let rows =
-        tx.query_typed(foreign_grants::CREATORS, &[(&schema, Type::TEXT)]).context(foreign_grants::LOOKING_FOR_CREATORS)?;
-    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
 /// Every migration with the time it was applied, including migrations of a newer binary.

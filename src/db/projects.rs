@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::classify::passes::{self, Scope};
 use super::classify::queue;
-use super::search_path::Reads;
+use super::reads::Reads;
 use super::{Pool, streams};
 
 /// A project to add or change.

@@ -10,7 +10,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::Pool;
-use super::search_path::Reads;
+use super::reads::Reads;
 
 /// A target and the event types it receives, as LIKE patterns; empty: all.
 #[derive(Debug, Clone)]

@@ -181,8 +181,3 @@ pub async fn since(
         })
     }))
 }
-
-/// This machine's host name.
-pub(super) fn host() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
-}

@@ -10,10 +10,7 @@ use std::task::Poll;
 
 use anyhow::Context as _;
 use futures_util::FutureExt as _;
-use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Error, Row, RowStream, Transaction};
-
-use super::Connection;
+use tokio_postgres::{Client, Error, RowStream};
 
 /// An expression: our schema as a quoted identifier if the search path contains other schemas too, else NULL. All its names are qualified, because it is
 /// evaluated with the untrusted search path.
@@ -84,41 +81,4 @@ pub(super) async fn streamed(
 /// Sent without awaiting the answer: if it fails, so does the statement after it.
 fn begin(client: &Client, setting: &str) -> Result<(), Error> {
     client.batch_execute(&format!("BEGIN; {setting}")).now_or_never().unwrap_or(Ok(()))
-}
-
-/// A source for read statements: a connection (each statement on its own) or a transaction.
-pub trait Reads: Sync {
-    /// Returns the rows of a statement.
-    fn query_typed(
-        &self,
-        statement: &str,
-        parameters: &[(&(dyn ToSql + Sync), Type)],
-    ) -> impl Future<Output = Result<Vec<Row>, Error>> + Send;
-
-    /// Returns the single row of a statement.
-    fn query_typed_one(
-        &self,
-        statement: &str,
-        parameters: &[(&(dyn ToSql + Sync), Type)],
-    ) -> impl Future<Output = Result<Row, Error>> + Send;
-}
-
-impl Reads for Connection {
-    async fn query_typed(&self, statement: &str, parameters: &[(&(dyn ToSql + Sync), Type)]) -> Result<Vec<Row>, Error> {
-        self.query_typed(statement, parameters).await
-    }
-
-    async fn query_typed_one(&self, statement: &str, parameters: &[(&(dyn ToSql + Sync), Type)]) -> Result<Row, Error> {
-        self.query_typed_one(statement, parameters).await
-    }
-}
-
-impl Reads for Transaction<'_> {
-    async fn query_typed(&self, statement: &str, parameters: &[(&(dyn ToSql + Sync), Type)]) -> Result<Vec<Row>, Error> {
-        self.query_typed(statement, parameters).await
-    }
-
-    async fn query_typed_one(&self, statement: &str, parameters: &[(&(dyn ToSql + Sync), Type)]) -> Result<Row, Error> {
-        self.query_typed_one(statement, parameters).await
-    }
 }

@@ -6,8 +6,8 @@ use anyhow::Context;
 use serde::Serialize;
 
 use super::Pool;
+use super::reads::Reads;
 use super::retention::{Kept, RULES};
-use super::search_path::Reads;
 
 /// A table with its sizes.
 #[derive(Debug, Clone, Serialize)]

@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use deadpool_postgres::Transaction;
 use uuid::Uuid;
 
-use super::{Counts, Item, Next, Page, Position, Source, Stream, isolated};
+use super::{Counts, Item, Next, Page, Position, Source, Stream, announce};
 use crate::db::Pool;
 use crate::db::items::{self, Poison};
 use crate::db::streams::{self, Finish, Step};
@@ -108,15 +108,15 @@ async fn apply_items<S: Source>(
     let mut counts = Counts::default();
     let mut poison: Vec<Poison> = page.poison.clone();
     // Failing batches are halved, so one bad item among thousands costs a dozen statements and affects no other item.
-    let mut pending: Vec<&[Item<S::Change>]> = match isolated::is_on() {
+    let mut pending: Vec<&[Item<S::Change>]> = match announce::is_on() {
         true => page.items.chunks(1).rev().collect(),
         false => vec![&page.items],
     };
     while let Some(part) = pending.pop() {
         let Some(first) = part.first() else { continue };
-        let checkpoint = isolated::checkpoint(stream.id, Some(&first.id));
+        let checkpoint = announce::checkpoint(stream.id, Some(&first.id));
         let savepoint = tx.transaction().await.context("setting a savepoint")?;
-        match isolated::on(checkpoint, source.apply(&savepoint, stream, write.at.pass, part)).await {
+        match announce::on(checkpoint, source.apply(&savepoint, stream, write.at.pass, part)).await {
             Ok(done) => {
                 savepoint.commit().await.context("releasing the savepoint")?;
                 counts += done;

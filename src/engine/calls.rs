@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::Item;
+use super::announce;
 use super::digest::Digest;
 use super::gate::UserConcurrency;
-use super::isolated;
 use super::meter::{Booking, For, Meter};
 use super::retry;
 use super::tokens::Credential;
@@ -57,18 +57,18 @@ impl Calls {
 
     /// Runs `work`. If the stream is polled in isolation, announces the item before each step, in case the process dies there.
     pub fn on<F: Future>(&self, id: &str, work: F) -> Either<F, impl Future<Output = F::Output> + use<F>> {
-        isolated::on(isolated::checkpoint(self.stream, Some(id)), work)
+        announce::on(announce::checkpoint(self.stream, Some(id)), work)
     }
 
     /// Decodes an item from its JSON, unless it must not be read.
     pub(super) fn decoded<C>(&self, raw: &RawValue, decode: Decode<C>) -> Result<Item<C>, Poison> {
-        if self.deadly.is_empty() && !isolated::is_on() {
+        if self.deadly.is_empty() && !announce::is_on() {
             return decode(raw.to_owned());
         }
         let named = Poison::of(raw, items::DEADLY);
         match self.is_deadly(&named.item_id) {
             true => Err(named),
-            false => isolated::at(isolated::checkpoint(self.stream, Some(&named.item_id)), || decode(raw.to_owned())),
+            false => announce::at(announce::checkpoint(self.stream, Some(&named.item_id)), || decode(raw.to_owned())),
         }
     }
 

@@ -1,34 +1,26 @@
 //! Isolated polling: streams whose process died twice while holding them are polled by a separate process, alongside all others. It announces its work
 //! before each step, so that the item that kills it can be identified. Independent of any service.
 
-mod announce;
-mod checkpoint;
-
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::job::Job;
+use super::announce::{self, Checkpoint};
+use super::job::spec::Job;
 use super::outcome::Outcome;
 use super::report::part::Part;
 use super::shared::Shared;
 use super::{Report, Source, failed};
 use crate::config::Settings;
-use crate::db::claims;
-use crate::db::{items, streams};
+use crate::db::{claims, items, streams};
 use crate::error::{Class, Exit, Failure, Fault};
-
-pub use announce::{at, begin, blocking, checkpoint, is_on, on};
-pub use checkpoint::Checkpoint;
 
 /// The hidden command that starts such a process.
 pub const COMMAND: &str = "poll-isolated";
@@ -62,28 +54,6 @@ enum Ended {
     Done(Part),
     /// While working at this checkpoint, if it had reached one.
     Died(Option<Checkpoint>, ExitStatus),
-}
-
-/// Streams that the run leaves to a separate process.
-#[derive(Default)]
-pub struct IsolatedStreams {
-    ids: Mutex<Vec<i64>>,
-    added: Notify,
-}
-
-impl IsolatedStreams {
-    /// Sets the streams seen by the last look; those of earlier looks are either included or already polled.
-    pub fn put(&self, ids: Vec<i64>) {
-        let is_any = !ids.is_empty();
-        *self.ids.lock().unwrap_or_else(PoisonError::into_inner) = ids;
-        if is_any {
-            self.added.notify_one();
-        }
-    }
-
-    fn take(&self) -> Vec<i64> {
-        std::mem::take(&mut *self.ids.lock().unwrap_or_else(PoisonError::into_inner))
-    }
 }
 
 /// Polls isolated streams as the looks find them, until all others are `served`. Not after the others: those can take days if one of them is the

@@ -2,19 +2,17 @@
 
 mod opened;
 mod ready;
+pub(super) mod spec;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::meter::Meter;
-use super::page_memory::PageMemory;
-use super::queue::Queue;
 use super::report::Covered;
 use super::shared::Shared;
-use super::{Context, Report, Source, budget, dispatch, isolated, probe, revive, run_summary, skipped, watch};
+use super::{Context, Report, Source, dispatch, isolated, probe, revive, run_summary, skipped, watch};
 use crate::db::claims::Selection;
 use crate::db::poll_prices;
 use crate::db::pool::CANCELLED;
@@ -24,33 +22,7 @@ use crate::error::{one_line, sql_state};
 use crate::telemetry;
 use crate::telemetry::healthchecks::Check;
 
-/// What to run.
-#[derive(Debug, Clone)]
-pub struct Job {
-    /// `calendar cron`: the name in the run tables, and of the lock.
-    pub name: String,
-    /// At most one run of this job at a time.
-    pub exclusive: bool,
-    /// Fetch and compare, but write nothing.
-    pub dry_run: bool,
-    /// The streams to poll.
-    pub selection: Selection,
-    /// Wind down after this long.
-    pub max_duration: Option<Duration>,
-    /// OAuth scopes of all enabled services.
-    pub scopes: Vec<&'static str>,
-    /// Given ids that match nothing; they count as failed.
-    pub unknown: Vec<String>,
-    /// The run that this process polls some streams for; that run records them.
-    pub part_of: Option<Uuid>,
-}
-
-impl Job {
-    /// Whether this is a scheduled run for all users, not one for selected users: only such runs show that all is well.
-    pub(super) fn is_for_everybody(&self) -> bool {
-        self.selection.users.is_none() && !self.selection.pushed && self.selection.apart.is_none()
-    }
-}
+pub use spec::Job;
 
 /// Runs a job to its end. All outcomes of streams are in the report and in the run tables.
 ///

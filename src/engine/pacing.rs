@@ -98,6 +98,7 @@ const SHAPE: usize = 34;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rand::{Rng as _, SeedableRng as _};
 
     #[test]
     fn what_is_stored_is_read_again() {
@@ -115,5 +116,29 @@ mod tests {
         assert_eq!(changes(&History::empty(now)).shape, None);
         let strange = Changes { shape: Some(vec![1.0]), ..changes(&learnt) };
         assert_eq!(history(&strange).profile, Profile::default());
+    }
+
+    /// Ten thousand idle streams that were all due in the same minute, half of them after their first pass, a day later.
+    #[test]
+    fn no_minute_has_more_than_one_and_a_half_times_the_mean_of_polls_a_day_after_all_were_due_at_once() {
+        let hour = Duration::from_secs(3600);
+        let share = config::Pace::default().jitter;
+        let mut chance = rand::rngs::StdRng::seed_from_u64(1);
+        let mut polls = [0u32; 60];
+        for stream in 0..10_000 {
+            let mut at = Duration::ZERO;
+            if stream % 2 == 0 {
+                at += pace::first_wait(hour, chance.random());
+            }
+            while at < 25 * hour {
+                if at >= 24 * hour {
+                    polls[(at - 24 * hour).as_secs() as usize / 60] += 1;
+                }
+                at += pace::jittered(hour, share, chance.random());
+            }
+        }
+        let mean = polls.iter().sum::<u32>() / 60;
+        let busiest = polls.into_iter().max().expect("an hour has minutes");
+        assert!(2 * busiest <= 3 * mean, "{busiest} polls in one minute, {mean} in the mean");
     }
 }

@@ -4,12 +4,11 @@ use chrono::{DateTime, Utc};
 
 use super::pace::{self, Bounds, History};
 use super::shared::Shared;
-use super::{Next, Page, Source, pacing};
+use super::{Next, Page, Position, Source, pacing};
 use crate::db::claims::StreamRow;
 
 /// Whether the first page shows that nothing has changed.
-pub fn is_idle<C>(page: &Page<C>, row: &StreamRow) -> bool {
-    let at = &row.position;
+pub fn is_idle<C>(page: &Page<C>, at: &Position) -> bool {
     let is_last = matches!(page.next, Next::Cursor(_));
     is_last && page.items.is_empty() && page.poison.is_empty() && at.pass.is_none() && at.page_token.is_none()
 }

@@ -1,28 +1,31 @@
-//! One slice of a stream: pages from its position, until the stream ends or others need its turn.
+//! One slice of a stream: pages from its position, until the stream ends or others need its turn. `transition` decides what follows each answer; here it is
+//! done.
 
 mod dry_run;
-mod parked;
+mod transition;
 mod turns;
+mod unfetched;
+mod write;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
 
-use super::delays::Delays;
 use super::outcome::{Outcome, PollEnd};
 use super::pace::Bounds;
-use super::page::{change_times, is_idle, json, wait_of};
 use super::page_memory::PageReservation;
 use super::shared::Shared;
 use super::slice::{Granted, Sliced, Task};
-use super::{Calls, Counts, Next, Page, Position, Source, Stream, apply, failed, pacing, recover, refetch};
+use super::{Calls, Counts, Next, Position, Source, Stream, failed};
 use crate::db::claims::StreamRow;
-use crate::db::pool::CANCELLED;
-use crate::db::streams::{Finish, Idle};
+use crate::db::streams;
 use crate::error::{Class, Failure};
+use transition::{Answer, State, Transition, transition};
+
+/// The pause before a page is tried again whose rows another transaction holds.
+const PARK_TIME: Duration = Duration::from_secs(7);
 
 /// How far a slice goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +60,6 @@ pub async fn slice<S: Source>(shared: Arc<Shared<S>>, mut task: Box<Task>, grant
         Ok(Step::Ended(end)) => task.finish(end),
         Ok(Step::Wait(wait)) => Sliced::Waiting(task, wait),
         // Rare branches are boxed, here and below: a future reserves space for everything it may await, and is moved together with it.
-        Err(failure) if shared.wind_down.is_cancelled() && failure.reason == CANCELLED => task.finish(PollEnd::Interrupted),
         Err(failure) => {
             let end = Box::pin(failed::store(&shared, &task.row, failure)).await;
             task.finish(end)
@@ -65,18 +67,12 @@ pub async fn slice<S: Source>(shared: Arc<Shared<S>>, mut task: Box<Task>, grant
     }
 }
 
-/// What follows a page.
+/// The end of a slice.
 enum Step {
     Ended(PollEnd),
     /// The next page waits for its turn, and for this long.
     Wait(Option<Duration>),
 }
-
-/// The response to a page request; `None` if the run ended before it arrived.
-type Answer<C> = Result<Option<Page<C>>, Failure>;
-
-/// The result of a page: the end of the slice, or the response to the next page request.
-type Taken<C> = Result<Result<Answer<C>, Step>, Failure>;
 
 struct Slice<'a, S: Source> {
     shared: &'a Shared<S>,
@@ -110,7 +106,7 @@ impl<S: Source> Slice<'_, S> {
         self.until != Until::End && !self.shared.dry_run && task.is_pass()
     }
 
-    /// Processes pages, starting with this response.
+    /// Processes pages, starting with this answer.
     async fn pages(
         &self,
         task: &mut Task,
@@ -119,117 +115,75 @@ impl<S: Source> Slice<'_, S> {
         mut dry_run_tx: Option<&mut Transaction<'_>>,
     ) -> Result<Step, Failure> {
         loop {
-            let page = match answer {
-                Ok(Some(page)) => page,
-                Ok(None) => return Ok(Step::Ended(PollEnd::Interrupted)),
-                // Stopped while waiting for its turn: nothing failed.
-                Err(failure) if self.shared.wind_down.is_cancelled() && failure.class == Class::RateLimited => {
-                    return Ok(Step::Ended(PollEnd::Interrupted));
+            let tx = dry_run_tx.as_deref_mut();
+            let taken = match transition(&self.state(task), answer) {
+                Transition::Continue(page, next) => self.go_on(task, page, next, &mut memory, tx).await?,
+                Transition::Finish(page, cursor) => self.finish(task, page, cursor, &mut memory, tx).await,
+                Transition::Idle(page, cursor) => Err(Step::Ended(self.idle(task, &page, cursor))),
+                Transition::Restart(position) => {
+                    log::info!(stream = task.row.id; "page token no longer valid; restarting the pass");
+                    task.restarts += 1;
+                    self.begin_again(task, position).await
                 }
-                Err(failure) => {
-                    recover::of(self.shared, task, failure).await?;
-                    if self.waits_for_turns(task) {
-                        // The pass restarts when its turn comes.
-                        return Ok(Step::Wait(None));
-                    }
-                    task.begin_pass();
-                    answer = self.fetch(task).await;
-                    continue;
+                Transition::Resync => {
+                    self.forget_cursor(task).await?;
+                    log::info!(stream = task.row.id, user:% = task.row.user_id; "cursor expired; a full pass follows");
+                    self.begin_again(task, Position::default()).await
                 }
+                Transition::Degrade(failure) => {
+                    self.forget_cursor(task).await?;
+                    return Err(failure);
+                }
+                Transition::Park => {
+                    log::info!(stream = task.row.id; "another transaction holds rows of this page; retrying it later");
+                    task.parks += 1;
+                    Err(Step::Wait(Some(PARK_TIME.mul_f64(0.5 + rand::random::<f64>()))))
+                }
+                Transition::Interrupt => Err(Step::Ended(PollEnd::Interrupted)),
+                Transition::Fail(failure) => return Err(failure),
             };
-            if !is_idle(&page, &task.row) {
-                let json = json(&page);
-                match &mut memory {
-                    Some(memory) => memory.came(&self.stream.kind, json),
-                    None => memory = Some(self.shared.page_memory.keep(json)),
-                }
-            }
-            match self.take(task, page, &mut memory, dry_run_tx.as_deref_mut()).await? {
+            match taken {
                 Ok(next) => answer = next,
                 Err(step) => return Ok(step),
             }
         }
     }
 
-    /// Writes a page while requesting the next one.
-    async fn take(
-        &self,
-        task: &mut Task,
-        page: Page<S::Change>,
-        memory: &mut Option<PageReservation>,
-        mut dry_run_tx: Option<&mut Transaction<'_>>,
-    ) -> Taken<S::Change> {
-        let Shared { source, context, run, pass_settings, .. } = self.shared;
-        let now = Utc::now();
-        let known = task.history;
-        let changes = change_times(&page);
-        task.history = task.history.observe(now, &changes, context.settings.pace.half_life, self.bounds.prior);
-        let at = task.row.position.clone();
-        // Changes found by a full pass are old.
-        let delays = if at.pass.is_none() { Delays::of(now, &changes) } else { Delays::default() };
-        let (finish, next) = match self.after(task, &page, &at, now, changes) {
-            Ok(Ok(position)) => (None, Some(position)),
-            Ok(Err(finish)) => (Some(finish), None),
-            Err(end) => return Ok(Err(Step::Ended(end))),
-        };
-        let lease = context.settings.engine.lease.as_secs_f64();
-        let write = apply::Write { run: *run, at: &at, lease, settings: pass_settings, rewrite: task.begins_rewrite(), finish };
-        let applied = Box::pin(async {
-            match dry_run_tx.as_deref_mut() {
-                Some(tx) => Ok(apply::changes(source, tx, &self.stream, &page, &write).await?),
-                None => apply::page(source, &context.pool, &self.stream, &page, &write).await,
-            }
-        });
-        let Some(next) = next else {
-            return Ok(Err(match applied.await {
-                Ok(written) => {
-                    task.outcome.wrote(written, &delays);
-                    Step::Ended(PollEnd::Done)
-                }
-                Err(failure) => self.park(task, at, known, failure)?,
-            }));
-        };
-        task.row.position = next;
-        // Google prepares the next page while PostgreSQL writes this one: never more than two pages of a stream in memory.
-        let ahead = Box::pin(self.ask_ahead(task));
-        let (written, ahead) = match self.shared.dry_run {
-            true => (applied.await, dry_run::alive(dry_run_tx.as_deref(), ahead).await),
-            false => tokio::join!(applied, ahead),
-        };
-        match written {
-            Ok(written) => task.outcome.wrote(written, &delays),
-            Err(failure) => return Ok(Err(self.park(task, at, known, failure)?)),
+    fn state<'t>(&self, task: &'t Task) -> State<'t> {
+        State {
+            at: &task.row.position,
+            until: self.until,
+            winding_down: self.shared.wind_down.is_cancelled(),
+            has_changed: task.outcome.counts != Counts::default(),
+            restarts: task.restarts,
+            parks: task.parks,
+            resyncs: u32::try_from(task.row.resyncs_today).unwrap_or_default() + task.outcome.resyncs,
+            max_resyncs: self.shared.context.settings.engine.resyncs_per_day,
         }
-        Ok(match ahead? {
-            Ok((answer, held)) => {
-                *memory = held;
-                Ok(answer)
-            }
-            Err(step) => Err(step),
-        })
     }
 
-    /// What follows a page: the position of the next one, or the finish. `Err`: nothing needs to be written.
-    fn after(
-        &self,
-        task: &Task,
-        page: &Page<S::Change>,
-        at: &Position,
-        now: DateTime<Utc>,
-        changes: Vec<DateTime<Utc>>,
-    ) -> Result<Result<Position, Finish>, PollEnd> {
-        let cursor = match &page.next {
-            Next::Page(token) => {
-                return Ok(Ok(Position { page_token: Some(token.clone()), pinned: page.pinned.clone(), ..at.clone() }));
-            }
-            Next::Cursor(cursor) => cursor.clone(),
-        };
-        let wait = wait_of(self.shared, &task.row, &task.history, &self.bounds, now, at.pass.is_some());
-        if is_idle(page, &task.row) && task.outcome.counts == Counts::default() {
-            return Err(PollEnd::Idle(Idle { id: task.row.id, cursor: Some(cursor), wait }));
+    /// Begins a pass again from here, or when its turn comes.
+    async fn begin_again(&self, task: &mut Task, position: Position) -> Result<Answer<S::Change>, Step> {
+        task.row.position = position;
+        if self.waits_for_turns(task) {
+            return Err(Step::Wait(None));
         }
-        let changed_at = if task.row.push_left.is_some() { changes } else { Vec::new() };
-        Ok(Err(Finish { cursor, pass: at.pass, wait, changes: pacing::changes(&task.history), changed_at }))
+        task.begin_pass();
+        Ok(self.fetch(task).await)
+    }
+
+    /// Counts a resync and removes the stored cursor.
+    async fn forget_cursor(&self, task: &mut Task) -> Result<(), Failure> {
+        task.outcome.resyncs += 1;
+        if self.shared.dry_run {
+            return Ok(());
+        }
+        let Shared { context, run, .. } = self.shared;
+        let max = context.settings.engine.resyncs_per_day as i32;
+        match Box::pin(streams::forget_cursor(&context.pool, *run, task.row.id, max)).await? {
+            true => Ok(()),
+            false => Err(Failure::new(Class::LeaseLost, "another run has taken over this stream")),
+        }
     }
 
     /// Fetches one page.
@@ -241,14 +195,14 @@ impl<S: Source> Slice<'_, S> {
         let page = async {
             let mut page = shared.source.fetch(stream, calls, &row.position).await?;
             if !row.unfetched.is_empty() && matches!(page.next, Next::Cursor(_)) {
-                Box::pin(refetch::add(&shared.source, stream, calls, &row.unfetched, &mut page)).await;
+                Box::pin(unfetched::add(&shared.source, stream, calls, &row.unfetched, &mut page)).await;
             }
             Ok(page)
         };
         let answer = tokio::select! {
-            page = page => page.map(Some),
+            page = page => page.map_or_else(Answer::Failed, Answer::Page),
             // A stopping run does not wait out its backoffs, only responses in progress.
-            () = turns::grace(shared) => Ok(None),
+            () = turns::grace(shared) => Answer::Missing,
         };
         task.outcome.fetches.push(started.elapsed());
         shared.progress.page(|| shared.report().users());

@@ -1,5 +1,6 @@
 //! Push channels: each eligible stream has one, renewed without a gap, and none is left over. Independent of any service.
 
+pub(super) mod figures;
 mod plan;
 mod stream;
 
@@ -8,7 +9,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::StreamExt as _;
-use serde::Serialize;
 use uuid::Uuid;
 
 use super::job::{self, Job};
@@ -22,7 +22,8 @@ use crate::db::{accounts, channels};
 use crate::error::Failure;
 
 pub use crate::google::{Ask, Watched};
-pub use plan::{Mode, RenewalReason};
+pub use figures::Figures;
+pub use plan::Mode;
 use plan::{Rules, Task};
 
 /// A service whose streams can be watched. Each call is one request: the engine pays for it and retries it.
@@ -48,36 +49,6 @@ pub trait Pushed: Source {
 
     /// Stops a channel.
     fn stop(&self, credential: &Credential, channel: Uuid, resource: &str) -> impl Future<Output = Result<(), Failure>> + Send;
-}
-
-/// What a run did with channels.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct Figures {
-    /// New channels of streams that had none.
-    pub made: u64,
-    /// New channels that replace old ones.
-    pub renewed: u64,
-    pub stopped: u64,
-    /// Channels that the next run tries again to stop.
-    pub left_to_stop: u64,
-    /// Channels that Google rejected.
-    pub refused: u64,
-    /// Channels that do not announce changes found by polling; `renew-webhooks` replaces them.
-    pub silent: u64,
-    /// Problems and repairs, channel by channel; `renew-watches` finds only old addresses.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub repairs: Vec<Repair>,
-}
-
-/// One faulty channel.
-#[derive(Debug, Clone, Serialize)]
-pub struct Repair {
-    pub stream_id: i64,
-    /// `None` if there was none.
-    pub channel: Option<Uuid>,
-    pub found: RenewalReason,
-    /// `replaced by …`, `failed: …`, `refused: …`
-    pub done: String,
 }
 
 /// Renews or repairs the channels of the streams that `job.selection` names, and stops those no longer needed.

@@ -1,6 +1,6 @@
-//! Fetches items again that the provider did not return earlier: after a pass of their stream, or immediately on request. Independent of any service.
+//! Fetches items again that the provider did not return earlier, on request. Independent of any service.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use anyhow::Context as _;
 
@@ -8,27 +8,9 @@ use super::job::{self, Job};
 use super::retry_items::{Retried, removed};
 use super::shared::Shared;
 use super::single::{self, ApplyOutcome, KnownState};
-use super::{Calls, Context, Decoded, Item, Page, Source, Stream};
+use super::{Context, Decoded, Source, Stream};
 use crate::db::claims::{self, StreamRow};
 use crate::db::items::{self, Quarantined};
-
-/// Adds items to the last page of a pass that could not be fetched earlier and are available now.
-pub(super) async fn add<S: Source>(source: &S, stream: &Stream, calls: &Calls, ids: &[String], page: &mut Page<S::Change>) {
-    let named = page.items.iter().map(|item| item.id.as_str()).chain(page.poison.iter().map(|bad| bad.item_id.as_str()));
-    let named: HashSet<&str> = named.collect();
-    let ids: Vec<String> = ids.iter().filter(|id| !named.contains(id.as_str())).cloned().collect();
-    match source.fetch_again(stream, calls, &ids).await {
-        Ok((items, poison)) => {
-            // They changed back when they could not be fetched, which says nothing about how often the stream changes now.
-            page.items.extend(items.into_iter().map(|item| Item { changed_at: None, ..item }));
-            page.poison.extend(poison);
-        }
-        // They stay due, and must not hold up new changes.
-        Err(failure) => {
-            log::info!(stream = stream.id, class:% = failure.class; "quarantined items not fetched again: {}", failure.message);
-        }
-    }
-}
 
 /// Fetches items of one service again, due or not, and records the run like any other. Returns the result of each item by its number.
 ///

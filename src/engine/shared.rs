@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::digest::Digest;
-use super::isolated::IsolatedStreams;
+use super::isolated_streams::IsolatedStreams;
 use super::meter::{For, Meter};
 use super::page_memory::PageMemory;
 use super::queue::{Admitted, Queue};

@@ -1,7 +1,7 @@
 //! What a run skipped, and why: paused projects, refused accounts, streams of named users that could not be claimed. Independent of any service.
 
 use super::Source;
-use super::job::Job;
+use super::job::spec::Job;
 use super::shared::Shared;
 use crate::db::claims::{self, Selection, Unclaimed, Why};
 use crate::db::{accounts, quota};

@@ -21,7 +21,7 @@ pub struct Task {
     pub outcome: Outcome,
     /// The history of its changes, including the pages so far.
     pub history: History,
-    /// How often its pass lost its page token in this run.
+    /// How often its pass was restarted in this run because it lost its page token.
     pub restarts: u32,
     /// How often it was parked because another transaction held its rows.
     pub parks: u32,

@@ -5,6 +5,7 @@
 //! stored.
 
 mod compare;
+pub(super) mod compared;
 mod repair;
 mod sides;
 
@@ -15,7 +16,6 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use futures_util::StreamExt as _;
-use serde::Serialize;
 use uuid::Uuid;
 
 use super::job::{self, Job};
@@ -28,6 +28,7 @@ use crate::error::{Class, Failure};
 
 pub use compare::{Derived, Differences, Example, Figures, ItemState, Mismatch, News, Things, wrong};
 use compare::{compare, confirmed, explain};
+pub use compared::{Compared, Repair};
 pub use sides::Verify;
 
 /// What to compare, and what to do about differences.
@@ -41,36 +42,6 @@ pub struct Ask {
     pub seed: i64,
     /// Streams that differ make a complete pass, and are compared again.
     pub repair: bool,
-}
-
-/// The result of a comparison.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct Compared {
-    pub seed: i64,
-    /// Number of streams chosen, and of those available.
-    pub chosen: u64,
-    pub of: u64,
-    /// By kind of stream.
-    pub kinds: BTreeMap<String, Figures>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub repair: Option<Repair>,
-}
-
-/// The result of a repair.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct Repair {
-    /// Streams that made a complete pass, or whose derived rows were rebuilt.
-    pub streams: u64,
-    /// Remaining differences.
-    pub left: BTreeMap<String, Figures>,
-}
-
-impl Compared {
-    /// Number of items that are wrong in the end.
-    pub fn wrong(&self) -> u64 {
-        let kinds = self.repair.as_ref().map_or(&self.kinds, |repair| &repair.left);
-        kinds.values().map(Figures::wrong).sum()
-    }
 }
 
 /// Compares streams; the run is recorded like any other, with a `verify` part in its report. Without `ask.repair`, nothing else is written.
@@ -108,16 +79,6 @@ pub async fn run<S: Verify>(context: &Context, source: S, job: &Job, ask: &Ask) 
         skipped::refused(&shared, job).await
     })
     .await
-}
-
-impl Compared {
-    fn kinds_mut(&mut self) -> &mut BTreeMap<String, Figures> {
-        &mut self.kinds
-    }
-
-    fn left_mut(&mut self) -> &mut BTreeMap<String, Figures> {
-        &mut self.repair.get_or_insert_default().left
-    }
 }
 
 type Part = fn(&mut Compared) -> &mut BTreeMap<String, Figures>;

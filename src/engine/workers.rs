@@ -12,7 +12,7 @@ use super::poll::{self, Until};
 use super::queue::{Queue, Taken};
 use super::shared::Shared;
 use super::slice::Sliced;
-use super::{Source, isolated};
+use super::{Source, announce};
 use crate::error::Class;
 
 /// Polls streams from the queue until it is closed.
@@ -32,8 +32,8 @@ pub async fn work<S: Source>(shared: Arc<Shared<S>>) {
         while slices.len() < width && !shared.wind_down.is_cancelled() && (slices.is_empty() || shared.page_memory.is_left()) {
             match queue.take(shared.turns(), |task| shared.admit(task)) {
                 Taken::Task(task, granted) => {
-                    let checkpoint = isolated::checkpoint(task.row.id, None);
-                    slices.push(isolated::on(checkpoint, poll::slice(Arc::clone(&shared), task, Some(granted), Until::Others)));
+                    let checkpoint = announce::checkpoint(task.row.id, None);
+                    slices.push(announce::on(checkpoint, poll::slice(Arc::clone(&shared), task, Some(granted), Until::Others)));
                 }
                 Taken::Nothing(until) => {
                     wake = until;

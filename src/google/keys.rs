@@ -7,7 +7,7 @@ use reqwest::header::CACHE_CONTROL;
 use tokio::sync::Mutex;
 
 use crate::error::{Class, Failure};
-use crate::http::{SMALL, received, transient, unbuilt};
+use crate::http::{SMALL, connections, received, transient};
 
 /// Maximum response time: callers that wait for the keys must respond in time themselves.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -65,8 +65,7 @@ impl Keys {
     async fn fetch(&self) -> Result<(JwkSet, Duration), Failure> {
         let broken = |error| transient("keys", error);
         // Fetched a few times a day: a client kept for it would hold a dead connection by then.
-        let http = reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none()).build();
-        let http = http.map_err(unbuilt)?;
+        let http = connections::builder(TIMEOUT, false)?.build().map_err(connections::unbuilt)?;
         let answer = http.get(&self.url).send().await.and_then(reqwest::Response::error_for_status).map_err(broken)?;
         let said = answer.headers().get(CACHE_CONTROL).and_then(|value| value.to_str().ok()).and_then(max_age);
         let (_, _, body) = received("keys", answer, SMALL).await?;

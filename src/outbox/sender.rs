@@ -1,6 +1,5 @@
 //! Sends one event to one target: request, signature, and interpretation of the response. No database access.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -11,8 +10,9 @@ use url::Url;
 
 use crate::config::{Outbox, Target};
 use crate::db::deliveries::Delivery;
-use crate::http::address::{self, Private, PublicOnly};
-use crate::http::{SMALL, beginning, log_call, signature, without_certificates};
+use crate::http::address::{self, Private};
+use crate::http::connections::{self, Reach};
+use crate::http::{SMALL, beginning, cause, causes, log_call, retry_after, signature, without_addresses};
 
 const USER_AGENT: &str = concat!("syncctl/", env!("CARGO_PKG_VERSION"));
 /// Maximum number of characters kept of a response.
@@ -38,22 +38,9 @@ pub struct Sender {
 impl Sender {
     /// A sender whose requests take at most `timeout`, including the response.
     pub fn new(settings: &Outbox, timeout: Duration) -> anyhow::Result<Self> {
-        let mut builder = reqwest::Client::builder()
-            .user_agent(USER_AGENT)
-            .timeout(timeout)
-            .connect_timeout(timeout)
-            // A redirect could lead to a forbidden address.
-            .redirect(reqwest::redirect::Policy::none())
-            // A proxy would resolve names itself and bypass the address check.
-            .no_proxy()
-            .no_gzip();
-        if !settings.allow_private {
-            builder = builder.dns_resolver(Arc::new(PublicOnly));
-        }
-        if settings.targets.iter().all(|target| target.url.starts_with("http://")) {
-            // Loading the platform's certificates takes longer than a delivery.
-            builder = without_certificates(builder)?;
-        }
+        let reach = if settings.allow_private { Reach::All } else { Reach::Public };
+        let plain = settings.targets.iter().all(|target| target.url.starts_with("http://"));
+        let builder = connections::within(reach, timeout, plain)?.user_agent(USER_AGENT).no_gzip();
         Ok(Self { http: builder.build().context("building the HTTP client")?, allow_private: settings.allow_private })
     }
 
@@ -80,8 +67,8 @@ impl Sender {
             Err(error) => return broken(error),
         };
         let status = response.status().as_u16();
-        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-        let retry_after = retry_after.and_then(|value| parse_retry_after(value, now));
+        let hint = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let hint = hint.and_then(|value| retry_after(value, now));
         // Read the body even of a success: a connection can be reused only after its response has been read to the end.
         // The status decides; the body only serves the error text, so a truncated or long body does not matter.
         let (body, _) = beginning(&mut response, SMALL).await;
@@ -90,12 +77,12 @@ impl Sender {
             200..300 => Outcome::Delivered { status },
             300..400 => {
                 let error = format!("HTTP {status}: redirects are not followed; set the url to the redirect's target");
-                Outcome::Failed { status: Some(status), error, retry_after }
+                Outcome::Failed { status: Some(status), error, retry_after: hint }
             }
             _ => {
                 let text = readable(&String::from_utf8_lossy(&body), secret);
                 let error = if text.is_empty() { format!("HTTP {status}") } else { format!("HTTP {status}: {text}") };
-                Outcome::Failed { status: Some(status), error, retry_after }
+                Outcome::Failed { status: Some(status), error, retry_after: hint }
             }
         }
     }
@@ -110,33 +97,16 @@ fn broken(error: reqwest::Error) -> Outcome {
         _ => "the connection broke",
     };
     let error = error.without_url();
-    let mut cause = String::new();
-    let mut source = std::error::Error::source(&error);
-    while let Some(inner) = source {
-        if let Some(private) = inner.downcast_ref::<Private>() {
-            return Outcome::Refused(*private);
-        }
-        cause = format!(": {inner}");
-        source = inner.source();
+    if let Some(private) = causes(&error).find_map(|inner| inner.downcast_ref::<Private>()) {
+        return Outcome::Refused(*private);
     }
-    Outcome::Failed { status: None, error: format!("{kind}{cause}"), retry_after: None }
-}
-
-/// Parses `Retry-After`: seconds or an HTTP date.
-fn parse_retry_after(value: &str, now: DateTime<Utc>) -> Option<Duration> {
-    if let Ok(seconds) = value.trim().parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let at = DateTime::parse_from_rfc2822(value.trim()).ok()?;
-    (at.to_utc() - now).to_std().ok()
+    Outcome::Failed { status: None, error: format!("{kind}{}", cause(&error)), retry_after: None }
 }
 
 /// The beginning of a response on one line, without the secret and without email addresses, since it ends up in tables and mails.
 fn readable(body: &str, secret: &str) -> String {
     let body = if secret.is_empty() { body.to_owned() } else { body.replace(secret, "***") };
-    let words = body.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
-    let line: Vec<&str> = words.take(MAX_TEXT).map(|word| if word.contains('@') { "<address>" } else { word }).collect();
-    line.join(" ").chars().take(MAX_TEXT).collect()
+    without_addresses(&body).chars().take(MAX_TEXT).collect()
 }
 
 #[cfg(test)]
@@ -148,14 +118,5 @@ mod tests {
         let text = readable(&format!("no\n  hook s3cret for ann@example.com\u{1b}[31m {}", "x ".repeat(500)), "s3cret");
         assert!(text.starts_with("no hook *** for <address> [31m x"), "{text}");
         assert_eq!(text.chars().count(), MAX_TEXT);
-    }
-
-    #[test]
-    fn a_wish_to_wait_is_seconds_or_a_date() {
-        let now = DateTime::from_timestamp(1_792_000_000, 0).expect("a time");
-        assert_eq!(parse_retry_after("7", now), Some(Duration::from_secs(7)));
-        let later = (now + chrono::TimeDelta::seconds(90)).to_rfc2822();
-        assert_eq!(parse_retry_after(&later, now), Some(Duration::from_secs(90)));
-        assert_eq!(parse_retry_after("soon", now), None);
     }
 }

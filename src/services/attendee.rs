@@ -13,6 +13,7 @@ mod finish;
 mod notes;
 mod open;
 mod plan;
+mod planner;
 pub mod probe;
 pub mod projects;
 mod reasons;
@@ -24,6 +25,7 @@ pub mod stored;
 mod transcript;
 mod transitions;
 mod verify;
+mod window;
 
 use std::sync::Arc;
 

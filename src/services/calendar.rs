@@ -36,6 +36,9 @@ pub const LIST: &str = "calendar_list";
 /// `events.list` of one calendar.
 pub const EVENTS: &str = "events";
 
+/// Quota units per request: the Calendar API counts requests.
+const COST: u64 = 1;
+
 /// The registry entry.
 pub const REGISTERED: Registered = Registered {
     service: "calendar",
@@ -106,7 +109,7 @@ impl Source for Calendar {
     fn decode(kind: &str, raw: Box<RawValue>) -> Result<Item<Change>, Poison> {
         match kind {
             LIST => list::decode(raw),
-            _ => event::decode(raw),
+            _ => read::decode(raw),
         }
     }
 
@@ -151,7 +154,7 @@ impl Source for Calendar {
     }
 
     fn cost(_kind: &str) -> u64 {
-        fetch::COST
+        COST
     }
 
     fn bounds(&self, stream: &Stream) -> Bounds {
@@ -177,7 +180,7 @@ fn unknown(kind: &str) -> Failure {
 /// Parses bytes as an event and derives everything that is made from one. For `crate::fuzz`.
 pub(crate) fn read_any(input: &[u8]) {
     let raw = std::str::from_utf8(input).ok().and_then(|text| RawValue::from_string(text.to_owned()).ok());
-    let Some(Ok(Item { change: Change::Event(event), .. })) = raw.map(event::decode) else { return };
+    let Some(Ok(Item { change: Change::Event(event), .. })) = raw.map(read::decode) else { return };
     std::hint::black_box(detect::meeting(&event, &config::Calendar::default().meeting_words));
     let now = chrono::DateTime::UNIX_EPOCH;
     std::hint::black_box((series::reaches(&event, now), upcoming::next_start(&event, now)));

@@ -4,6 +4,7 @@ mod derived;
 pub mod detect;
 mod fetch;
 mod headers;
+mod list;
 mod mail;
 mod message;
 mod partial_page;

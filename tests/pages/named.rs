@@ -24,7 +24,7 @@ fn every_test_that_a_page_names_exists() {
 #[track_caller]
 fn assert_named(page: &str, columns: usize, least: usize) {
     let root = root();
-    let rust: Vec<PathBuf> = ["src", "tests"].iter().flat_map(|folder| files(folder, &["rs"])).collect();
+    let rust: Vec<PathBuf> = ["src", "crates", "tests"].iter().flat_map(|folder| files(folder, &["rs"])).collect();
     let mut known: HashSet<String> = HashSet::new();
     for path in &rust {
         let text = fs::read_to_string(path).expect("a source file");

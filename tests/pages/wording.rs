@@ -43,6 +43,7 @@ const NAMES: &[&str] = &[
 /// Everything that people read: sources with their help texts and messages, statements, pages.
 fn read_by_people() -> Vec<PathBuf> {
     let mut all = files("src", &["rs", "sql", "css"]);
+    all.extend(files("crates", &["rs"]));
     all.extend(
         ["docs", "systemd", "schemas", "prometheus"]
             .iter()
@@ -79,7 +80,7 @@ fn pages_and_sources_are_written_in_plain_words() {
 fn names_say_what_they_are_for() {
     let defined = Regex::new(r"\b(?:fn|struct|enum|trait|mod|type)\s+([A-Za-z_]+)").expect("a regular expression");
     let mut problems = Vec::new();
-    for path in files("src", &["rs"]) {
+    for path in [files("src", &["rs"]), files("crates", &["rs"])].concat() {
         let text = fs::read_to_string(&path).expect("a source file");
         let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
         let names = code.flat_map(|line| defined.captures_iter(line)).map(|found| found[1].to_lowercase());

@@ -9,6 +9,7 @@ use crate::commands::{Output, complain, id};
 use crate::db::assignments::{self, AssignOutcome, Assignment};
 use crate::engine::Context;
 use crate::error::{Exit, Fault};
+use crate::nul;
 
 #[derive(Debug, Args)]
 pub struct AssignArgs {
@@ -105,8 +106,8 @@ async fn lines(context: &Context, parse: fn(&str) -> Result<(Uuid, Assignment), 
 }
 
 fn parse(line: &str) -> Result<(Uuid, Assignment), String> {
-    if line.contains('\0') {
-        return Err("contains a NUL character".into());
+    if nul::is_in(line) {
+        return Err(nul::REFUSED.into());
     }
     let wrong = || "not a document id and a project".to_owned();
     let (document, project) = line.trim().split_once(char::is_whitespace).ok_or_else(wrong)?;

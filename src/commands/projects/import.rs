@@ -12,6 +12,7 @@ use crate::db::accounts;
 use crate::db::projects::{self, NewProject};
 use crate::engine::Context;
 use crate::error::{Exit, Fault};
+use crate::nul;
 
 /// One line of the import.
 #[derive(Debug, Deserialize)]
@@ -55,7 +56,7 @@ pub async fn run(context: &Context, file: &str, output: Output) -> anyhow::Resul
 
 /// Returns the projects of valid lines, and the errors of the others by line number.
 async fn checked(context: &Context, lines: Vec<(usize, Line)>) -> anyhow::Result<(Vec<NewProject>, Vec<(usize, String)>)> {
-    let names: HashSet<String> = lines.iter().map(|(_, line)| line.user.replace('\0', "\u{fffd}")).collect();
+    let names: HashSet<String> = lines.iter().map(|(_, line)| nul::cleaned(&line.user)).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let users: HashMap<&str, Option<Uuid>> = names.iter().copied().zip(accounts::find(&context.pool, &names).await?).collect();
     let (mut good, mut bad, mut seen) = (Vec::new(), Vec::new(), HashSet::new());

@@ -5,7 +5,7 @@ use serde::Serialize;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use crate::db::search_path::Reads;
+use crate::db::reads::Reads;
 
 /// Number of refused accounts out of all. Accounts ended with `accounts revoke` count in neither.
 #[derive(Debug, Clone, Default, Serialize)]

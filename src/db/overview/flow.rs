@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tokio_postgres::types::Type;
 
-use crate::db::search_path::Reads;
+use crate::db::reads::Reads;
 
 /// The push channels of a service.
 #[derive(Debug, Clone, Serialize)]

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use crate::db::reads::Reads;
 use crate::db::runs::Progress;
-use crate::db::search_path::Reads;
 
 /// Number of runs used to compute the usual interval.
 const INTERVAL_RUNS: i64 = 20;

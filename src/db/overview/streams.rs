@@ -6,7 +6,7 @@ use serde::Serialize;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use crate::db::search_path::Reads;
+use crate::db::reads::Reads;
 
 /// Number of owners to name per failure class.
 const MAX_OWNERS: i32 = 5;

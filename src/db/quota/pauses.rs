@@ -8,7 +8,7 @@ use tokio_postgres::types::Type;
 use super::DAY_START;
 use crate::db::Pool;
 use crate::db::claims::Selection;
-use crate::db::search_path::Reads;
+use crate::db::reads::Reads;
 
 /// Time from the start of a pause to the first probe. Each further probe follows when the pause is twice as old.
 const FIRST_PROBE: &str = "interval '15 minutes'";

@@ -4,9 +4,10 @@ use anyhow::Context as _;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::{Tables, host, summary_tables};
+use super::{Tables, summary_tables};
 use crate::db::Pool;
 use crate::db::claims::{Due, LIST_DUE, Selection};
+use crate::db::host::host;
 
 /// The parameters of a starting run.
 #[derive(Debug, Clone)]

@@ -4,8 +4,8 @@ use anyhow::Context as _;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::host;
 use crate::db::Pool;
+use crate::db::host::host;
 
 /// Their value of `runs.service`.
 const SERVICE: &str = "syncctl";

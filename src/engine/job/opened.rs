@@ -1,9 +1,9 @@
 //! A run's row and lock, and the notification that it begins.
 
+use super::spec::Job;
 use crate::config::Settings;
 use crate::db::lease_holder;
 use crate::db::runs::{self, Look, Opened, Opening, Tables};
-use crate::engine::job::Job;
 use crate::engine::{Context, Report};
 use crate::telemetry::healthchecks::{self, Check};
 

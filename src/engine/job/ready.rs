@@ -5,14 +5,18 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
 
-use super::{Context, Job, Meter, PageMemory, Queue, Report, Shared, Source, budget};
+use super::spec::Job;
 use crate::config;
 use crate::db::claims::Due;
 use crate::db::poll_prices::Prices;
 use crate::db::{explained, health};
-use crate::engine::Auth;
-use crate::engine::isolated::IsolatedStreams;
+use crate::engine::isolated_streams::IsolatedStreams;
+use crate::engine::meter::Meter;
+use crate::engine::page_memory::PageMemory;
+use crate::engine::queue::Queue;
+use crate::engine::shared::Shared;
 use crate::engine::tokens::Broker;
+use crate::engine::{Auth, Context, Report, Source, budget};
 use crate::error::Fault;
 use crate::progress::Progress;
 

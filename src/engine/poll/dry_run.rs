@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use deadpool_postgres::Transaction;
 
+use super::transition::Answer;
 use super::{Slice, Step};
 use crate::engine::Source;
 use crate::engine::outcome::PollEnd;
@@ -19,7 +20,7 @@ impl<S: Source> Slice<'_, S> {
     pub(super) async fn dry_run(&self, task: &mut Task) -> Result<Step, Failure> {
         task.begin_pass();
         let first = self.fetch(task).await;
-        if matches!(&first, Ok(Some(page)) if is_idle(page, &task.row)) {
+        if matches!(&first, Answer::Page(page) if is_idle(page, &task.row.position)) {
             return self.pages(task, first, None, None).await;
         }
         let mut turn = self.shared.stage.lock().await;

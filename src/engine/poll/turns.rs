@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Answer, Slice, Step, Until};
+use super::transition::Answer;
+use super::{Slice, Step, Until};
 use crate::engine::Source;
 use crate::engine::meter::Lack;
 use crate::engine::outcome::PollEnd;

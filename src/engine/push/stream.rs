@@ -7,8 +7,9 @@ use rand::RngCore as _;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::plan::{Mode, Task};
-use super::{Ask, Pushed, RenewalReason, Repair};
+use super::figures::Repair;
+use super::plan::{Mode, RenewalReason, Task};
+use super::{Ask, Pushed};
 use crate::db::channels::{self, Channel, NewChannel};
 use crate::db::claims::StreamRow;
 use crate::engine::shared::Shared;

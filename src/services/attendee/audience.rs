@@ -1,39 +1,12 @@
 //! Decides who shares a bot: users who take part in the same event. Knowing its link and time is not enough. Pure.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::plan::Occurrence;
-
-/// How a user takes part in an event. Addresses are in lower case.
-#[derive(Debug, Clone, Default)]
-pub struct Part {
-    /// The identity of the event, the same in all calendars (see `identity`).
-    pub identity: String,
-    /// The user's addresses in it.
-    pub goes_by: Vec<String>,
-    /// The participants, by the organizer's own copy of the event, or else by the copy in the user's calendar.
-    pub guests: Arc<BTreeSet<String>>,
-    /// `guests` is from the organizer's own copy.
-    pub is_decided: bool,
-    /// The user organizes the event, or has accepted the invitation.
-    pub is_sure: bool,
-}
-
-impl Part {
-    /// Whether the user is the organizer or an attendee.
-    pub fn takes_part(&self) -> bool {
-        self.is_in(&self.guests)
-    }
-
-    fn is_in(&self, guests: &BTreeSet<String>) -> bool {
-        self.goes_by.iter().any(|address| guests.contains(address))
-    }
-}
 
 /// The identity that all copies of an event share: iCalUID and organizer. An iCalUID alone proves nothing, because importers of an event can
 /// choose it.

@@ -1,8 +1,10 @@
 //! Tests of who shares a bot, without I/O.
 
+use std::sync::Arc;
+
 use chrono::DateTime;
 
-use super::super::plan::Event;
+use super::super::plan::{Event, Part};
 use super::*;
 
 /// An occurrence in the calendar of a user (`ann`), from a copy of an event with these guests.

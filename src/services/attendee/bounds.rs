@@ -86,8 +86,7 @@ impl Days {
 
 #[cfg(test)]
 mod tests {
-    use super::super::audience::Part;
-    use super::super::plan::{Event, Occurrence};
+    use super::super::plan::{Event, Occurrence, Part};
     use super::*;
 
     fn meeting(user: u128, audience: &str, minute: i64) -> Meeting {

@@ -1,6 +1,6 @@
 //! Finds the upcoming occurrences for which users want a bot. No network access.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -8,10 +8,11 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::audience::{self, Part};
+use super::audience;
 use super::events::{self, Originals, Row};
-use super::plan::{Event, Occurrence};
-use crate::address::{Name, Pattern};
+use super::plan::{Event, Occurrence, Part};
+use super::window::Window;
+use crate::address::Name;
 use crate::db::{Pool, accounts};
 use crate::links::room;
 use crate::recurrence::{self, Start};
@@ -36,17 +37,6 @@ pub struct Ineligible {
     pub title: Option<String>,
     pub start: DateTime<Utc>,
     pub why: String,
-}
-
-/// The time window, and the settings that decide who gets a bot.
-pub struct Window<'a> {
-    pub now: DateTime<Utc>,
-    pub until: DateTime<Utc>,
-    pub pattern: &'a Pattern,
-    /// Domains whose invitations count without being accepted.
-    pub inside: &'a BTreeSet<String>,
-    /// Whether meetings in calendars that a user only overlays get bots too.
-    pub with_overlaid: bool,
 }
 
 /// Why a meeting has no bot although no one decided against it.

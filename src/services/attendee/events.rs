@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::eligible::Window;
+use super::window::Window;
 use crate::db::Pool;
 use crate::links;
 

@@ -1,7 +1,8 @@
-//! Plans the steps after which each eligible meeting has exactly one bot, and no other meeting has any. Pure.
+//! A plan: meetings, their bots, and the steps from one to the other. `planner` makes it. Pure.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use data_encoding::HEXLOWER;
@@ -9,10 +10,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::audience::{self, Part};
 use super::bot::SCHEDULED;
-use super::bounds::{Bounds, Days};
-use super::rescheduled::Why;
 
 /// The identity of an occurrence in its calendar. It does not change when the occurrence is moved.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -23,6 +21,33 @@ pub struct Event {
     pub id: String,
     /// Its original start in the series; the epoch for a single event.
     pub original_start: DateTime<Utc>,
+}
+
+/// How a user takes part in an event. Addresses are in lower case.
+#[derive(Debug, Clone, Default)]
+pub struct Part {
+    /// The identity of the event, the same in all calendars (see `audience::identity`).
+    pub identity: String,
+    /// The user's addresses in it.
+    pub goes_by: Vec<String>,
+    /// The participants, by the organizer's own copy of the event, or else by the copy in the user's calendar.
+    pub guests: Arc<BTreeSet<String>>,
+    /// `guests` is from the organizer's own copy.
+    pub is_decided: bool,
+    /// The user organizes the event, or has accepted the invitation.
+    pub is_sure: bool,
+}
+
+impl Part {
+    /// Whether the user is the organizer or an attendee.
+    pub fn takes_part(&self) -> bool {
+        self.is_in(&self.guests)
+    }
+
+    /// Whether the user is one of these.
+    pub fn is_in(&self, guests: &BTreeSet<String>) -> bool {
+        self.goes_by.iter().any(|address| guests.contains(address))
+    }
 }
 
 /// An occurrence for which a user wants a bot.
@@ -106,15 +131,28 @@ impl ExistingBot {
     pub fn users(&self) -> BTreeSet<Uuid> {
         self.links.iter().map(|(user, _)| *user).collect()
     }
+}
 
-    fn is_at(&self, meeting: &Meeting) -> bool {
-        self.room == meeting.room && self.start == meeting.start
-    }
+/// Why a bot is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    Unwanted,
+    /// Its meeting moved to this time, beyond the window. It gets a new bot once the window reaches it.
+    MovedTo(DateTime<Utc>),
+}
 
-    /// Whether it is for this event, even if other users share it now.
-    fn is_of(&self, meeting: &Meeting) -> bool {
-        let is_same = self.audience.as_deref().is_none_or(|audience| audience::is_same_event(audience, &meeting.audience));
-        is_same && meeting.occurrences.iter().any(|one| self.links.contains(&(one.user, one.event.clone())))
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Unwanted => f.write_str("it is no longer wanted"),
+            Self::MovedTo(at) => {
+                write!(
+                    f,
+                    "the meeting moved to {}, beyond attendee.window; it gets a bot when its time comes",
+                    at.format("%F %R UTC")
+                )
+            }
+        }
     }
 }
 
@@ -158,118 +196,6 @@ impl Step {
     }
 }
 
-/// An occurrence that gets no bot although a user wants one.
-#[derive(Debug)]
-pub struct Without {
-    pub occurrence: Occurrence,
-    /// For the log of a run.
-    pub what: &'static str,
-    pub why: String,
-}
-
-/// The projects that bots can belong to.
-pub struct Projects {
-    pub by_name: HashMap<String, Uuid>,
-    pub default: Option<Uuid>,
-}
-
-/// Whether an existing bot can be used for a meeting. Users must not read what a bot has heard for others, so it is reassigned only within one
-/// event, or among the users it is for already.
-type Fit = fn(&ExistingBot, &Meeting) -> bool;
-
-/// The criteria for reusing a bot, best first.
-const FITS: [Fit; 3] = [
-    |bot, meeting| bot.is_at(meeting) && bot.audience.as_deref() == Some(&meeting.audience),
-    // The room and time are the same; the event may have changed otherwise.
-    |bot, meeting| bot.is_at(meeting) && (bot.is_of(meeting) || meeting.users().is_subset(&bot.users())),
-    // A bot that has not joined yet moves with its meeting.
-    |bot, meeting| bot.is_ahead() && bot.is_of(meeting),
-];
-
-/// Returns the steps, and the occurrences that get no bot.
-pub fn plan(
-    occurrences: Vec<Occurrence>,
-    known: Vec<ExistingBot>,
-    projects: &Projects,
-    bounds: Bounds,
-    now: DateTime<Utc>,
-) -> (Vec<Step>, Vec<Without>) {
-    let (mut open, mut without) = meetings(occurrences, projects);
-    // A bot that fits several meetings stays with the one with most users.
-    open.sort_by_key(|meeting| Reverse(meeting.users().len()));
-    let mut unassigned: Vec<Option<ExistingBot>> = known.into_iter().map(Some).collect();
-    let mut steps = Vec::new();
-    for fits in FITS {
-        let mut unmet = Vec::new();
-        for meeting in open {
-            let fitting = unassigned.iter_mut().find(|bot| bot.as_ref().is_some_and(|bot| fits(bot, &meeting)));
-            match fitting.and_then(Option::take) {
-                Some(bot) => steps.push(Step::Keep(bot, meeting)),
-                None => unmet.push(meeting),
-            }
-        }
-        open = unmet;
-    }
-    let is_unwanted = |bot: &ExistingBot| bot.is_ahead() && (bot.start > now || bot.state == "creating");
-    let (unwanted, others): (Vec<ExistingBot>, Vec<ExistingBot>) = unassigned.into_iter().flatten().partition(is_unwanted);
-    let mut days = Days::new(bounds, &steps, &others);
-    open.sort_by_key(|meeting| meeting.start);
-    for meeting in open {
-        match days.take(&meeting) {
-            Ok(()) => steps.push(Step::Create(meeting)),
-            Err((what, why)) => {
-                let one = |occurrence| Without { occurrence, what, why: why.clone() };
-                without.extend(meeting.occurrences.into_iter().map(one));
-            }
-        }
-    }
-    steps.extend(unwanted.into_iter().map(|bot| Step::Remove(bot, Why::Unwanted)));
-    // Process the earliest meetings first, because a run may be stopped.
-    steps.sort_by_key(Step::start);
-    (steps, without)
-}
-
-/// Groups the occurrences that share a bot into meetings. Also returns those without a project.
-fn meetings(mut occurrences: Vec<Occurrence>, projects: &Projects) -> (Vec<Meeting>, Vec<Without>) {
-    let mut meetings: BTreeMap<(DateTime<Utc>, String, String), Meeting> = BTreeMap::new();
-    let mut homeless = Vec::new();
-    audience::assign(&mut occurrences);
-    // A fixed order, independent of the database; users who name a project come first and decide which it is.
-    occurrences.sort_by(|a, b| {
-        (a.project.is_none(), &a.project, a.user, &a.event).cmp(&(b.project.is_none(), &b.project, b.user, &b.event))
-    });
-    for one in occurrences {
-        let project = match &one.project {
-            Some(name) => projects.by_name.get(name).copied().ok_or_else(|| format!("there is no Attendee project {name:?}")),
-            None => projects.default.ok_or_else(|| "there is no Attendee project".to_owned()),
-        };
-        let key = (one.start, one.room.clone(), one.audience.clone());
-        match (project, meetings.get_mut(&key)) {
-            (_, Some(meeting)) => {
-                meeting.end = meeting.end.max(one.end);
-                meeting.occurrences.push(one);
-            }
-            (Ok(project), None) => {
-                let meeting = Meeting {
-                    project,
-                    room: one.room.clone(),
-                    start: one.start,
-                    end: one.end,
-                    link: one.link.clone(),
-                    title: one.title.clone(),
-                    audience: one.audience.clone(),
-                    occurrences: Vec::new(),
-                };
-                meetings.entry(key).or_insert(meeting).occurrences.push(one);
-            }
-            (Err(why), None) => {
-                homeless.push(Without { occurrence: one, what: "no bot, see `syncctl attendee project list`", why });
-            }
-        }
-    }
-    (meetings.into_values().collect(), homeless)
-}
-
 /// The deduplication key of the bot for an audience in a room at a time. `turn` counts the bots with the same three, from 0; a further one is
 /// requested only if the meeting returns to a time at which it has had a bot.
 pub fn dedup_key(room: &str, start: DateTime<Utc>, audience: &str, turn: u32) -> String {
@@ -277,7 +203,3 @@ pub fn dedup_key(room: &str, start: DateTime<Utc>, audience: &str, turn: u32) ->
     let key = format!("syncctl-{}", HEXLOWER.encode(&digest[..16]));
     if turn == 0 { key } else { format!("{key}-{turn}") }
 }
-
-#[cfg(test)]
-#[path = "plan_tests.rs"]
-mod tests;

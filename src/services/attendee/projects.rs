@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::plan::Projects;
+use super::planner::Projects;
 use super::{BOTS, SERVICE};
 use crate::db::Pool;
 use crate::error::Failure;

@@ -1,39 +1,16 @@
 //! Finds out why a bot is removed: its meeting moved beyond the window, or it is no longer wanted. Writes nothing.
 
 use std::collections::HashMap;
-use std::fmt;
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use deadpool_postgres::tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::eligible::{self, Window};
-use super::plan::{Event, Step};
+use super::eligible;
+use super::plan::{Event, Step, Why};
+use super::window::Window;
 use crate::db::Pool;
-
-/// Why a bot is removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
-    Unwanted,
-    /// Its meeting moved to this time, beyond the window. It gets a new bot once the window reaches it.
-    MovedTo(DateTime<Utc>),
-}
-
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            Self::Unwanted => f.write_str("it is no longer wanted"),
-            Self::MovedTo(at) => {
-                write!(
-                    f,
-                    "the meeting moved to {}, beyond attendee.window; it gets a bot when its time comes",
-                    at.format("%F %R UTC")
-                )
-            }
-        }
-    }
-}
 
 /// Sets the reasons of the steps that remove bots.
 ///

@@ -12,8 +12,10 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::bounds::Bounds;
-use super::eligible::{self, Eligibility, Ineligible, Window};
-use super::plan::{self, Occurrence, Step, Without};
+use super::eligible::{self, Eligibility, Ineligible};
+use super::plan::{Occurrence, Step};
+use super::planner::{self, Without};
+use super::window::Window;
 use super::{Attendee, projects, reasons, rescheduled, rows};
 use crate::address::Pattern;
 use crate::engine::Counts;
@@ -35,7 +37,7 @@ pub async fn schedule(runner: &TaskRunner<Attendee>, pattern: &Pattern, inside: 
     let Eligibility { occurrences, mut ineligible } = eligible::find(pool, &window).await?;
     let projects = projects::by_name(pool).await?;
     let bounds = Bounds::from(&attendee.settings);
-    let (mut steps, without) = plan::plan(occurrences, rows::known(pool).await?, &projects, bounds, now);
+    let (mut steps, without) = planner::plan(occurrences, rows::known(pool).await?, &projects, bounds, now);
     rescheduled::explain(pool, &window, &mut steps).await?;
     for one in ineligible.iter().filter(|one| one.why == eligible::UNREADABLE) {
         runner.digest().add("no bots", None, format!("meeting {}", one.meeting), &one.why);

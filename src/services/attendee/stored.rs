@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::SERVICE;
 use super::transcript::{self, Line};
 use crate::db::Pool;
-use crate::db::search_path::Reads;
+use crate::db::reads::Reads;
 
 /// A bot that an id names.
 #[derive(Debug, Clone)]

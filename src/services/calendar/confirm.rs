@@ -17,7 +17,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::{Calendar, Change, event, fetch};
+use super::{COST, Calendar, Change, read};
 use crate::db::Pool;
 use crate::db::items::Poison;
 use crate::engine::{Calls, Decoded, Item, Stream};
@@ -102,7 +102,7 @@ pub async fn answers(calendar: &Calendar, stream: &Stream, calls: &Calls) -> Res
         return Ok(Vec::new());
     }
     let count = lookups.iter().map(|lookup| 1 + usize::from(lookup.instance.is_some())).sum();
-    calls.pay(fetch::COST, count).await?;
+    calls.pay(COST, count).await?;
     let answers = join_all(lookups.iter().map(|lookup| answer(calendar, stream, calls, lookup))).await;
     Ok(answers.into_iter().flatten().collect())
 }
@@ -140,7 +140,7 @@ async fn answer(calendar: &Calendar, stream: &Stream, calls: &Calls, lookup: &Lo
 /// # Errors
 /// Returns failures that concern more than one event: quota, token, scope.
 pub async fn refetch(calendar: &Calendar, stream: &Stream, calls: &Calls, ids: &[String]) -> Result<Decoded<Change>, Failure> {
-    calls.pay(fetch::COST, ids.len()).await?;
+    calls.pay(COST, ids.len()).await?;
     let mut refetched = Decoded::default();
     for (id, answer) in ids.iter().zip(join_all(ids.iter().map(|id| got(calendar, stream, calls, id))).await) {
         match answer {
@@ -174,7 +174,7 @@ async fn got(
 ) -> Result<Option<Result<Item<Change>, Poison>>, Failure> {
     let url = calendar.google.url(Host::Apis, &["calendar", "v3", "calendars", &stream.resource, "events", id])?;
     let got = calls
-        .make_paid(fetch::COST, async || {
+        .make_paid(COST, async || {
             let body =
                 calendar.batcher.get(Endpoint::Calendar, WHAT, &calls.credential, google::SCOPE_CALENDAR, url.clone()).await?;
             google::parse_json::<Box<RawValue>>(WHAT, &body)
@@ -182,7 +182,7 @@ async fn got(
         .await;
     match got {
         // Drop the time of the change: it must not count as a late change or as one that a channel missed.
-        Ok(raw) => Ok(Some(event::decode(raw).map(|item| Item { changed_at: None, ..item }))),
+        Ok(raw) => Ok(Some(read::decode(raw).map(|item| Item { changed_at: None, ..item }))),
         Err(failure) if failure.class == Class::Gone => Ok(None),
         Err(failure) => Err(failure),
     }
@@ -198,7 +198,7 @@ fn is_elsewhere(item: &Item<Change>, at: DateTime<Utc>) -> bool {
 
 /// The item that a feed returns for a deleted event.
 fn gone(id: &str) -> Option<Item<Change>> {
-    event::decode(to_raw_value(&json!({ "id": id, "status": "cancelled" })).ok()?).ok()
+    read::decode(to_raw_value(&json!({ "id": id, "status": "cancelled" })).ok()?).ok()
 }
 
 /// Records when these meetings were looked up.

@@ -2,12 +2,7 @@
 
 use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, Utc};
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
-use super::{Change, read};
-use crate::db::items::Poison;
-use crate::engine::Item;
-use crate::nul;
 use crate::recurrence::{self, Rules, Start};
 use crate::zone::Zone;
 
@@ -119,11 +114,4 @@ impl Event {
         };
         self.attendees.iter().filter(|person| !is_room(person)).count()
     }
-}
-
-/// Parses an event's JSON into an item.
-pub fn decode(raw: Box<RawValue>) -> Result<Item<Change>, Poison> {
-    let raw = nul::without(raw);
-    let event = read::event(raw.get()).map_err(|error| Poison::of(&raw, error))?;
-    Ok(Item { id: event.id.clone(), changed_at: event.updated, raw, change: Change::Event(Box::new(event)) })
 }

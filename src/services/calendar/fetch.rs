@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use url::Url;
 
-use super::{Calendar, Change, LIST, confirm, event, list};
+use super::{COST, Calendar, Change, LIST, confirm, list, read};
 use crate::config;
 use crate::db::items::Poison;
 use crate::engine::verify::{ItemState, Things};
@@ -13,8 +13,6 @@ use crate::engine::{Calls, Item, Next, Page, Position, Stream};
 use crate::error::{Class, Failure};
 use crate::google::{self, Endpoint, Host, List};
 
-/// Quota units per request: the Calendar API counts requests.
-pub const COST: u64 = 1;
 /// Page size of the list of calendars: Google's maximum.
 const LIST_PAGE: &str = "250";
 /// Complete items, and nothing else but the tokens.
@@ -90,7 +88,7 @@ pub async fn events(calendar: &Calendar, stream: &Stream, calls: &Calls, at: &Po
     append_position(&mut url, at);
     // The first page after a cursor is usually empty, so it can be batched; the pages of a full pass are large.
     let is_small = at.cursor.is_some() && at.page_token.is_none();
-    let request = Request { what: "events.list", url, is_small, pinned, decode: event::decode };
+    let request = Request { what: "events.list", url, is_small, pinned, decode: read::decode };
     let mut page = calls.make(COST, || page(calendar, calls, at, &request)).await?;
     if at.cursor.is_some() && at.page_token.is_none() {
         page.items.extend(confirm::answers(calendar, stream, calls).await?);

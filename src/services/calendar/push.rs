@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Calendar, EVENTS, LIST, REGISTERED, fetch, unknown};
+use super::{COST, Calendar, EVENTS, LIST, REGISTERED, unknown};
 use crate::config;
 use crate::engine::Stream;
 use crate::engine::push::{Ask, Pushed, Watched};
@@ -12,7 +12,7 @@ use crate::google::{self, Host};
 
 impl Pushed for Calendar {
     const KINDS: &'static [&'static str] = &[LIST, EVENTS];
-    const COSTS: (u64, u64) = (fetch::COST, fetch::COST);
+    const COSTS: (u64, u64) = (COST, COST);
     const ONLY: Option<&'static str> = None;
 
     fn address(push: &config::Push) -> String {

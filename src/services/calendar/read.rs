@@ -3,9 +3,14 @@
 
 use chrono::{DateTime, Datelike as _};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
+use super::Change;
 use super::event::{Event, Instant, When};
+use crate::db::items::Poison;
+use crate::engine::Item;
 use crate::http::without_addresses;
+use crate::nul;
 
 /// Fields that identify the event and its time. Without its series, for example, an instance would get two bots.
 const NECESSARY: [&str; 6] = ["id", "status", "start", "recurrence", "recurringEventId", "originalStartTime"];
@@ -30,6 +35,13 @@ pub fn event(json: &str) -> Result<Event, String> {
         event.unread.push("recurrence".into());
     }
     Ok(event)
+}
+
+/// Parses an event's JSON into an item.
+pub fn decode(raw: Box<RawValue>) -> Result<Item<Change>, Poison> {
+    let raw = nul::without(raw);
+    let event = event(raw.get()).map_err(|error| Poison::of(&raw, error))?;
+    Ok(Item { id: event.id.clone(), changed_at: event.updated, raw, change: Change::Event(Box::new(event)) })
 }
 
 /// Removes malformed fields until the rest can be parsed.

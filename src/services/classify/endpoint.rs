@@ -27,6 +27,7 @@ use crate::db::Pool;
 use crate::db::model_usage::{self, Budget, Call, Spending};
 use crate::db::quota::{self, Carried, Limits, Reservation};
 use crate::error::{Class, Failure, Fault};
+use crate::http::connections::{self, Reach};
 use crate::http::{self, address};
 use prompt::Prompt;
 use request::Format;
@@ -145,7 +146,7 @@ impl Endpoint {
     /// Makes one request within the budgets.
     async fn attempt(&self, pool: &Pool, prompt: &Prompt, format: Format) -> Result<(answer::Said, Usage), Failure> {
         let body = request::body(&self.settings.model, prompt, format);
-        let max = tokens::max(prompt, format);
+        let max = request::max_usage(prompt, format);
         let reserved = self.prices.spending(max);
         let day = self.reserve(pool, reserved).await?;
         let answer = self.post(body.to_string()).await;
@@ -196,26 +197,15 @@ impl Endpoint {
     }
 
     fn connections(&self) -> anyhow::Result<reqwest::Client> {
-        let mut builder = reqwest::Client::builder()
-            .user_agent(http::USER_AGENT)
-            .timeout(self.settings.timeout)
-            .connect_timeout(self.settings.timeout)
-            .gzip(true)
-            // A redirect could send the text to a forbidden address.
-            .redirect(reqwest::redirect::Policy::none())
-            // A proxy resolves names itself, which would bypass the address check.
-            .no_proxy()
-            // Each thread has its own runtime, and a connection dies with the runtime that opened it. Connecting is fast compared with an answer.
-            .pool_max_idle_per_host(0);
         let plain = self.url.scheme() == "http";
-        if plain {
-            builder = http::without_certificates(builder)?;
-        }
-        builder = match (self.settings.allow_private, plain) {
-            (false, _) => builder.dns_resolver(Arc::new(address::PublicOnly)),
-            (true, true) => builder.dns_resolver(Arc::new(address::PrivateOnly)),
-            (true, false) => builder,
+        let reach = match (self.settings.allow_private, plain) {
+            (false, _) => Reach::Public,
+            (true, true) => Reach::Private,
+            (true, false) => Reach::All,
         };
+        let builder = connections::within(reach, self.settings.timeout, plain)?.user_agent(http::USER_AGENT).gzip(true);
+        // Each thread has its own runtime, and a connection dies with the runtime that opened it. Connecting is fast compared with an answer.
+        let builder = builder.pool_max_idle_per_host(0);
         builder.build().context("building the HTTP client of the model endpoint")
     }
 }

@@ -9,7 +9,7 @@ use super::file::{Content, File};
 use super::integrity::Received;
 use super::{Change, Drive, workbook};
 use crate::charset;
-use crate::engine::{Calls, Item, Stream, isolated};
+use crate::engine::{Calls, Item, Stream, announce};
 use crate::error::{Class, Failure};
 use crate::google::{self, Host};
 
@@ -167,7 +167,7 @@ impl<'a> Reading<'a> {
             return Ok(Err(format!("the workbook is larger than {MAX_RECEIVED} bytes")));
         }
         // Reading is slow, and a malformed file must not bring down the process.
-        let read = isolated::blocking(move || workbook::read(&bytes, max)).await;
+        let read = announce::blocking(move || workbook::read(&bytes, max)).await;
         Ok(read.unwrap_or_else(|| Err("the workbook cannot be read".into())))
     }
 

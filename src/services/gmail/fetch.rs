@@ -6,6 +6,7 @@ use chrono::Utc;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::list::{LIST_COST, LIST_FIELDS, Listed};
 use super::message::{Change, HistoryChange, Resource, decode};
 use super::partial_page::Rest;
 use super::read::Read;
@@ -16,13 +17,11 @@ use crate::google::{self, Endpoint, Host, parse_json};
 
 /// Quota units of `history.list`, the cost of an idle mailbox.
 pub const HISTORY_COST: u64 = 2;
-pub(super) const LIST_COST: u64 = 5;
 const PROFILE_COST: u64 = 1;
 /// Maximum quota units of a page of a full pass, excluding its messages.
 pub const PASS_COST: u64 = LIST_COST + PROFILE_COST;
 const HISTORY_FIELDS: &str = "history(id,messagesAdded(message(id)),messagesDeleted(message(id)),labelsAdded(message(id,labelIds)),\
                               labelsRemoved(message(id,labelIds))),nextPageToken,historyId";
-pub(super) const LIST_FIELDS: &str = "messages(id),nextPageToken";
 
 /// What a full pass pins at its first page: the current history id, and the start of the window.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,19 +47,6 @@ impl Pinned {
 struct Profile {
     history_id: String,
     messages_total: Option<i64>,
-}
-
-#[derive(Deserialize)]
-pub(super) struct Id {
-    pub id: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Listed {
-    #[serde(default)]
-    pub messages: Vec<Id>,
-    pub next_page_token: Option<String>,
 }
 
 #[derive(Deserialize)]

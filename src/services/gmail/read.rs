@@ -5,7 +5,7 @@ use futures_util::future::join_all;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::fetch::{LIST_COST, LIST_FIELDS, Listed};
+use super::list::{LIST_COST, LIST_FIELDS, Listed};
 use super::message::{Change, Content, HistoryChange, Resource, decode, item};
 use super::{Gmail, detect, mail};
 use crate::db::items::Poison;

@@ -10,7 +10,8 @@ use deadpool_postgres::tokio_postgres::types::Type;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde::Deserialize;
 
-use super::fetch::{self, Id, LIST_COST, LIST_FIELDS, Listed};
+use super::fetch;
+use super::list::{Id, LIST_COST, LIST_FIELDS, Listed};
 use super::{Gmail, derived};
 use crate::engine::verify::{Derived, Differences, ItemState, News, Things, Verify};
 use crate::engine::{Calls, Stream};

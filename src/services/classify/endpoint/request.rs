@@ -1,11 +1,15 @@
-//! The request body, in the form supported by OpenAI, vLLM, llama.cpp and Ollama alike. Pure.
+//! The request body, in the form supported by OpenAI, vLLM, llama.cpp and Ollama alike, and the most tokens that it can use. Pure.
 
 use serde_json::{Value, json};
 
 use super::prompt::Prompt;
+use super::tokens::Usage;
 
 /// Maximum number of tokens of an answer: about 15 are needed; the rest allows for brief reasoning.
 pub const MAX_ANSWER: i64 = 256;
+
+/// Tokens that a chat template adds to two messages: role markers, and the lines that some templates put before the system message.
+const TEMPLATE: i64 = 128;
 
 /// How JSON output is enforced, strictest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,4 +72,12 @@ pub fn response_format(prompt: &Prompt, format: Format) -> Option<Value> {
         Format::Object => Some(json!({ "type": "json_object" })),
         Format::Plain => None,
     }
+}
+
+/// The maximum number of tokens of a call. Byte-based tokenizers, as all common chat models have, make at most one token per byte. The schema
+/// counts as part of the prompt, as it does for some endpoints.
+pub fn max_usage(prompt: &Prompt, format: Format) -> Usage {
+    let format = response_format(prompt, format).map_or(0, |format| format.to_string().len());
+    let bytes = prompt.system.len() + prompt.user.len() + format;
+    Usage { prompt_tokens: i64::try_from(bytes).unwrap_or(i64::MAX - TEMPLATE) + TEMPLATE, completion_tokens: MAX_ANSWER }
 }

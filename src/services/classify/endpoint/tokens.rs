@@ -1,29 +1,13 @@
-//! Estimates the tokens of a call without a tokenizer: `max` is an upper bound, `about` a typical number. Also computes costs. Pure.
+//! Tokens of a call: an estimate without a tokenizer, and what they cost. Pure.
 
-use super::prompt::Prompt;
-use super::request::{self, Format};
 use crate::config;
 use crate::db::model_usage::Spending;
-
-/// Tokens that a chat template adds to two messages: role markers, and the lines that some templates put before the system message.
-const TEMPLATE: i64 = 128;
 
 /// Tokens that a call used, or may use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
     pub prompt_tokens: i64,
     pub completion_tokens: i64,
-}
-
-/// The maximum number of tokens of a call. Byte-based tokenizers, as all common chat models have, make at most one token per byte. The schema
-/// counts as part of the prompt, as it does for some endpoints.
-pub fn max(prompt: &Prompt, format: Format) -> Usage {
-    let format = request::response_format(prompt, format).map_or(0, |format| format.to_string().len());
-    let bytes = prompt.system.len() + prompt.user.len() + format;
-    Usage {
-        prompt_tokens: i64::try_from(bytes).unwrap_or(i64::MAX - TEMPLATE) + TEMPLATE,
-        completion_tokens: request::MAX_ANSWER,
-    }
 }
 
 /// Estimates the tokens of a text, erring on the high side.

@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
 use super::{Kind, Trace, generate, start};
-use crate::engine::pace::{Bounds, Demand, History, Steering, jittered};
+use pace::{Bounds, Demand, History, Steering, jittered};
 
 const HALF_LIFE: Duration = Duration::from_secs(3 * 86_400);
 const BOUNDS: Bounds =

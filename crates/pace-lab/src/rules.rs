@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::Terms;
-use crate::engine::pace::{Forecast, History, Week};
+use pace::{Forecast, History, Week};
 
 /// A pacing rule. Each has one free number, its scale, which is tuned so that all rules make the same number of calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

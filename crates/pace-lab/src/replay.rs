@@ -8,7 +8,6 @@ use rand::{Rng as _, SeedableRng as _};
 
 use super::rules::{Pacer, Rule};
 use super::{Terms, Trace, Window};
-use crate::error::Fault;
 
 /// How far calls may be from the requested number: this share, or this absolute number if they are few.
 const TOLERANCE: (f64, f64) = (0.001, 5.0);
@@ -41,11 +40,10 @@ pub(super) fn tuned(traces: &[Trace], rule: Rule, calls: f64, terms: &Terms, win
         scale = if guess > low && guess < high { guess } else { (low * high).sqrt() };
     }
     let made = replay(traces, rule, scale, terms, window).calls;
-    Err(Fault::usage(format!(
+    anyhow::bail!(
         "{} cannot make {calls:.0} calls between the shortest and the longest interval (closest: {made}): set --calls, --min or --max",
         rule.name()
-    ))
-    .into())
+    )
 }
 
 fn replay(traces: &[Trace], rule: Rule, scale: f64, terms: &Terms, window: Window) -> Tally {

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod budget;
+pub mod plot;
 mod replay;
 mod rules;
 mod traces;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
-use super::Bounds;
+use pace::Bounds;
 use replay::Tally;
 
 pub use rules::Rule;

@@ -6,12 +6,32 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use futures_util::future::{Either, poll_fn};
-use serde::Serialize;
-
-use super::Checkpoint;
+use serde::{Deserialize, Serialize};
 
 static IS_ON: AtomicBool = AtomicBool::new(false);
 static AT: Mutex<Option<Checkpoint>> = Mutex::new(None);
+
+/// A stream, and the item that is being read or written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(i64, Option<String>)", into = "(i64, Option<String>)")]
+pub struct Checkpoint {
+    /// `streams.id`
+    pub stream: i64,
+    /// The provider's id.
+    pub item: Option<String>,
+}
+
+impl From<(i64, Option<String>)> for Checkpoint {
+    fn from((stream, item): (i64, Option<String>)) -> Self {
+        Self { stream, item }
+    }
+}
+
+impl From<Checkpoint> for (i64, Option<String>) {
+    fn from(checkpoint: Checkpoint) -> Self {
+        (checkpoint.stream, checkpoint.item)
+    }
+}
 
 /// Makes this process announce its work from now on, and die together with its parent.
 pub fn begin() {

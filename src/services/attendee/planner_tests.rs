@@ -1,7 +1,9 @@
 //! Tests of plans, without I/O.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::super::plan::{Event, Part, dedup_key};
 use super::*;
 use crate::config;
 use crate::links::room;
