@@ -15,9 +15,10 @@ use crate::engine::job::Job;
 use crate::engine::single::{self, ItemRef};
 use crate::engine::{Context, Report, Source, task_runner};
 use crate::error::{Exit, Fault};
+use crate::services::Service as _;
 use crate::services::attendee::schedule::schedule;
 use crate::services::attendee::stored::{self, BotOrMeeting};
-use crate::services::attendee::{Attendee, SERVICE, projects};
+use crate::services::attendee::{Attendee, SERVICE, projects, user_settings};
 
 /// Subcommands of `attendee`.
 #[derive(Debug, Subcommand)]
@@ -98,7 +99,7 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
                 if !args.bounds.dry_run {
                     Attendee::wake(&context).await?;
                 }
-                let source = Attendee::load(&context, &selection).await?;
+                let source = Attendee::load(&context, &selection, args.bounds.dry_run).await?;
                 let job = Job { exclusive: !args.parallel, ..jobs::job(&context, SERVICE, "cron", selection, args.bounds) };
                 attendee_output::finish(jobs::run(&context, source, &job).await?, output)
             }
@@ -113,7 +114,7 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
             Verb::Metrics(args) => reading(&context, metrics::run(&context, Attendee::TABLES, args, output)).await,
             Verb::Enable(args) => {
                 let user = user(&context, &args.user).await?;
-                let patch = serde_json::json!({ "attendee": true, "attendee_project": args.project });
+                let patch = user_settings::on(args.project.as_deref());
                 accounts::change_settings(&context.pool, user, &patch).await?;
                 output.print(&patch, || format!("meetings of {user} get bots with the next `syncctl attendee schedule`"))?;
                 let known = projects::list(&context.pool).await?;
@@ -130,7 +131,7 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
             }
             Verb::Disable { user: name } => {
                 let user = user(&context, name).await?;
-                let patch = serde_json::json!({ "attendee": null, "attendee_project": null });
+                let patch = user_settings::off();
                 accounts::change_settings(&context.pool, user, &patch).await?;
                 output.print(&patch, || format!("meetings of {user} get no bots; the next `syncctl attendee schedule` takes back those that have not joined"))?;
                 Ok(Exit::Done)
@@ -151,7 +152,7 @@ pub async fn schedule_now(context: &Context, bounds: Bounds) -> anyhow::Result<R
     let inside = address::inside(&gmail.domains, own.clone());
     let pattern = Pattern::new(&gmail.virtual_address, if gmail.domains.is_empty() { own } else { gmail.domains.clone() })?;
     // Loaded without users, because nothing is polled.
-    let source = Attendee::load(context, &Selection { users: Some(Vec::new()), ..Selection::default() }).await?;
+    let source = Attendee::load(context, &Selection { users: Some(Vec::new()), ..Selection::default() }, bounds.dry_run).await?;
     let job = Job { exclusive: true, ..jobs::job(context, SERVICE, "schedule", Selection::default(), bounds) };
     task_runner::run(context, source, &job, async |runner| schedule(runner, &pattern, &inside).await).await
 }
@@ -160,7 +161,7 @@ async fn batch_poll(args: &BatchArgs, context: &Context, output: Output) -> anyh
     let names = jobs::names(&args.ids, args.stdin)?;
     if names.is_empty() && !args.stdin {
         let selection = Selection { force: true, ..Selection::default() };
-        let source = Attendee::load(context, &selection).await?;
+        let source = Attendee::load(context, &selection, args.bounds.dry_run).await?;
         let job = jobs::job(context, SERVICE, "batch-poll", selection, args.bounds);
         return attendee_output::finish(jobs::run(context, source, &job).await?, output);
     }
@@ -202,7 +203,7 @@ async fn poll(
 ) -> anyhow::Result<Report> {
     let projects: HashSet<Uuid> = bots.iter().map(|bot| bot.project).collect();
     let selection = Selection { users: Some(projects.into_iter().collect()), force: true, ..Selection::default() };
-    let source = Attendee::load(context, &selection).await?;
+    let source = Attendee::load(context, &selection, bounds.dry_run).await?;
     let mut job = jobs::job(context, SERVICE, verb, selection, bounds);
     job.unknown = unknown;
     let items: Vec<ItemRef> = bots.iter().map(|bot| ItemRef { stream: bot.stream, id: bot.bot_id.clone() }).collect();

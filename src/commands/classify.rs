@@ -17,6 +17,7 @@ use crate::engine::job::Job;
 use crate::engine::single::{self, ItemRef};
 use crate::engine::{Context, Report, Source};
 use crate::error::{Exit, Fault};
+use crate::services::Service as _;
 use crate::services::classify::{Classify, SERVICE};
 
 /// Subcommands of `classify`.
@@ -93,7 +94,10 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
     with_context(settings, |context| async move {
         match verb {
             Verb::Cron(args) if args.bounds.dry_run && !args.force => rehearse(args, &context, output).await,
-            Verb::Cron(args) => jobs::cron(args, &context, Classify::new(&context, args.bounds.dry_run)?, output).await,
+            Verb::Cron(args) => {
+                let source = Classify::load(&context, &Selection::default(), args.bounds.dry_run).await?;
+                jobs::cron(args, &context, source, output).await
+            }
             Verb::BatchPoll(args) => batch_poll(args, &context, output).await,
             Verb::Poll(args) => {
                 let document = known(&context, "poll", args).await?;
@@ -113,7 +117,8 @@ async fn rehearse(args: &CronArgs, context: &Context, output: Output) -> anyhow:
     let users = Classify::awaited(&context.pool).await?;
     let selection = Selection { users: Some(users), force: true, ..Selection::default() };
     let job = jobs::job(context, SERVICE, "cron", selection, args.bounds);
-    jobs::finish(jobs::run(context, Classify::new(context, true)?, &job).await?, output)
+    let source = Classify::load(context, &job.selection, true).await?;
+    jobs::finish(jobs::run(context, source, &job).await?, output)
 }
 
 async fn batch_poll(args: &BatchArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
@@ -121,7 +126,8 @@ async fn batch_poll(args: &BatchArgs, context: &Context, output: Output) -> anyh
     if names.is_empty() && !args.stdin {
         let selection = Selection { force: true, ..Selection::default() };
         let job = jobs::job(context, SERVICE, "batch-poll", selection, args.bounds);
-        return jobs::finish(jobs::run(context, Classify::new(context, job.dry_run)?, &job).await?, output);
+        let source = Classify::load(context, &job.selection, job.dry_run).await?;
+        return jobs::finish(jobs::run(context, source, &job).await?, output);
     }
     let names: HashSet<String> = names.into_iter().collect();
     let ids: Vec<Uuid> = names.iter().filter_map(|name| name.parse().ok()).collect();
@@ -163,7 +169,8 @@ async fn poll(
     job.selection.users = Some(documents.iter().map(|document| document.user).collect::<HashSet<_>>().into_iter().collect());
     job.unknown = unknown;
     let items = documents.iter().filter_map(|document| Some(ItemRef { stream: document.stream?, id: document.id.to_string() }));
-    let report = single::run(context, Classify::new(context, job.dry_run)?, &job, &items.collect::<Vec<_>>()).await?;
+    let source = Classify::load(context, &job.selection, job.dry_run).await?;
+    let report = single::run(context, source, &job, &items.collect::<Vec<_>>()).await?;
     jobs::deliver_events(context, &job).await;
     Ok(report)
 }

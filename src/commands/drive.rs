@@ -1,7 +1,6 @@
 //! `syncctl drive`: takes files as arguments where other services take users.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 
@@ -14,8 +13,8 @@ use crate::engine::push::Mode;
 use crate::engine::single::{self, ItemRef};
 use crate::engine::{Context, Source};
 use crate::error::{Exit, Fault};
-use crate::services::drive::watches::{self, Watched};
-use crate::services::drive::{Drive, REGISTERED};
+use crate::services::Service as _;
+use crate::services::drive::{Drive, REGISTERED, watches};
 
 /// Subcommands of `drive`.
 #[derive(Debug, Subcommand)]
@@ -77,7 +76,8 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
     with_context(settings, |context| async move {
         match verb {
             Verb::Cron(args) => {
-                let source = source(&context, &Selection { force: args.force, ..Selection::default() }).await?;
+                let source =
+                    Drive::load(&context, &Selection { force: args.force, ..Selection::default() }, args.bounds.dry_run).await?;
                 jobs::cron(args, &context, source, output).await
             }
             Verb::BatchPoll(args) => batch_poll(args, &context, output).await,
@@ -95,20 +95,15 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
 }
 
 async fn renew(args: &RenewArgs, context: &Context, mode: Mode, output: Output) -> anyhow::Result<Exit> {
-    let source = source(context, &Selection { users: Some(Vec::new()), ..Selection::default() }).await?;
+    let source = Drive::load(context, &Selection { users: Some(Vec::new()), ..Selection::default() }, false).await?;
     push::renew(args, context, source, mode, output).await
-}
-
-pub(super) async fn source(context: &Context, selection: &Selection) -> anyhow::Result<Drive> {
-    let watched = Watched::load(&context.pool, selection).await?;
-    Ok(Drive::new(Arc::clone(&context.google), &context.settings, watched))
 }
 
 async fn batch_poll(args: &BatchArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
     let names = jobs::names(&args.files, args.stdin)?;
     if names.is_empty() && !args.stdin {
         let selection = Selection { force: true, ..Selection::default() };
-        let source = source(context, &selection).await?;
+        let source = Drive::load(context, &selection, args.bounds.dry_run).await?;
         let job = jobs::job(context, REGISTERED.service, "batch-poll", selection, args.bounds);
         return jobs::finish(jobs::run(context, source, &job).await?, output);
     }
@@ -172,7 +167,7 @@ async fn poll(
     users.sort_unstable();
     users.dedup();
     let selection = Selection { users: Some(users), force: true, ..Selection::default() };
-    let source = source(context, &selection).await?;
+    let source = Drive::load(context, &selection, bounds.dry_run).await?;
     let mut job = jobs::job(context, REGISTERED.service, verb, selection, bounds);
     job.unknown = rest.0;
     let items: Vec<ItemRef> = routes.iter().map(|route| route.item.clone()).collect();

@@ -22,8 +22,9 @@ use std::time::Duration;
 use deadpool_postgres::Transaction;
 use serde_json::value::RawValue;
 
-use super::{Probe, Registered};
-use crate::config;
+use super::{Probe, Registered, Service};
+use crate::config::{self, Limits, Quota, Settings};
+use crate::db::claims::Selection;
 use crate::db::items::Poison;
 use crate::db::runs::Tables;
 use crate::engine::pace::Bounds;
@@ -36,12 +37,14 @@ pub const LIST: &str = "calendar_list";
 /// `events.list` of one calendar.
 pub const EVENTS: &str = "events";
 
+/// The path of `calendarList.list`.
+pub const CALENDAR_LIST: [&str; 5] = ["calendar", "v3", "users", "me", "calendarList"];
+
 /// The registry entry.
 pub const REGISTERED: Registered = Registered {
     service: "calendar",
     root_kind: LIST,
     scope: google::SCOPE_CALENDAR,
-    enabled: |settings| settings.calendar.enabled,
     change_times: include_str!("calendar/sql/change_times.sql"),
     probe: Probe {
         method: "calendars.get",
@@ -52,6 +55,10 @@ pub const REGISTERED: Registered = Registered {
         address: "/id",
     },
 };
+
+/// Tables of the jobs that keep their summaries apart.
+const SUMMARIES: [(&str, &str); 2] =
+    [("renew-watches", "calendar_watch_renewal_summaries"), ("renew-webhooks", "calendar_webhook_renewal_summaries")];
 
 /// The Calendar service of one run.
 pub struct Calendar {
@@ -71,17 +78,26 @@ pub enum Change {
     Confirmed,
 }
 
-impl Calendar {
-    /// Creates the service with these settings.
-    pub fn new(google: Arc<google::Client>, settings: &config::Settings) -> Self {
+impl Service for Calendar {
+    const GOOGLE: Option<Registered> = Some(REGISTERED);
+
+    fn enabled(settings: &Settings) -> bool {
+        settings.calendar.enabled
+    }
+
+    async fn load(context: &Context, _selection: &Selection, _dry_run: bool) -> anyhow::Result<Self> {
+        let (google, settings) = (Arc::clone(&context.google), &context.settings);
         let batcher = Arc::new(google::Batcher::new(Arc::clone(&google), settings.google.batch_size));
-        Self { google, batcher, settings: settings.calendar.clone(), lookups: confirm::Lookups::default() }
+        Ok(Self { google, batcher, settings: settings.calendar.clone(), lookups: confirm::Lookups::default() })
     }
 }
 
 impl Source for Calendar {
-    const TABLES: Tables = Tables { service: "calendar", total: "total_users", successes: "syncs" };
+    const TABLES: Tables =
+        Tables { service: REGISTERED.service, total: "total_users", successes: "syncs", summaries: &SUMMARIES };
     const AUTH: Auth = Auth::Scope(google::SCOPE_CALENDAR);
+    const PASS_SETTINGS: &'static [&'static str] =
+        &["calendar.window_past", "calendar.window_future", "calendar.calendars", "calendar.meeting_words"];
     type Change = Change;
 
     async fn fetch(&self, stream: &Stream, calls: &Calls, at: &Position) -> Result<Page<Change>, Failure> {
@@ -148,6 +164,10 @@ impl Source for Calendar {
         let advanced = upcoming::advance_due(&context.pool, self.settings.min_interval, context.settings.pace.price).await?;
         log::debug!(streams = advanced; "calendars with a meeting soon are due earlier");
         Ok(())
+    }
+
+    fn limits(quota: &Quota) -> Limits {
+        quota.calendar.or(Limits { project_per_minute: 10_000, user_per_minute: 600, per_day: 1_000_000, user_concurrency: 0 })
     }
 
     fn cost(_kind: &str) -> u64 {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use url::Url;
 
-use super::{Calendar, Change, LIST, confirm, event, list};
+use super::{CALENDAR_LIST, Calendar, Change, LIST, confirm, event, list};
 use crate::config;
 use crate::db::items::Poison;
 use crate::engine::verify::{ItemState, Things};
@@ -54,7 +54,7 @@ impl Window {
 
 /// Fetches a page of a user's list of calendars.
 pub async fn calendars(calendar: &Calendar, calls: &Calls, at: &Position) -> Result<Page<Change>, Failure> {
-    let mut url = calendar.google.url(Host::Apis, &["calendar", "v3", "users", "me", "calendarList"])?;
+    let mut url = calendar.google.url(Host::Apis, &CALENDAR_LIST)?;
     url.query_pairs_mut()
         .append_pair("maxResults", LIST_PAGE)
         .append_pair("showDeleted", "true")
@@ -112,7 +112,7 @@ fn append_position(url: &mut Url, at: &Position) {
 pub async fn list_versions(calendar: &Calendar, stream: &Stream, calls: &Calls, window: &Window) -> Result<Things, Failure> {
     let is_list = stream.kind == LIST;
     let (what, path): (_, &[&str]) = match is_list {
-        true => ("calendarList.list", &["calendar", "v3", "users", "me", "calendarList"]),
+        true => ("calendarList.list", &CALENDAR_LIST),
         false => ("events.list", &["calendar", "v3", "calendars", &stream.resource, "events"]),
     };
     let mut versions = Things::new();
