@@ -30,7 +30,7 @@ use crate::db::runs::Tables;
 use crate::engine::pace::Bounds;
 use crate::engine::{Auth, Calls, Context, Counts, Decoded, Item, Page, Position, Source, Stream};
 use crate::error::{Class, Failure};
-use crate::google::{self, Host};
+use crate::google::{self, Endpoint, Host};
 
 /// `calendarList.list` of one user.
 pub const LIST: &str = "calendar_list";
@@ -40,11 +40,16 @@ pub const EVENTS: &str = "events";
 /// The path of `calendarList.list`.
 pub const CALENDAR_LIST: [&str; 5] = ["calendar", "v3", "users", "me", "calendarList"];
 
-/// The registry entry.
+/// Reads a user's calendars and events, and may watch them.
+const SCOPE: &str = "https://www.googleapis.com/auth/calendar.readonly";
+/// Where its calls are batched.
+const BATCH: Endpoint = Endpoint { host: Host::Apis, path: ["batch", "calendar", "v3"] };
+
+/// What accounts need to know.
 pub const REGISTERED: Registered = Registered {
     service: "calendar",
     root_kind: LIST,
-    scope: google::SCOPE_CALENDAR,
+    scope: SCOPE,
     change_times: include_str!("calendar/sql/change_times.sql"),
     probe: Probe {
         method: "calendars.get",
@@ -95,7 +100,7 @@ impl Service for Calendar {
 impl Source for Calendar {
     const TABLES: Tables =
         Tables { service: REGISTERED.service, total: "total_users", successes: "syncs", summaries: &SUMMARIES };
-    const AUTH: Auth = Auth::Scope(google::SCOPE_CALENDAR);
+    const AUTH: Auth = Auth::Scope(SCOPE);
     const PASS_SETTINGS: &'static [&'static str] =
         &["calendar.window_past", "calendar.window_future", "calendar.calendars", "calendar.meeting_words"];
     type Change = Change;

@@ -36,7 +36,7 @@ use crate::engine::pace::Bounds;
 use crate::engine::single::Single;
 use crate::engine::{Auth, Calls, Context, Counts, Decoded, Item, Page, Position, Source, Stream};
 use crate::error::{Class, Failure};
-use crate::google::{self, Host};
+use crate::google::{self, Endpoint, Host};
 
 /// `drives.list` of one user.
 pub const LIST: &str = "drive_list";
@@ -48,11 +48,16 @@ pub const MY_DRIVE: &str = "my-drive";
 /// Maximum number of workbooks in memory, over all feeds: each is up to 32 MiB, and 64 MiB unpacked.
 const WORKBOOKS: usize = 2;
 
-/// The registry entry.
+/// Reads a user's files and their content.
+const SCOPE: &str = "https://www.googleapis.com/auth/drive.readonly";
+/// Where its calls are batched.
+const BATCH: Endpoint = Endpoint { host: Host::Apis, path: ["batch", "drive", "v3"] };
+
+/// What accounts need to know.
 pub const REGISTERED: Registered = Registered {
     service: "drive",
     root_kind: LIST,
-    scope: google::SCOPE_DRIVE,
+    scope: SCOPE,
     change_times: include_str!("drive/sql/change_times.sql"),
     probe: Probe {
         method: "about.get",
@@ -104,7 +109,7 @@ impl Service for Drive {
 
 impl Source for Drive {
     const TABLES: Tables = Tables { service: REGISTERED.service, total: "total_files", successes: "polls", summaries: &[] };
-    const AUTH: Auth = Auth::Scope(google::SCOPE_DRIVE);
+    const AUTH: Auth = Auth::Scope(SCOPE);
     const PASS_SETTINGS: &'static [&'static str] = &["drive.documents", "drive.content_max_size"];
     type Change = Change;
 

@@ -30,17 +30,22 @@ use crate::db::runs::Tables;
 use crate::engine::pace::Bounds;
 use crate::engine::{Auth, Calls, Context, Counts, Decoded, Item, Page, Position, Source, Stream};
 use crate::error::Failure;
-use crate::google::{self, Host};
+use crate::google::{self, Endpoint, Host};
 
 use message::Change;
 
 /// `history.list` of one user.
 pub const MAILBOX: &str = "mailbox";
-/// The registry entry.
+/// Reads a user's mail.
+const SCOPE: &str = "https://www.googleapis.com/auth/gmail.readonly";
+/// Where its calls are batched.
+const BATCH: Endpoint = Endpoint { host: Host::Gmail, path: ["batch", "gmail", "v1"] };
+
+/// What accounts need to know.
 pub const REGISTERED: Registered = Registered {
     service: "gmail",
     root_kind: MAILBOX,
-    scope: google::SCOPE_GMAIL,
+    scope: SCOPE,
     change_times: include_str!("gmail/sql/change_times.sql"),
     probe: Probe {
         method: "users.getProfile",
@@ -134,7 +139,7 @@ impl Gmail {
 
 impl Source for Gmail {
     const TABLES: Tables = Tables { service: REGISTERED.service, total: "total_users", successes: "polls", summaries: &[] };
-    const AUTH: Auth = Auth::Scope(google::SCOPE_GMAIL);
+    const AUTH: Auth = Auth::Scope(SCOPE);
     const PASS_SETTINGS: &'static [&'static str] =
         &["gmail.window", "gmail.store", "gmail.whole_max_size", "gmail.virtual_address", "gmail.domains"];
     type Change = Change;

@@ -5,13 +5,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use url::Url;
 
-use super::{CALENDAR_LIST, Calendar, Change, LIST, confirm, event, list};
+use super::{BATCH, CALENDAR_LIST, Calendar, Change, LIST, SCOPE, confirm, event, list};
 use crate::config;
 use crate::db::items::Poison;
 use crate::engine::verify::{ItemState, Things};
 use crate::engine::{Calls, Item, Next, Page, Position, Stream};
 use crate::error::{Class, Failure};
-use crate::google::{self, Endpoint, Host, List};
+use crate::google::{Host, List};
 
 /// Quota units per request: the Calendar API counts requests.
 pub const COST: u64 = 1;
@@ -139,7 +139,7 @@ pub async fn list_versions(calendar: &Calendar, stream: &Stream, calls: &Calls, 
         let named: Vec<Named>;
         (named, page_token) = calls
             .make(COST, async || {
-                let body = calendar.google.get(what, &calls.credential, google::SCOPE_CALENDAR, url.clone()).await?;
+                let body = calendar.google.get(what, &calls.credential, SCOPE, url.clone()).await?;
                 let list = List::read(what, &body)?;
                 // Items without even these fields are in quarantine.
                 let named = list.items.iter().filter_map(|item| serde_json::from_str(item.get()).ok()).collect();
@@ -189,9 +189,9 @@ struct Request {
 
 async fn page(calendar: &Calendar, calls: &Calls, at: &Position, request: &Request) -> Result<Page<Change>, Failure> {
     let Request { what, url, is_small, pinned, decode } = request;
-    let scope = google::SCOPE_CALENDAR;
+    let scope = SCOPE;
     let answer = match is_small {
-        true => calendar.batcher.get(Endpoint::Calendar, what, &calls.credential, scope, url.clone()).await,
+        true => calendar.batcher.get(BATCH, what, &calls.credential, scope, url.clone()).await,
         false => calendar.google.get(what, &calls.credential, scope, url.clone()).await,
     };
     let body = answer.map_err(|failure| at.blame(failure))?;
