@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use clap::{Args, Subcommand};
+use clap::{Arg, Args, Subcommand};
 use uuid::Uuid;
 
-use super::verbs::{Bounds, CronArgs};
+use super::verbs::{BatchArgs, Bounds, CronArgs, PollArgs, SmartPollArgs};
 use super::{Output, attendee_output, attendee_project, complain, jobs, metrics, reading, with_context};
 use crate::address::{self, Pattern};
 use crate::config::Settings;
@@ -26,14 +26,18 @@ pub enum Verb {
     /// Poll the bots of every project that is due; the job for cron
     Cron(CronArgs),
     /// Poll the named bots now; without names, all unfinished ones, due or not
+    #[command(mut_arg("names", bots), mut_arg("stdin", ids))]
     BatchPoll(BatchArgs),
     /// Poll one bot now
+    #[command(mut_arg("name", bot))]
     Poll(PollArgs),
     /// Poll one bot if its project is due; otherwise print why not
+    #[command(mut_arg("name", bot))]
     SmartPoll(SmartPollArgs),
     /// Schedule bots for upcoming meetings, and move or cancel the bots of meetings that moved or were cancelled; a job for cron
     Schedule(Bounds),
     /// Print the transcript of a meeting; if it is not complete, poll the bot first and print the part available so far
+    #[command(mut_arg("name", bot))]
     Transcript(PollArgs),
     /// Summarize the runs of a time window
     Metrics(metrics::Args),
@@ -51,36 +55,6 @@ pub enum Verb {
 }
 
 #[derive(Debug, Args)]
-pub struct BatchArgs {
-    /// Meetings or bots, by id (default: all unfinished bots)
-    #[arg(value_name = "ID")]
-    ids: Vec<String>,
-    /// Read ids from standard input, one per line
-    #[arg(long)]
-    stdin: bool,
-    #[command(flatten)]
-    bounds: Bounds,
-}
-
-#[derive(Debug, Args)]
-pub struct PollArgs {
-    /// Meeting or bot, by id
-    #[arg(value_name = "ID")]
-    id: String,
-    #[command(flatten)]
-    bounds: Bounds,
-}
-
-#[derive(Debug, Args)]
-pub struct SmartPollArgs {
-    #[command(flatten)]
-    poll: PollArgs,
-    /// Poll even if not due
-    #[arg(long)]
-    force: bool,
-}
-
-#[derive(Debug, Args)]
 pub struct EnableArgs {
     /// User, by UUID or address
     #[arg(value_name = "USER")]
@@ -88,6 +62,18 @@ pub struct EnableArgs {
     /// Attendee project of the bots (default: the default project)
     #[arg(long, value_name = "NAME")]
     project: Option<String>,
+}
+
+fn bot(arg: Arg) -> Arg {
+    arg.value_name("ID").help("Meeting or bot, by id")
+}
+
+fn bots(arg: Arg) -> Arg {
+    arg.value_name("ID").help("Meetings or bots, by id (default: all unfinished bots)")
+}
+
+fn ids(arg: Arg) -> Arg {
+    arg.help("Read ids from standard input, one per line")
 }
 
 /// Runs the command.
@@ -158,7 +144,7 @@ pub async fn schedule_now(context: &Context, bounds: Bounds) -> anyhow::Result<R
 }
 
 async fn batch_poll(args: &BatchArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
-    let names = jobs::names(&args.ids, args.stdin)?;
+    let names = jobs::names(&args.names, args.stdin)?;
     if names.is_empty() && !args.stdin {
         let selection = Selection { force: true, ..Selection::default() };
         let source = Attendee::load(context, &selection, args.bounds.dry_run).await?;
@@ -213,7 +199,7 @@ async fn poll(
 }
 
 async fn transcript(args: &PollArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
-    let bot = find_bot(context, &args.id).await?;
+    let bot = find_bot(context, &args.name).await?;
     let mut exit = Exit::Done;
     if !bot.is_settled {
         let report = poll(context, "transcript", std::slice::from_ref(&bot), args.bounds, Vec::new()).await?;
@@ -223,7 +209,7 @@ async fn transcript(args: &PollArgs, context: &Context, output: Output) -> anyho
         exit = report.exit();
     }
     let stored = stored::read(&context.pool, &bot.bot_id).await?;
-    let stored = stored.ok_or_else(|| unknown(&args.id))?;
+    let stored = stored.ok_or_else(|| unknown(&args.name))?;
     output.print(&stored, || attendee_output::transcript(&stored))?;
     Ok(exit)
 }
@@ -231,7 +217,7 @@ async fn transcript(args: &PollArgs, context: &Context, output: Output) -> anyho
 /// Finds the bot that a job names; on failure, records the error in the job's row.
 async fn known(context: &Context, verb: &str, args: &PollArgs) -> anyhow::Result<BotOrMeeting> {
     let job = jobs::job(context, SERVICE, verb, Selection::default(), args.bounds);
-    jobs::begun(context, Attendee::TABLES, &job, find_bot(context, &args.id).await).await
+    jobs::begun(context, Attendee::TABLES, &job, find_bot(context, &args.name).await).await
 }
 
 async fn find_bot(context: &Context, id: &str) -> anyhow::Result<BotOrMeeting> {

@@ -5,10 +5,10 @@ mod show;
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
-use clap::{Args, Subcommand};
+use clap::{Arg, Args, Subcommand};
 use uuid::Uuid;
 
-use super::verbs::{Bounds, CronArgs};
+use super::verbs::{BatchArgs, Bounds, CronArgs, PollArgs};
 use super::{Output, complain, id, jobs, metrics, reading, with_context};
 use crate::config::Settings;
 use crate::db::claims::Selection;
@@ -26,10 +26,13 @@ pub enum Verb {
     /// Learn from people's assignments and classify every waiting document; the job for cron
     Cron(CronArgs),
     /// Classify the named documents now; without names, all waiting ones
+    #[command(mut_arg("names", documents), mut_arg("stdin", ids))]
     BatchPoll(BatchArgs),
     /// Classify one document now
+    #[command(mut_arg("name", document))]
     Poll(PollArgs),
     /// Classify one document if it is waiting; otherwise print why not
+    #[command(mut_arg("name", document))]
     SmartPoll(PollArgs),
     /// Summarize the runs of a time window
     Metrics(metrics::Args),
@@ -43,27 +46,6 @@ pub enum Verb {
     Eval(EvalArgs),
     /// List undecided documents, nearest to the threshold first
     Review(ReviewArgs),
-}
-
-#[derive(Debug, Args)]
-pub struct BatchArgs {
-    /// Documents, by the ids in `documents list` (default: all waiting ones)
-    #[arg(value_name = "DOCUMENT")]
-    ids: Vec<String>,
-    /// Read ids from standard input, one per line
-    #[arg(long)]
-    stdin: bool,
-    #[command(flatten)]
-    bounds: Bounds,
-}
-
-#[derive(Debug, Args)]
-pub struct PollArgs {
-    /// Document, by the id in `documents list`
-    #[arg(value_name = "DOCUMENT", value_parser = id)]
-    id: Uuid,
-    #[command(flatten)]
-    bounds: Bounds,
 }
 
 #[derive(Debug, Args)]
@@ -83,6 +65,20 @@ pub struct ReviewArgs {
     /// Maximum number of documents to list
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=10_000))]
     limit: i64,
+}
+
+fn document(arg: Arg) -> Arg {
+    // Checked here, so that a wrong id is an error of the command line.
+    let checked = |text: &str| id(text).map(|_| text.to_owned());
+    arg.value_name("DOCUMENT").help("Document, by the id in `documents list`").value_parser(checked)
+}
+
+fn documents(arg: Arg) -> Arg {
+    arg.value_name("DOCUMENT").help("Documents, by the ids in `documents list` (default: all waiting ones)")
+}
+
+fn ids(arg: Arg) -> Arg {
+    arg.help("Read ids from standard input, one per line")
 }
 
 /// Runs the command.
@@ -122,7 +118,7 @@ async fn rehearse(args: &CronArgs, context: &Context, output: Output) -> anyhow:
 }
 
 async fn batch_poll(args: &BatchArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
-    let names = jobs::names(&args.ids, args.stdin)?;
+    let names = jobs::names(&args.names, args.stdin)?;
     if names.is_empty() && !args.stdin {
         let selection = Selection { force: true, ..Selection::default() };
         let job = jobs::job(context, SERVICE, "batch-poll", selection, args.bounds);
@@ -178,7 +174,8 @@ async fn poll(
 /// Finds the document that a job names; on failure, records the error in the job's row.
 async fn known(context: &Context, verb: &str, args: &PollArgs) -> anyhow::Result<Named> {
     let job = jobs::job(context, SERVICE, verb, Selection::default(), args.bounds);
-    jobs::begun(context, Classify::TABLES, &job, find_document(context, args.id).await).await
+    let document = id(&args.name).map_err(Fault::usage)?;
+    jobs::begun(context, Classify::TABLES, &job, find_document(context, document).await).await
 }
 
 async fn find_document(context: &Context, document: Uuid) -> anyhow::Result<Named> {

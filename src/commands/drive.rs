@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use clap::{Args, Subcommand};
+use clap::{Arg, Subcommand};
 
-use super::verbs::{Bounds, CronArgs, RenewArgs};
+use super::verbs::{BatchArgs, Bounds, CronArgs, PollArgs, RenewArgs, SmartPollArgs};
 use super::{Output, complain, jobs, metrics, push, reading, watch_file, with_context};
 use crate::config::Settings;
 use crate::db::claims::Selection;
@@ -22,10 +22,13 @@ pub enum Verb {
     /// Poll every drive that is due; the job for cron
     Cron(CronArgs),
     /// Poll the named files now; without files, every drive of every user, due or not
+    #[command(mut_arg("names", files), mut_arg("stdin", file_ids))]
     BatchPoll(BatchArgs),
     /// Poll one file now, for each user who follows it, or else for one who can see it
+    #[command(mut_arg("name", file))]
     Poll(PollArgs),
     /// Poll one file if its drive is due; otherwise print why not
+    #[command(mut_arg("name", file))]
     SmartPoll(SmartPollArgs),
     /// Open a push channel for every drive, and renew channels that expire soon; a job for cron
     RenewWatches(RenewArgs),
@@ -38,34 +41,16 @@ pub enum Verb {
     WatchFile(watch_file::Verb),
 }
 
-#[derive(Debug, Args)]
-pub struct BatchArgs {
-    /// Files, by Google's id (default: every drive)
-    #[arg(value_name = "FILE_ID")]
-    files: Vec<String>,
-    /// Read file ids from standard input, one per line
-    #[arg(long)]
-    stdin: bool,
-    #[command(flatten)]
-    bounds: Bounds,
+fn file(arg: Arg) -> Arg {
+    arg.value_name("FILE_ID").help("File, by Google's id")
 }
 
-#[derive(Debug, Args)]
-pub struct PollArgs {
-    /// File, by Google's id
-    #[arg(value_name = "FILE_ID")]
-    file: String,
-    #[command(flatten)]
-    bounds: Bounds,
+fn files(arg: Arg) -> Arg {
+    arg.value_name("FILE_ID").help("Files, by Google's id (default: every drive)")
 }
 
-#[derive(Debug, Args)]
-pub struct SmartPollArgs {
-    #[command(flatten)]
-    poll: PollArgs,
-    /// Poll even if not due
-    #[arg(long)]
-    force: bool,
+fn file_ids(arg: Arg) -> Arg {
+    arg.help("Read file ids from standard input, one per line")
 }
 
 /// Runs the command.
@@ -82,7 +67,7 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
             }
             Verb::BatchPoll(args) => batch_poll(args, &context, output).await,
             Verb::Poll(args) => {
-                let routes = known_routes(&context, "poll", &args.file, args.bounds).await?;
+                let routes = known_routes(&context, "poll", &args.name, args.bounds).await?;
                 poll(&context, "poll", &routes, args.bounds, (Vec::new(), Vec::new()), output).await
             }
             Verb::SmartPoll(args) => smart_poll(args, &context, output).await,
@@ -100,7 +85,7 @@ async fn renew(args: &RenewArgs, context: &Context, mode: Mode, output: Output) 
 }
 
 async fn batch_poll(args: &BatchArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
-    let names = jobs::names(&args.files, args.stdin)?;
+    let names = jobs::names(&args.names, args.stdin)?;
     if names.is_empty() && !args.stdin {
         let selection = Selection { force: true, ..Selection::default() };
         let source = Drive::load(context, &selection, args.bounds.dry_run).await?;
@@ -120,7 +105,7 @@ async fn batch_poll(args: &BatchArgs, context: &Context, output: Output) -> anyh
 }
 
 async fn smart_poll(args: &SmartPollArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
-    let routes = known_routes(context, "smart-poll", &args.poll.file, args.poll.bounds).await?;
+    let routes = known_routes(context, "smart-poll", &args.poll.name, args.poll.bounds).await?;
     let (mut due, mut skipped) = (Vec::new(), Vec::new());
     for route in routes {
         let feed = streams::of_user(&context.pool, REGISTERED.service, route.user).await?;

@@ -27,7 +27,7 @@ async fn run_verb<S: Pushed>(verb: &ServiceVerb, context: &Context, source: S, o
     match verb {
         ServiceVerb::Cron(args) => jobs::cron(args, context, source, output).await,
         ServiceVerb::BatchPoll(args) => {
-            let names = jobs::names(&args.users, args.stdin)?;
+            let names = jobs::names(&args.names, args.stdin)?;
             let mut job =
                 jobs::job(context, service, "batch-poll", Selection { force: true, ..Selection::default() }, args.bounds);
             if args.stdin || !names.is_empty() {
@@ -43,13 +43,13 @@ async fn run_verb<S: Pushed>(verb: &ServiceVerb, context: &Context, source: S, o
         }
         ServiceVerb::Poll(args) => {
             let mut job = jobs::job(context, service, "poll", Selection { force: true, ..Selection::default() }, args.bounds);
-            jobs::only(context, S::TABLES, &mut job, &args.user).await?;
+            jobs::only(context, S::TABLES, &mut job, &args.name).await?;
             jobs::finish(jobs::run(context, source, &job).await?, output)
         }
         ServiceVerb::SmartPoll(args) => {
             let selection = Selection { force: args.force, ..Selection::default() };
             let mut job = jobs::job(context, service, "smart-poll", selection, args.poll.bounds);
-            let user = jobs::only(context, S::TABLES, &mut job, &args.poll.user).await?;
+            let user = jobs::only(context, S::TABLES, &mut job, &args.poll.name).await?;
             let before = streams::of_user(&context.pool, service, user).await?;
             let mut report = jobs::run(context, source, &job).await?;
             if !args.force {
