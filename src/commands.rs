@@ -2,11 +2,9 @@
 
 pub mod accounts;
 pub mod activity;
-mod any_service;
 pub mod attendee;
 mod attendee_output;
 mod attendee_project;
-pub mod calendar;
 pub mod channels;
 pub mod classify;
 pub mod config;
@@ -18,7 +16,6 @@ pub mod drive;
 pub mod explain;
 mod file;
 mod gauges;
-pub mod gmail;
 pub mod import;
 pub mod install;
 mod installed_schedules;

@@ -47,7 +47,7 @@ use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::config::Settings;
+use crate::config::{Limits, Quota, Settings};
 use crate::db::Pool;
 use crate::db::claims::StreamRow;
 use crate::db::items::Poison;
@@ -195,6 +195,8 @@ pub trait Source: Send + Sync + 'static {
     /// Marks streams that have become due: parts of a `WITH`, the last of which is named `woken` and returns the woken streams. Sent with the first look of
     /// a service that calls no provider.
     const WAKE: Option<&'static str> = None;
+    /// Keys of the settings that a full pass applies to the items it reads. Stored items keep the settings of the last full pass.
+    const PASS_SETTINGS: &'static [&'static str] = &[];
     /// The service's decoded form of an item.
     type Change: Send + Sync + 'static;
 
@@ -260,6 +262,9 @@ pub trait Source: Send + Sync + 'static {
     fn prepare(&self, _context: &Context) -> impl Future<Output = anyhow::Result<()>> + Send {
         async { Ok(()) }
     }
+
+    /// The provider's limits: the settings, with defaults in place of 0.
+    fn limits(quota: &Quota) -> Limits;
 
     /// Quota units of a poll that finds nothing.
     fn cost(kind: &str) -> u64;

@@ -1,20 +1,62 @@
-//! The services: one folder and one registry entry each. Services do not depend on each other.
+//! The services: one folder and one line of the registry each. Services do not depend on each other.
 
 pub mod attendee;
 pub mod calendar;
 pub mod classify;
 pub mod drive;
+mod entry;
 pub mod gmail;
+pub mod registry;
 
 use google_apis_common::GetToken;
 
 use crate::config::Settings;
-use crate::db::classify::classified::CLASSIFIED;
-use crate::db::classify::offers::UNDECIDED;
+use crate::db::Pool;
+use crate::db::claims::Selection;
+use crate::engine::{Context, Source};
 use crate::error::{Class, Failure};
 use crate::google::{self, Host};
 
-/// What `accounts` needs to know about a service to add a user.
+pub use entry::{Comparison, Entry};
+
+/// A service, as its commands see it; the engine sees it as a `Source`. The registry makes an `Entry` of it.
+pub trait Service: Source + Sized {
+    /// What accounts need to know; `None` if its streams do not belong to accounts at Google.
+    const GOOGLE: Option<Registered> = None;
+    /// The types of its outbox events.
+    const EVENTS: &'static [&'static str] = &[];
+    /// Jobs that schedules start besides `cron` and those of push channels.
+    const JOBS: &'static [&'static str] = &[];
+    /// What its streams belong to, in the plural.
+    const OWNERS: &'static str = "users";
+
+    /// Whether the settings enable it.
+    fn enabled(settings: &Settings) -> bool;
+
+    /// Whether there is anything to poll.
+    ///
+    /// # Errors
+    /// Returns an error if the database fails.
+    fn is_in_use(_pool: &Pool) -> impl Future<Output = anyhow::Result<bool>> {
+        async { Ok(true) }
+    }
+
+    /// Makes streams due whose items are due. Called before a run that polls due streams, but not before a dry run.
+    ///
+    /// # Errors
+    /// Returns an error if the database fails.
+    fn wake(_context: &Context) -> impl Future<Output = anyhow::Result<()>> {
+        async { Ok(()) }
+    }
+
+    /// Loads what one run needs to poll the selected streams.
+    ///
+    /// # Errors
+    /// Returns an error if the database fails or the settings are invalid.
+    fn load(context: &Context, selection: &Selection, dry_run: bool) -> impl Future<Output = anyhow::Result<Self>>;
+}
+
+/// What accounts need to know about a service of Google's.
 #[derive(Debug, Clone, Copy)]
 pub struct Registered {
     /// `streams.service`
@@ -23,8 +65,6 @@ pub struct Registered {
     pub root_kind: &'static str,
     /// The narrowest OAuth scope that suffices.
     pub scope: &'static str,
-    /// Whether the settings enable it.
-    pub enabled: fn(&Settings) -> bool,
     /// SQL that lists when its streams changed, for `db::change_times`.
     pub change_times: &'static str,
     /// A cheap call that shows whether access is granted.
@@ -58,22 +98,4 @@ impl Probe {
             Failure::new(Class::Permanent, format!("{}: the response has no address at {}", self.method, self.address))
         })
     }
-}
-
-/// All Google services.
-pub static REGISTRY: [Registered; 3] = [calendar::REGISTERED, drive::REGISTERED, gmail::REGISTERED];
-
-/// The services that the settings enable.
-pub fn enabled(settings: &Settings) -> impl Iterator<Item = &'static Registered> {
-    REGISTRY.iter().filter(|service| (service.enabled)(settings))
-}
-
-/// The types of all outbox events.
-pub fn event_types() -> Vec<&'static str> {
-    [drive::EVENTS.as_slice(), &gmail::EVENTS, &attendee::EVENTS, &[CLASSIFIED, UNDECIDED]].concat()
-}
-
-/// The OAuth scopes that a token needs.
-pub fn scopes(settings: &Settings) -> Vec<&'static str> {
-    enabled(settings).map(|service| service.scope).collect()
 }

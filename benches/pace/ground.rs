@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::json;
 use syncctl::config::{Limits, Quota};
+use syncctl::services::registry;
 
 use crate::simulator::Process;
 use crate::support::service::{GMAIL, Service};
@@ -116,7 +117,8 @@ impl Ground {
 
     /// Google's limits, which are syncctl's defaults.
     pub fn limits(&self) -> Limits {
-        Quota::default().limits(self.service.name)
+        let entry = registry::find(self.service.name).expect("a service");
+        (entry.limits)(&Quota::default())
     }
 
     /// Makes every stream of this kind due; returns their number.

@@ -4,10 +4,11 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Output, any_service, explain, jobs};
+use super::{Output, explain, jobs};
 use crate::db::activity;
 use crate::engine::Context;
 use crate::error::Exit;
+use crate::services::{calendar, registry};
 
 #[derive(Debug, Args)]
 pub struct ActivityArgs {
@@ -46,10 +47,10 @@ impl Kind {
 
     /// The initial urgency factor for a service's streams, highest where the user is looking.
     fn weight(self, service: &str) -> f64 {
-        match (self, service) {
-            (Self::CalendarView | Self::MeetingCreate, "calendar") => 6.0,
-            (Self::AppLoad, _) => 4.0,
-            (Self::CalendarView | Self::MeetingCreate | Self::General, _) => 2.0,
+        match self {
+            Self::CalendarView | Self::MeetingCreate if service == calendar::REGISTERED.service => 6.0,
+            Self::AppLoad => 4.0,
+            Self::CalendarView | Self::MeetingCreate | Self::General => 2.0,
         }
     }
 }
@@ -66,7 +67,7 @@ struct Recorded {
 /// Records the activity and moves up the due times of the streams that became more urgent.
 pub async fn run(args: &ActivityArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
     let user = jobs::find_user(context, &args.user).await?;
-    let services: Vec<&str> = any_service::services(&context.settings).map(|(service, _)| service).into();
+    let services = registry::names(|service| service.google.is_some());
     let weights: Vec<f64> = services.iter().map(|service| args.kind.weight(service)).collect();
     let half_life = context.settings.pace.activity_half_life.as_secs_f64();
     activity::record(&context.pool, user, args.kind.name(), &services, &weights, half_life).await?;

@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use clap::{Args, Subcommand};
+use clap::{Arg, Args, Subcommand};
 use uuid::Uuid;
 
-use super::verbs::{Bounds, CronArgs};
+use super::verbs::{BatchArgs, Bounds, CronArgs, PollArgs, SmartPollArgs};
 use super::{Output, attendee_output, attendee_project, complain, jobs, metrics, reading, with_context};
 use crate::address::{self, Pattern};
 use crate::config::Settings;
@@ -16,9 +16,10 @@ use crate::engine::single::{self, ItemRef};
 use crate::engine::{Context, Report, Source, task_runner};
 use crate::error::{Exit, Fault};
 use crate::nul;
+use crate::services::Service as _;
 use crate::services::attendee::schedule::schedule;
 use crate::services::attendee::stored::{self, BotOrMeeting};
-use crate::services::attendee::{Attendee, SERVICE, projects};
+use crate::services::attendee::{Attendee, SERVICE, projects, user_settings};
 
 /// Subcommands of `attendee`.
 #[derive(Debug, Subcommand)]
@@ -26,14 +27,18 @@ pub enum Verb {
     /// Poll the bots of every project that is due; the job for cron
     Cron(CronArgs),
     /// Poll the named bots now; without names, all unfinished ones, due or not
+    #[command(mut_arg("names", bots), mut_arg("stdin", ids))]
     BatchPoll(BatchArgs),
     /// Poll one bot now
+    #[command(mut_arg("name", bot))]
     Poll(PollArgs),
     /// Poll one bot if its project is due; otherwise print why not
+    #[command(mut_arg("name", bot))]
     SmartPoll(SmartPollArgs),
     /// Schedule bots for upcoming meetings, and move or cancel the bots of meetings that moved or were cancelled; a job for cron
     Schedule(Bounds),
     /// Print the transcript of a meeting; if it is not complete, poll the bot first and print the part available so far
+    #[command(mut_arg("name", bot))]
     Transcript(PollArgs),
     /// Summarize the runs of a time window
     Metrics(metrics::Args),
@@ -51,36 +56,6 @@ pub enum Verb {
 }
 
 #[derive(Debug, Args)]
-pub struct BatchArgs {
-    /// Meetings or bots, by id (default: all unfinished bots)
-    #[arg(value_name = "ID")]
-    ids: Vec<String>,
-    /// Read ids from standard input, one per line
-    #[arg(long)]
-    stdin: bool,
-    #[command(flatten)]
-    bounds: Bounds,
-}
-
-#[derive(Debug, Args)]
-pub struct PollArgs {
-    /// Meeting or bot, by id
-    #[arg(value_name = "ID")]
-    id: String,
-    #[command(flatten)]
-    bounds: Bounds,
-}
-
-#[derive(Debug, Args)]
-pub struct SmartPollArgs {
-    #[command(flatten)]
-    poll: PollArgs,
-    /// Poll even if not due
-    #[arg(long)]
-    force: bool,
-}
-
-#[derive(Debug, Args)]
 pub struct EnableArgs {
     /// User, by UUID or address
     #[arg(value_name = "USER")]
@@ -88,6 +63,18 @@ pub struct EnableArgs {
     /// Attendee project of the bots (default: the default project)
     #[arg(long, value_name = "NAME")]
     project: Option<String>,
+}
+
+fn bot(arg: Arg) -> Arg {
+    arg.value_name("ID").help("Meeting or bot, by id")
+}
+
+fn bots(arg: Arg) -> Arg {
+    arg.value_name("ID").help("Meetings or bots, by id (default: all unfinished bots)")
+}
+
+fn ids(arg: Arg) -> Arg {
+    arg.help("Read ids from standard input, one per line")
 }
 
 /// Runs the command.
@@ -99,7 +86,7 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
                 if !args.bounds.dry_run {
                     Attendee::wake(&context).await?;
                 }
-                let source = Attendee::load(&context, &selection).await?;
+                let source = Attendee::load(&context, &selection, args.bounds.dry_run).await?;
                 let job = Job { exclusive: !args.parallel, ..jobs::job(&context, SERVICE, "cron", selection, args.bounds) };
                 attendee_output::finish(jobs::run(&context, source, &job).await?, output)
             }
@@ -114,7 +101,7 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
             Verb::Metrics(args) => reading(&context, metrics::run(&context, Attendee::TABLES, args, output)).await,
             Verb::Enable(args) => {
                 let user = user(&context, &args.user).await?;
-                let patch = serde_json::json!({ "attendee": true, "attendee_project": args.project });
+                let patch = user_settings::on(args.project.as_deref());
                 accounts::change_settings(&context.pool, user, &patch).await?;
                 output.print(&patch, || format!("meetings of {user} get bots with the next `syncctl attendee schedule`"))?;
                 let known = projects::list(&context.pool).await?;
@@ -131,7 +118,7 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
             }
             Verb::Disable { user: name } => {
                 let user = user(&context, name).await?;
-                let patch = serde_json::json!({ "attendee": null, "attendee_project": null });
+                let patch = user_settings::off();
                 accounts::change_settings(&context.pool, user, &patch).await?;
                 output.print(&patch, || format!("meetings of {user} get no bots; the next `syncctl attendee schedule` takes back those that have not joined"))?;
                 Ok(Exit::Done)
@@ -152,16 +139,16 @@ pub async fn schedule_now(context: &Context, bounds: Bounds) -> anyhow::Result<R
     let inside = address::inside(&gmail.domains, own.clone());
     let pattern = Pattern::new(&gmail.virtual_address, if gmail.domains.is_empty() { own } else { gmail.domains.clone() })?;
     // Loaded without users, because nothing is polled.
-    let source = Attendee::load(context, &Selection { users: Some(Vec::new()), ..Selection::default() }).await?;
+    let source = Attendee::load(context, &Selection { users: Some(Vec::new()), ..Selection::default() }, bounds.dry_run).await?;
     let job = Job { exclusive: true, ..jobs::job(context, SERVICE, "schedule", Selection::default(), bounds) };
     task_runner::run(context, source, &job, async |runner| schedule(runner, &pattern, &inside).await).await
 }
 
 async fn batch_poll(args: &BatchArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
-    let names = jobs::names(&args.ids, args.stdin)?;
+    let names = jobs::names(&args.names, args.stdin)?;
     if names.is_empty() && !args.stdin {
         let selection = Selection { force: true, ..Selection::default() };
-        let source = Attendee::load(context, &selection).await?;
+        let source = Attendee::load(context, &selection, args.bounds.dry_run).await?;
         let job = jobs::job(context, SERVICE, "batch-poll", selection, args.bounds);
         return attendee_output::finish(jobs::run(context, source, &job).await?, output);
     }
@@ -203,7 +190,7 @@ async fn poll(
 ) -> anyhow::Result<Report> {
     let projects: HashSet<Uuid> = bots.iter().map(|bot| bot.project).collect();
     let selection = Selection { users: Some(projects.into_iter().collect()), force: true, ..Selection::default() };
-    let source = Attendee::load(context, &selection).await?;
+    let source = Attendee::load(context, &selection, bounds.dry_run).await?;
     let mut job = jobs::job(context, SERVICE, verb, selection, bounds);
     job.unknown = unknown;
     let items: Vec<ItemRef> = bots.iter().map(|bot| ItemRef { stream: bot.stream, id: bot.bot_id.clone() }).collect();
@@ -213,7 +200,7 @@ async fn poll(
 }
 
 async fn transcript(args: &PollArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
-    let bot = find_bot(context, &args.id).await?;
+    let bot = find_bot(context, &args.name).await?;
     let mut exit = Exit::Done;
     if !bot.is_settled {
         let report = poll(context, "transcript", std::slice::from_ref(&bot), args.bounds, Vec::new()).await?;
@@ -223,7 +210,7 @@ async fn transcript(args: &PollArgs, context: &Context, output: Output) -> anyho
         exit = report.exit();
     }
     let stored = stored::read(&context.pool, &bot.bot_id).await?;
-    let stored = stored.ok_or_else(|| unknown(&args.id))?;
+    let stored = stored.ok_or_else(|| unknown(&args.name))?;
     output.print(&stored, || attendee_output::transcript(&stored))?;
     Ok(exit)
 }
@@ -231,7 +218,7 @@ async fn transcript(args: &PollArgs, context: &Context, output: Output) -> anyho
 /// Finds the bot that a job names; on failure, records the error in the job's row.
 async fn known(context: &Context, verb: &str, args: &PollArgs) -> anyhow::Result<BotOrMeeting> {
     let job = jobs::job(context, SERVICE, verb, Selection::default(), args.bounds);
-    jobs::begun(context, Attendee::TABLES, &job, find_bot(context, &args.id).await).await
+    jobs::begun(context, Attendee::TABLES, &job, find_bot(context, &args.name).await).await
 }
 
 async fn find_bot(context: &Context, id: &str) -> anyhow::Result<BotOrMeeting> {

@@ -1,21 +1,16 @@
 //! `syncctl channels`: push channels, for operators.
 
-use std::collections::HashSet;
-use std::sync::Arc;
-
 use clap::{Args, Subcommand};
 use uuid::Uuid;
 
 use super::verbs::Bounds;
-use super::{Output, complain, drive, jobs, reading, table, with_context};
+use super::{Output, complain, jobs, reading, table, with_context};
 use crate::config::Settings;
 use crate::db::channels_read::{self, Listed};
 use crate::db::claims::Selection;
-use crate::engine::push::{self, Pushed};
 use crate::engine::{Context, Report};
 use crate::error::{Exit, Fault};
-use crate::services::calendar::Calendar;
-use crate::services::gmail::Gmail;
+use crate::services::registry;
 
 /// Subcommands of `channels`.
 #[derive(Debug, Subcommand)]
@@ -97,28 +92,15 @@ pub(super) async fn end(
     users: Option<Vec<Uuid>>,
     id: Option<Uuid>,
 ) -> anyhow::Result<Vec<Report>> {
-    let of = |service: &str| open.iter().any(|channel| channel.service == service);
-    let settings = &context.settings;
+    let bounds = Bounds { max_duration: None, dry_run: false };
     let mut reports = Vec::new();
-    if of("calendar") {
-        reports.push(end_of(context, Calendar::new(Arc::clone(&context.google), settings), users.clone(), id).await?);
-    }
-    if of("drive") {
-        let source = drive::source(context, &Selection { users: Some(Vec::new()), ..Selection::default() }).await?;
-        reports.push(end_of(context, source, users.clone(), id).await?);
-    }
-    if of("gmail") {
-        let source = Gmail::new(Arc::clone(&context.google), settings, Vec::new(), HashSet::new())?;
-        reports.push(end_of(context, source, users, id).await?);
+    for service in registry::SERVICES.iter().filter(|service| open.iter().any(|channel| channel.service == service.name)) {
+        let Some(channels) = &service.channels else { continue };
+        let selection = Selection { users: users.clone(), ..Selection::default() };
+        let job = jobs::job(context, service.name, "stop-channels", selection, bounds);
+        reports.push((channels.stop)(context, &job, id).await?);
     }
     Ok(reports)
-}
-
-async fn end_of<S: Pushed>(context: &Context, source: S, users: Option<Vec<Uuid>>, id: Option<Uuid>) -> anyhow::Result<Report> {
-    let bounds = Bounds { max_duration: None, dry_run: false };
-    let selection = Selection { users, ..Selection::default() };
-    let job = jobs::job(context, S::TABLES.service, "stop-channels", selection, bounds);
-    push::stop(context, source, &job, id).await
 }
 
 fn line(report: &Report) -> String {

@@ -5,10 +5,10 @@ mod show;
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
-use clap::{Args, Subcommand};
+use clap::{Arg, Args, Subcommand};
 use uuid::Uuid;
 
-use super::verbs::{Bounds, CronArgs};
+use super::verbs::{BatchArgs, Bounds, CronArgs, PollArgs};
 use super::{Output, complain, id, jobs, metrics, reading, with_context};
 use crate::config::Settings;
 use crate::db::claims::Selection;
@@ -17,6 +17,7 @@ use crate::engine::job::Job;
 use crate::engine::single::{self, ItemRef};
 use crate::engine::{Context, Report, Source};
 use crate::error::{Exit, Fault};
+use crate::services::Service as _;
 use crate::services::classify::{Classify, SERVICE};
 
 /// Subcommands of `classify`.
@@ -25,10 +26,13 @@ pub enum Verb {
     /// Learn from people's assignments and classify every waiting document; the job for cron
     Cron(CronArgs),
     /// Classify the named documents now; without names, all waiting ones
+    #[command(mut_arg("names", documents), mut_arg("stdin", ids))]
     BatchPoll(BatchArgs),
     /// Classify one document now
+    #[command(mut_arg("name", document))]
     Poll(PollArgs),
     /// Classify one document if it is waiting; otherwise print why not
+    #[command(mut_arg("name", document))]
     SmartPoll(PollArgs),
     /// Summarize the runs of a time window
     Metrics(metrics::Args),
@@ -42,27 +46,6 @@ pub enum Verb {
     Eval(EvalArgs),
     /// List undecided documents, nearest to the threshold first
     Review(ReviewArgs),
-}
-
-#[derive(Debug, Args)]
-pub struct BatchArgs {
-    /// Documents, by the ids in `documents list` (default: all waiting ones)
-    #[arg(value_name = "DOCUMENT")]
-    ids: Vec<String>,
-    /// Read ids from standard input, one per line
-    #[arg(long)]
-    stdin: bool,
-    #[command(flatten)]
-    bounds: Bounds,
-}
-
-#[derive(Debug, Args)]
-pub struct PollArgs {
-    /// Document, by the id in `documents list`
-    #[arg(value_name = "DOCUMENT", value_parser = id)]
-    id: Uuid,
-    #[command(flatten)]
-    bounds: Bounds,
 }
 
 #[derive(Debug, Args)]
@@ -84,6 +67,20 @@ pub struct ReviewArgs {
     limit: i64,
 }
 
+fn document(arg: Arg) -> Arg {
+    // Checked here, so that a wrong id is an error of the command line.
+    let checked = |text: &str| id(text).map(|_| text.to_owned());
+    arg.value_name("DOCUMENT").help("Document, by the id in `documents list`").value_parser(checked)
+}
+
+fn documents(arg: Arg) -> Arg {
+    arg.value_name("DOCUMENT").help("Documents, by the ids in `documents list` (default: all waiting ones)")
+}
+
+fn ids(arg: Arg) -> Arg {
+    arg.help("Read ids from standard input, one per line")
+}
+
 /// Runs the command.
 pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Exit> {
     let is_job = matches!(verb, Verb::Cron(_) | Verb::BatchPoll(_) | Verb::Poll(_) | Verb::SmartPoll(_));
@@ -93,7 +90,10 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
     with_context(settings, |context| async move {
         match verb {
             Verb::Cron(args) if args.bounds.dry_run && !args.force => rehearse(args, &context, output).await,
-            Verb::Cron(args) => jobs::cron(args, &context, Classify::new(&context, args.bounds.dry_run)?, output).await,
+            Verb::Cron(args) => {
+                let source = Classify::load(&context, &Selection::default(), args.bounds.dry_run).await?;
+                jobs::cron(args, &context, source, output).await
+            }
             Verb::BatchPoll(args) => batch_poll(args, &context, output).await,
             Verb::Poll(args) => {
                 let document = known(&context, "poll", args).await?;
@@ -113,15 +113,17 @@ async fn rehearse(args: &CronArgs, context: &Context, output: Output) -> anyhow:
     let users = Classify::awaited(&context.pool).await?;
     let selection = Selection { users: Some(users), force: true, ..Selection::default() };
     let job = jobs::job(context, SERVICE, "cron", selection, args.bounds);
-    jobs::finish(jobs::run(context, Classify::new(context, true)?, &job).await?, output)
+    let source = Classify::load(context, &job.selection, true).await?;
+    jobs::finish(jobs::run(context, source, &job).await?, output)
 }
 
 async fn batch_poll(args: &BatchArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
-    let names = jobs::names(&args.ids, args.stdin)?;
+    let names = jobs::names(&args.names, args.stdin)?;
     if names.is_empty() && !args.stdin {
         let selection = Selection { force: true, ..Selection::default() };
         let job = jobs::job(context, SERVICE, "batch-poll", selection, args.bounds);
-        return jobs::finish(jobs::run(context, Classify::new(context, job.dry_run)?, &job).await?, output);
+        let source = Classify::load(context, &job.selection, job.dry_run).await?;
+        return jobs::finish(jobs::run(context, source, &job).await?, output);
     }
     let names: HashSet<String> = names.into_iter().collect();
     let ids: Vec<Uuid> = names.iter().filter_map(|name| name.parse().ok()).collect();
@@ -163,7 +165,8 @@ async fn poll(
     job.selection.users = Some(documents.iter().map(|document| document.user).collect::<HashSet<_>>().into_iter().collect());
     job.unknown = unknown;
     let items = documents.iter().filter_map(|document| Some(ItemRef { stream: document.stream?, id: document.id.to_string() }));
-    let report = single::run(context, Classify::new(context, job.dry_run)?, &job, &items.collect::<Vec<_>>()).await?;
+    let source = Classify::load(context, &job.selection, job.dry_run).await?;
+    let report = single::run(context, source, &job, &items.collect::<Vec<_>>()).await?;
     jobs::deliver_events(context, &job).await;
     Ok(report)
 }
@@ -171,7 +174,8 @@ async fn poll(
 /// Finds the document that a job names; on failure, records the error in the job's row.
 async fn known(context: &Context, verb: &str, args: &PollArgs) -> anyhow::Result<Named> {
     let job = jobs::job(context, SERVICE, verb, Selection::default(), args.bounds);
-    jobs::begun(context, Classify::TABLES, &job, find_document(context, args.id).await).await
+    let document = id(&args.name).map_err(Fault::usage)?;
+    jobs::begun(context, Classify::TABLES, &job, find_document(context, document).await).await
 }
 
 async fn find_document(context: &Context, document: Uuid) -> anyhow::Result<Named> {

@@ -26,6 +26,7 @@ use crate::db::{Pool, overview};
 use crate::engine::Context;
 use crate::error::{Exit, Fault};
 use crate::seal::Vault;
+use crate::services::{classify, registry};
 use crate::{google, http};
 
 #[derive(Debug, Args)]
@@ -189,10 +190,10 @@ async fn within(
     let checked = work::quota(pool, settings, findings).await;
     findings.attempt("quota", checked);
     let checked = work::classification(pool, settings, findings).await;
-    findings.attempt("classify", checked);
+    findings.attempt(classify::SERVICE, checked);
     let checked = settings::since_last_pass(pool, settings, findings).await;
     findings.attempt("settings", checked);
-    match overview::read(pool, i32::try_from(settings.push.silent_after).unwrap_or(i32::MAX)).await {
+    match overview::read(pool, &registry::names(|_| true), i32::try_from(settings.push.silent_after).unwrap_or(i32::MAX)).await {
         Ok(overview) => {
             credentials::refused(&overview, settings, findings);
             work::check(&overview, settings, findings);

@@ -1,11 +1,10 @@
 //! `syncctl drive`: takes files as arguments where other services take users.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
-use clap::{Args, Subcommand};
+use clap::{Arg, Subcommand};
 
-use super::verbs::{Bounds, CronArgs, RenewArgs};
+use super::verbs::{BatchArgs, Bounds, CronArgs, PollArgs, RenewArgs, SmartPollArgs};
 use super::{Output, complain, jobs, metrics, push, reading, watch_file, with_context};
 use crate::config::Settings;
 use crate::db::claims::Selection;
@@ -15,7 +14,8 @@ use crate::engine::single::{self, ItemRef};
 use crate::engine::{Context, Source};
 use crate::error::{Exit, Fault};
 use crate::nul;
-use crate::services::drive::watches::{self, Watched};
+use crate::services::Service as _;
+use crate::services::drive::watches;
 use crate::services::drive::{Drive, REGISTERED};
 
 /// Subcommands of `drive`.
@@ -24,10 +24,13 @@ pub enum Verb {
     /// Poll every drive that is due; the job for cron
     Cron(CronArgs),
     /// Poll the named files now; without files, every drive of every user, due or not
+    #[command(mut_arg("names", files), mut_arg("stdin", file_ids))]
     BatchPoll(BatchArgs),
     /// Poll one file now, for each user who follows it, or else for one who can see it
+    #[command(mut_arg("name", file))]
     Poll(PollArgs),
     /// Poll one file if its drive is due; otherwise print why not
+    #[command(mut_arg("name", file))]
     SmartPoll(SmartPollArgs),
     /// Open a push channel for every drive, and renew channels that expire soon; a job for cron
     RenewWatches(RenewArgs),
@@ -40,34 +43,16 @@ pub enum Verb {
     WatchFile(watch_file::Verb),
 }
 
-#[derive(Debug, Args)]
-pub struct BatchArgs {
-    /// Files, by Google's id (default: every drive)
-    #[arg(value_name = "FILE_ID")]
-    files: Vec<String>,
-    /// Read file ids from standard input, one per line
-    #[arg(long)]
-    stdin: bool,
-    #[command(flatten)]
-    bounds: Bounds,
+fn file(arg: Arg) -> Arg {
+    arg.value_name("FILE_ID").help("File, by Google's id")
 }
 
-#[derive(Debug, Args)]
-pub struct PollArgs {
-    /// File, by Google's id
-    #[arg(value_name = "FILE_ID")]
-    file: String,
-    #[command(flatten)]
-    bounds: Bounds,
+fn files(arg: Arg) -> Arg {
+    arg.value_name("FILE_ID").help("Files, by Google's id (default: every drive)")
 }
 
-#[derive(Debug, Args)]
-pub struct SmartPollArgs {
-    #[command(flatten)]
-    poll: PollArgs,
-    /// Poll even if not due
-    #[arg(long)]
-    force: bool,
+fn file_ids(arg: Arg) -> Arg {
+    arg.help("Read file ids from standard input, one per line")
 }
 
 /// Runs the command.
@@ -78,12 +63,13 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
     with_context(settings, |context| async move {
         match verb {
             Verb::Cron(args) => {
-                let source = source(&context, &Selection { force: args.force, ..Selection::default() }).await?;
+                let source =
+                    Drive::load(&context, &Selection { force: args.force, ..Selection::default() }, args.bounds.dry_run).await?;
                 jobs::cron(args, &context, source, output).await
             }
             Verb::BatchPoll(args) => batch_poll(args, &context, output).await,
             Verb::Poll(args) => {
-                let routes = known_routes(&context, "poll", &args.file, args.bounds).await?;
+                let routes = known_routes(&context, "poll", &args.name, args.bounds).await?;
                 poll(&context, "poll", &routes, args.bounds, (Vec::new(), Vec::new()), output).await
             }
             Verb::SmartPoll(args) => smart_poll(args, &context, output).await,
@@ -96,20 +82,15 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
 }
 
 async fn renew(args: &RenewArgs, context: &Context, mode: Mode, output: Output) -> anyhow::Result<Exit> {
-    let source = source(context, &Selection { users: Some(Vec::new()), ..Selection::default() }).await?;
+    let source = Drive::load(context, &Selection { users: Some(Vec::new()), ..Selection::default() }, false).await?;
     push::renew(args, context, source, mode, output).await
 }
 
-pub(super) async fn source(context: &Context, selection: &Selection) -> anyhow::Result<Drive> {
-    let watched = Watched::load(&context.pool, selection).await?;
-    Ok(Drive::new(Arc::clone(&context.google), &context.settings, watched))
-}
-
 async fn batch_poll(args: &BatchArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
-    let names = jobs::names(&args.files, args.stdin)?;
+    let names = jobs::names(&args.names, args.stdin)?;
     if names.is_empty() && !args.stdin {
         let selection = Selection { force: true, ..Selection::default() };
-        let source = source(context, &selection).await?;
+        let source = Drive::load(context, &selection, args.bounds.dry_run).await?;
         let job = jobs::job(context, REGISTERED.service, "batch-poll", selection, args.bounds);
         return jobs::finish(jobs::run(context, source, &job).await?, output);
     }
@@ -126,7 +107,7 @@ async fn batch_poll(args: &BatchArgs, context: &Context, output: Output) -> anyh
 }
 
 async fn smart_poll(args: &SmartPollArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
-    let routes = known_routes(context, "smart-poll", &args.poll.file, args.poll.bounds).await?;
+    let routes = known_routes(context, "smart-poll", &args.poll.name, args.poll.bounds).await?;
     let (mut due, mut skipped) = (Vec::new(), Vec::new());
     for route in routes {
         let feed = streams::of_user(&context.pool, REGISTERED.service, route.user).await?;
@@ -173,7 +154,7 @@ async fn poll(
     users.sort_unstable();
     users.dedup();
     let selection = Selection { users: Some(users), force: true, ..Selection::default() };
-    let source = source(context, &selection).await?;
+    let source = Drive::load(context, &selection, bounds.dry_run).await?;
     let mut job = jobs::job(context, REGISTERED.service, verb, selection, bounds);
     job.unknown = rest.0;
     let items: Vec<ItemRef> = routes.iter().map(|route| route.item.clone()).collect();

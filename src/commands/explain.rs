@@ -10,7 +10,7 @@ use clap::Args;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Output, any_service, jobs, remedies};
+use super::{Output, jobs, remedies};
 use crate::config::Settings;
 use crate::db::accounts::{self, Listed};
 use crate::db::activity::{self, Activity};
@@ -23,6 +23,7 @@ use crate::engine::pacing::{self, Outlook};
 use crate::engine::{Context, Stream};
 use crate::error::{Class, Exit};
 use crate::services::calendar::upcoming;
+use crate::services::registry;
 
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
@@ -96,11 +97,12 @@ pub async fn run(args: &ExplainArgs, context: &Context, output: Output) -> anyho
 pub(super) async fn outlooks(context: &Context, user: Uuid) -> anyhow::Result<Vec<(StreamRow, &'static str, Timing, Outlook)>> {
     let now = Utc::now();
     let mut outlooks = Vec::new();
-    for (service, _) in any_service::services(&context.settings) {
+    for entry in registry::of_google() {
+        let service = entry.name;
         let timings = streams::of_user(&context.pool, service, user).await?;
         let ids: Vec<i64> = timings.iter().map(|timing| timing.id).collect();
         let prices = poll_prices::load(&context.pool, service).await?;
-        let assess = any_service::assessor(context, service).await?;
+        let assess = (entry.assessor)(context).await?;
         for row in claims::read(&context.pool, &ids).await? {
             let Some(timing) = timings.iter().find(|timing| timing.id == row.id) else { continue };
             let (bounds, urgency) = assess(&Stream::of(&row));

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::db::overview::{self, JobState, Overview};
 use crate::db::quota::Pause;
 use crate::engine::Context;
+use crate::services::registry;
 
 /// The figures.
 #[derive(Debug, Serialize)]
@@ -86,7 +87,7 @@ pub struct Outbox {
 /// Reads the figures.
 pub async fn read(context: &Context) -> anyhow::Result<Figures> {
     let silent_after = i32::try_from(context.settings.push.silent_after).unwrap_or(i32::MAX);
-    Ok(of(overview::read(&context.pool, silent_after).await?))
+    Ok(of(overview::read(&context.pool, &registry::names(|_| true), silent_after).await?))
 }
 
 fn of(overview: Overview) -> Figures {

@@ -12,7 +12,9 @@ use crate::engine::Context;
 use crate::engine::tokens::StoredCredentials;
 use crate::google::oauth::Credentials;
 use crate::seal::{Column, Vault};
-use crate::{config, google, http, services};
+use crate::services::attendee::user_settings;
+use crate::services::registry;
+use crate::{config, google, http};
 
 /// One line of an import.
 #[derive(Deserialize)]
@@ -89,14 +91,8 @@ fn parse(google: &google::Client, line: &str) -> Result<(Line, Credentials), Str
     if !line.settings.is_object() {
         return Err("settings: must be an object".into());
     }
-    // Reject other types: the setting would be ignored silently.
-    if line.settings.get("attendee").is_some_and(|value| !value.is_boolean() && !value.is_null()) {
-        return Err("settings.attendee: must be true or false".into());
-    }
-    if line.settings.get("attendee_project").is_some_and(|name| !name.is_string() && !name.is_null()) {
-        return Err("settings.attendee_project: must be the name of a project".into());
-    }
-    for service in services::REGISTRY.iter().map(|one| one.service) {
+    user_settings::check(&line.settings)?;
+    for service in registry::registered().map(|one| one.service) {
         if line.settings.get(service).is_some_and(|value| !value.is_boolean() && !value.is_null()) {
             return Err(format!("settings.{service}: must be true or false"));
         }
@@ -175,7 +171,7 @@ pub(super) async fn put(
     let sealed = vault.seal(user, Column::Credentials, &plain)?;
     let sealed = accounts::Sealed { kind, project: &project, client_id: client_id.as_deref(), credentials: &sealed };
     accounts::store_credentials(tx, user, &sealed).await?;
-    for service in &services::REGISTRY {
+    for service in registry::registered() {
         streams::ensure(tx, user, service.service, service.root_kind, &[""]).await?;
     }
     if new.settings.as_object().is_some_and(|settings| !settings.is_empty()) {

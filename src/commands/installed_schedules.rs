@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::{any_service, install};
+use super::install;
 use crate::config::Settings;
+use crate::services::registry;
 
 /// Crontabs of the machine.
 const CRONTABS: [&str; 2] = ["/etc/crontab", "/etc/cron.d"];
@@ -56,7 +57,7 @@ fn command(line: &str) -> Option<Vec<&str>> {
 
 /// Returns the names in the run tables of the jobs of such a command; empty if it records no run.
 fn recorded(words: &[&str], settings: &Settings) -> Vec<String> {
-    let enabled = || any_service::services(settings).into_iter().filter(|(_, enabled)| *enabled).map(|(service, _)| service);
+    let enabled = || registry::enabled(settings).map(|one| one.service);
     match words {
         ["deliver", ..] => vec!["deliver".into()],
         ["report", ..] => vec!["report".into()],
@@ -66,10 +67,10 @@ fn recorded(words: &[&str], settings: &Settings) -> Vec<String> {
         ["verify"] => enabled().map(|service| format!("{service} verify")).collect(),
         ["verify", services @ ..] => services.iter().map(|service| format!("{service} verify")).collect(),
         [
-            service @ ("calendar" | "drive" | "gmail" | "attendee" | "classify"),
+            service,
             verb @ ("cron" | "batch-poll" | "poll" | "smart-poll" | "renew-watches" | "renew-webhooks" | "schedule"),
             ..,
-        ] => vec![format!("{service} {verb}")],
+        ] if registry::find(service).is_some() => vec![format!("{service} {verb}")],
         _ => Vec::new(),
     }
 }

@@ -1,21 +1,16 @@
 //! `syncctl items`: lists and retries quarantined items.
 
-use std::sync::Arc;
-
 use clap::Subcommand;
 
 use super::verbs::Bounds;
-use super::{Output, drive, gmail, jobs, reading, table, with_context};
+use super::{Output, jobs, reading, table, with_context};
 use crate::config::Settings;
 use crate::db::claims::Selection;
 use crate::db::items::{self, Quarantined};
-use crate::engine::refetch;
-use crate::engine::retry_items::{self, Retried};
-use crate::engine::{Context, Source};
+use crate::engine::Context;
+use crate::engine::retry_items::Retried;
 use crate::error::{Exit, Fault};
-use crate::services::attendee::Attendee;
-use crate::services::calendar;
-use crate::services::classify::Classify;
+use crate::services::{Entry, registry};
 
 /// Subcommands of `items`.
 #[derive(Debug, Subcommand)]
@@ -67,28 +62,10 @@ async fn retry(context: &Context, id: Option<i64>, output: Output) -> anyhow::Re
         return Err(Fault::usage(format!("no quarantined item has the number {id}; see `syncctl items list`")).into());
     }
     let (unfetched, fetched): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.retry_at.is_some() || row.raw.is_empty());
-    let everything = Selection { force: true, ..Selection::default() };
-    let calendar = calendar::Calendar::new(Arc::clone(&context.google), &context.settings);
-    let mailboxes = gmail::mailboxes(context).await?;
-    let drive = drive::source(context, &everything).await?;
-    let attendee = Attendee::load(context, &everything).await?;
-    let classify = Classify::new(context, true)?;
-    let mut results = Vec::new();
-    for row in &fetched {
-        let retried = match row.service.as_str() {
-            "calendar" => retry_items::retry(context, &calendar, row).await?,
-            "gmail" => retry_items::retry(context, &mailboxes, row).await?,
-            "attendee" => retry_items::retry(context, &attendee, row).await?,
-            "drive" => retry_items::retry(context, &drive, row).await?,
-            "classify" => retry_items::retry(context, &classify, row).await?,
-            service => Retried::Kept(format!("this version has no service {service:?}")),
-        };
-        results.push((row.id, retried));
+    let mut results = apply_again(context, &fetched).await?;
+    for service in &registry::SERVICES {
+        results.extend(fetch_again(context, service, &unfetched).await?);
     }
-    results.extend(refetch_items(context, calendar, &unfetched).await?);
-    results.extend(refetch_items(context, mailboxes, &unfetched).await?);
-    results.extend(refetch_items(context, attendee, &unfetched).await?);
-    results.extend(refetch_items(context, drive, &unfetched).await?);
     let kept = results.iter().filter(|(_, retried)| matches!(retried, Retried::Kept(_))).count();
     output.print(&results, || {
         let mut text = format!("{} applied, {kept} kept\n", results.len() - kept);
@@ -102,15 +79,34 @@ async fn retry(context: &Context, id: Option<i64>, output: Output) -> anyhow::Re
     Ok(if kept == 0 { Exit::Done } else { Exit::SomeFailed })
 }
 
+/// Applies items again that were received; the results are in the order of the items.
+async fn apply_again(context: &Context, items: &[Quarantined]) -> anyhow::Result<Vec<(i64, Retried)>> {
+    let unknown = items.iter().filter(|item| registry::find(&item.service).is_none());
+    let kept = |item: &Quarantined| Retried::Kept(format!("this version has no service {:?}", item.service));
+    let mut results: Vec<_> = unknown.map(|item| (item.id, kept(item))).collect();
+    for service in &registry::SERVICES {
+        let items = of_service(items, service);
+        if !items.is_empty() {
+            results.extend((service.retry)(context, &items).await?);
+        }
+    }
+    results.sort_unstable_by_key(|(id, _)| *id);
+    Ok(results)
+}
+
+fn of_service(items: &[Quarantined], service: &Entry) -> Vec<Quarantined> {
+    items.iter().filter(|item| item.service == service.name).cloned().collect()
+}
+
 /// Fetches the items of this service again.
-async fn refetch_items<S: Source>(context: &Context, source: S, items: &[Quarantined]) -> anyhow::Result<Vec<(i64, Retried)>> {
-    let items: Vec<Quarantined> = items.iter().filter(|item| item.service == S::TABLES.service).cloned().collect();
+async fn fetch_again(context: &Context, service: &Entry, items: &[Quarantined]) -> anyhow::Result<Vec<(i64, Retried)>> {
+    let items = of_service(items, service);
     if items.is_empty() {
         return Ok(Vec::new());
     }
     let users = items.iter().map(|item| item.user_id).collect();
     let selection = Selection { users: Some(users), force: true, ..Selection::default() };
     let bounds = Bounds { max_duration: None, dry_run: false };
-    let job = jobs::job(context, S::TABLES.service, "items-retry", selection, bounds);
-    refetch::run(context, source, &job, &items).await
+    let job = jobs::job(context, service.name, "items-retry", selection, bounds);
+    (service.refetch)(context, &job, &items).await
 }

@@ -17,7 +17,7 @@ use crate::engine::push::Figures;
 use crate::engine::{Context, Report, Source};
 use crate::error::{Exit, Fault};
 use crate::outbox;
-use crate::services;
+use crate::services::registry;
 
 /// Runs the job, then delivers its events.
 pub(super) async fn run<S: Source>(context: &Context, source: S, job: &Job) -> anyhow::Result<Report> {
@@ -59,7 +59,7 @@ pub(super) fn job(context: &Context, service: &str, verb: &str, selection: Selec
         dry_run: bounds.dry_run,
         selection,
         max_duration: bounds.max_duration.or(configured),
-        scopes: services::scopes(&context.settings),
+        scopes: registry::scopes(&context.settings),
         unknown: Vec::new(),
         part_of: None,
     }
@@ -196,10 +196,10 @@ fn head(report: &Report) -> String {
         report.elapsed_ms as f64 / 1000.0,
         report.execution_id
     );
-    // Attendee's accounts are projects, not users.
-    let whose = if report.job.starts_with("attendee ") { "projects " } else { "users    " };
+    let service = report.job.split(' ').next().and_then(registry::find);
+    let owners = service.map_or("users", |service| service.owners);
     text.push_str(&format!(
-        "{whose} {} ({} ok, {} failed)\nstreams   {} ({} idle, {} failed{})\n",
+        "{owners:<9} {} ({} ok, {} failed)\nstreams   {} ({} idle, {} failed{})\n",
         report.total_users,
         report.successful_users,
         report.failed_users,

@@ -6,12 +6,13 @@ use clap::Args;
 use serde::Serialize;
 
 use super::metrics::{seconds_text, window_length, windows};
-use super::{Output, any_service, table};
+use super::{Output, table};
 use crate::config::duration;
 use crate::db::poll_prices::{self, Computed};
 use crate::engine::Context;
 use crate::engine::delays::Delays;
 use crate::error::Exit;
+use crate::services::registry;
 
 #[derive(Debug, Args)]
 pub struct MetricsArgs {
@@ -44,11 +45,11 @@ struct Service {
 /// Runs the command.
 pub async fn run(args: &MetricsArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
     let mut services = Vec::new();
-    for (service, _) in any_service::services(&context.settings) {
-        let (window, _) = windows(context, any_service::tables(service)?, args.since).await?;
+    for entry in registry::of_google() {
+        let (window, _) = windows(context, entry.tables, args.since).await?;
         let Delays { count, max_seconds, .. } = window.delays;
         services.push(Service {
-            service,
+            service: entry.name,
             runs: window.runs,
             streams_polled: window.streams,
             api_calls: window.api_calls,

@@ -2,13 +2,13 @@
 
 use anyhow::Context as _;
 
-use super::{any_service, with_context};
+use super::with_context;
 use crate::db::claims::Selection;
 use crate::engine::announce;
 use crate::engine::isolated::{self, Order};
 use crate::engine::job::Job;
 use crate::error::Exit;
-use crate::services;
+use crate::services::registry;
 
 /// Reads the order from standard input.
 pub fn order() -> anyhow::Result<Order> {
@@ -27,11 +27,11 @@ pub fn run(order: Order) -> anyhow::Result<Exit> {
             dry_run: false,
             selection: Selection { force: true, apart: Some(streams), ..Selection::default() },
             max_duration,
-            scopes: services::scopes(&context.settings),
+            scopes: registry::scopes(&context.settings),
             unknown: Vec::new(),
             part_of: Some(run),
         };
-        isolated::print_report(any_service::run(&context, &service, &job).await?)?;
+        isolated::print_report((registry::of_streams(&service)?.run)(&context, &job).await?)?;
         Ok(Exit::Done)
     })
 }

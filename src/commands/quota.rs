@@ -1,5 +1,6 @@
 //! `syncctl quota`: lists and resumes projects that are paused because their daily quota is used up.
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 
 use super::{Output, reading, table, with_context};
@@ -8,6 +9,7 @@ use crate::db::claims::Selection;
 use crate::db::quota::{self, Pause};
 use crate::engine::Context;
 use crate::error::{Exit, Fault};
+use crate::services::registry;
 
 /// Subcommands of `quota`.
 #[derive(Debug, Subcommand)]
@@ -24,7 +26,7 @@ pub struct ResumeArgs {
     #[arg(value_name = "PROJECT")]
     project: String,
     /// Lift the pause only for this service (default: all)
-    #[arg(long, value_parser = ["calendar", "drive", "gmail", "attendee"])]
+    #[arg(long, value_parser = PossibleValuesParser::new(registry::names(|one| one.makes_calls)))]
     service: Option<String>,
 }
 

@@ -4,7 +4,7 @@ use crate::config::Settings;
 use crate::db::accounts::Listed;
 use crate::db::overview::Failing;
 use crate::error::Class;
-use crate::services;
+use crate::services::registry;
 
 /// Value of `accounts.kind` for credentials that a domain delegated to a service account.
 const DELEGATED: &str = "service_account";
@@ -58,7 +58,7 @@ pub(super) fn delegation(clients: &[String], settings: &Settings) -> String {
         [one] => format!("client id {one}"),
         several => format!("client ids {}", several.join(", ")),
     };
-    let scopes = services::scopes(settings).join(",");
+    let scopes = registry::scopes(settings).join(",");
     format!("allow {client} with the scopes {scopes} {ADMIN_CONSOLE}; then `syncctl accounts check --all --failing`")
 }
 

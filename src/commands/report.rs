@@ -18,12 +18,13 @@ use serde::Serialize;
 use self::history::{History, Pieces};
 use self::page::ReportData;
 use super::standalone_runs::{StandaloneJob, recorded};
-use super::{Output, any_service, file, gauges, metrics, reading, with_context};
+use super::{Output, file, gauges, metrics, reading, with_context};
 use crate::config::Settings;
 use crate::db::{self, channels_read, problems};
 use crate::engine::Context;
 use crate::error::Exit;
 use crate::progress;
+use crate::services::registry;
 
 /// Name in the run tables.
 const JOB: &str = "report";
@@ -89,7 +90,7 @@ async fn collect(context: &Context, since: Option<TimeDelta>) -> anyhow::Result<
     figures.jobs.retain(|job| job.job != JOB || job.last_status != "running");
     // The database's clock, which also dates the runs.
     let made_at = figures.at;
-    let services = any_service::recorded(&context.settings);
+    let services = registry::SERVICES.iter().map(|service| service.tables).collect::<Vec<_>>();
     let since = match since {
         Some(since) => since,
         None => default_window(db::history::first(pool, &services).await?, made_at),
@@ -103,7 +104,7 @@ async fn collect(context: &Context, since: Option<TimeDelta>) -> anyhow::Result<
     }
     let silent_after = i32::try_from(context.settings.push.silent_after).unwrap_or(i32::MAX);
     let mut channels = Vec::new();
-    for (service, _) in any_service::services(&context.settings) {
+    for service in registry::names(|service| service.channels.is_some()) {
         channels.push((service, channels_read::counts(pool, service, silent_after).await?));
     }
     let (failing, accounts_failing) = problems::failing(pool, MAX_FAILING).await?;

@@ -1,13 +1,15 @@
 //! `syncctl resync`: schedules full passes with the current settings, for data stored under earlier ones.
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use serde::Serialize;
 
-use super::{Output, any_service, jobs, stale_settings, table, with_context};
+use super::{Output, jobs, stale_settings, table, with_context};
 use crate::config::Settings;
 use crate::db::streams;
 use crate::engine::Context;
 use crate::error::{Exit, Fault};
+use crate::services::registry;
 
 /// Streams updated per statement.
 const CHUNK: usize = 500;
@@ -22,7 +24,7 @@ pub struct ResyncArgs {
     #[arg(long)]
     all: bool,
     /// Only this service (default: all enabled ones)
-    #[arg(long, value_name = "SERVICE", value_parser = ["calendar", "drive", "gmail"])]
+    #[arg(long, value_name = "SERVICE", value_parser = PossibleValuesParser::new(registry::names(|one| one.google.is_some())))]
     service: Option<String>,
     /// Print which streams would make a full pass; change nothing
     #[arg(long)]
@@ -60,7 +62,8 @@ pub fn run(args: &ResyncArgs, settings: Settings, output: Output) -> anyhow::Res
 async fn request(args: &ResyncArgs, context: &Context, users: Option<&[uuid::Uuid]>) -> anyhow::Result<Vec<OfService>> {
     let changed = stale_settings::changed(&context.pool, &context.settings).await?;
     let mut requested = Vec::new();
-    for (service, enabled) in any_service::services(&context.settings) {
+    for entry in registry::of_google() {
+        let (service, enabled) = (entry.name, (entry.enabled)(&context.settings));
         match &args.service {
             Some(only) if only != service => continue,
             Some(_) if !enabled => {

@@ -1,30 +1,33 @@
 //! Runs the subcommands of a service whose streams are selected by user.
 
 use super::verbs::ServiceVerb;
-use super::{Output, complain, jobs, metrics, push, reading};
+use super::{Output, complain, jobs, metrics, push, reading, with_context};
+use crate::config::Settings;
 use crate::db::accounts;
 use crate::db::claims::Selection;
 use crate::db::streams;
 use crate::engine::Context;
 use crate::engine::push::{Mode, Pushed};
 use crate::error::{Exit, Fault};
+use crate::services::Service;
 
-/// Fails if the service is switched off in the settings, except for `metrics`.
-pub(super) fn must_be_enabled(verb: &ServiceVerb, service: &str, enabled: bool) -> Result<(), Fault> {
-    match verb {
-        ServiceVerb::Metrics(_) => Ok(()),
-        _ if enabled => Ok(()),
-        _ => Err(Fault::settings(format!("{service}.enabled is false: it is not synced"))),
+/// Runs the subcommand. Only `metrics` runs if the service is switched off in the settings.
+pub fn run<S: Service + Pushed>(verb: &ServiceVerb, settings: Settings, output: Output) -> anyhow::Result<Exit> {
+    if !S::enabled(&settings) && !matches!(verb, ServiceVerb::Metrics(_)) {
+        return Err(Fault::settings(format!("{}.enabled is false: it is not synced", S::TABLES.service)).into());
     }
+    with_context(settings, |context| async move {
+        let source = S::load(&context, &Selection::default(), false).await?;
+        run_verb(verb, &context, source, output).await
+    })
 }
 
-/// Runs the subcommand.
-pub(super) async fn run<S: Pushed>(verb: &ServiceVerb, context: &Context, source: S, output: Output) -> anyhow::Result<Exit> {
+async fn run_verb<S: Pushed>(verb: &ServiceVerb, context: &Context, source: S, output: Output) -> anyhow::Result<Exit> {
     let service = S::TABLES.service;
     match verb {
         ServiceVerb::Cron(args) => jobs::cron(args, context, source, output).await,
         ServiceVerb::BatchPoll(args) => {
-            let names = jobs::names(&args.users, args.stdin)?;
+            let names = jobs::names(&args.names, args.stdin)?;
             let mut job =
                 jobs::job(context, service, "batch-poll", Selection { force: true, ..Selection::default() }, args.bounds);
             if args.stdin || !names.is_empty() {
@@ -40,13 +43,13 @@ pub(super) async fn run<S: Pushed>(verb: &ServiceVerb, context: &Context, source
         }
         ServiceVerb::Poll(args) => {
             let mut job = jobs::job(context, service, "poll", Selection { force: true, ..Selection::default() }, args.bounds);
-            jobs::only(context, S::TABLES, &mut job, &args.user).await?;
+            jobs::only(context, S::TABLES, &mut job, &args.name).await?;
             jobs::finish(jobs::run(context, source, &job).await?, output)
         }
         ServiceVerb::SmartPoll(args) => {
             let selection = Selection { force: args.force, ..Selection::default() };
             let mut job = jobs::job(context, service, "smart-poll", selection, args.poll.bounds);
-            let user = jobs::only(context, S::TABLES, &mut job, &args.poll.user).await?;
+            let user = jobs::only(context, S::TABLES, &mut job, &args.poll.name).await?;
             let before = streams::of_user(&context.pool, service, user).await?;
             let mut report = jobs::run(context, source, &job).await?;
             if !args.force {

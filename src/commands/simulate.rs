@@ -14,7 +14,7 @@ use crate::db::change_times;
 use crate::engine::Context;
 use crate::engine::pace::{Bounds, in_words};
 use crate::error::{Exit, Fault};
-use crate::services::REGISTRY;
+use crate::services::registry;
 
 /// Prior estimate of a stream's changes per hour, as for calendars and drives.
 const PRIOR: f64 = 0.1;
@@ -129,7 +129,7 @@ fn generated(args: &Args, terms: &Terms) -> anyhow::Result<Vec<Simulation>> {
 
 async fn stored(context: &Context, terms: &Terms) -> anyhow::Result<Vec<Simulation>> {
     let mut simulations = Vec::new();
-    for service in &REGISTRY {
+    for service in registry::registered() {
         let streams = change_times::read(&context.pool, service.change_times, terms.start).await?;
         let changes: usize = streams.iter().map(Vec::len).sum();
         if changes == 0 {

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::config::{Settings, of_passes};
 use crate::db::{Pool, streams};
+use crate::services::registry;
 
 /// A changed setting.
 #[derive(Debug)]
@@ -41,7 +42,8 @@ pub(super) async fn changed(pool: &Pool, settings: &Settings) -> anyhow::Result<
         *of.entry(&passed.service).or_default() += passed.streams;
     }
     for passed in &passed {
-        for (key, now) in of_passes(settings, &passed.service)? {
+        let keys = registry::find(&passed.service).map_or(&[][..], |service| service.pass_settings);
+        for (key, now) in of_passes(settings, keys)? {
             // Skip settings that the pass did not record.
             let Some(was) = passed.settings.get(key).and_then(Value::as_str).filter(|was| *was != now) else { continue };
             let new = || Changed {

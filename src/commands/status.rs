@@ -14,6 +14,7 @@ use crate::db::overview::{self, Overview};
 use crate::engine::Context;
 use crate::engine::delays::Delays;
 use crate::error::Exit;
+use crate::services::registry;
 
 /// Terminal control: switch to the alternate screen without cursor and line wrapping; and back.
 const OTHER_SCREEN: &str = "\x1b[?1049h\x1b[?25l\x1b[?7l";
@@ -76,7 +77,8 @@ pub fn run(args: &StatusArgs, settings: Settings, output: Output) -> anyhow::Res
 }
 
 async fn read(context: &Context) -> anyhow::Result<Overview> {
-    overview::read(&context.pool, i32::try_from(context.settings.push.silent_after).unwrap_or(i32::MAX)).await
+    let silent_after = i32::try_from(context.settings.push.silent_after).unwrap_or(i32::MAX);
+    overview::read(&context.pool, &registry::names(|_| true), silent_after).await
 }
 
 fn to_output(overview: &Overview) -> StatusOutput<'_> {

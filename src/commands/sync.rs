@@ -1,22 +1,23 @@
 //! `syncctl sync`: runs all services together, and shows their polling pace.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use clap::{Args, Subcommand};
+use futures_util::future::join_all;
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::verbs::{Bounds, CronArgs};
-use super::{Output, activity, any_service, complain, explain, jobs, pace_metrics, reading, simulate, table, with_context};
+use super::{Output, activity, complain, explain, jobs, pace_metrics, reading, simulate, table, with_context};
 use crate::config::Settings;
-use crate::db;
 use crate::db::claims::Selection;
 use crate::db::runs;
 use crate::engine::job::{self, Job};
 use crate::engine::{Context, Report};
 use crate::error::Exit;
-use crate::services::attendee::{self, projects};
-use crate::services::classify;
+use crate::services::{Entry, registry};
+use crate::{google, http};
 
 /// Subcommands of `sync`.
 #[derive(Debug, Subcommand)]
@@ -63,40 +64,42 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
 
 async fn cron(args: &CronArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
     let selection = Selection { force: args.force, ..Selection::default() };
-    let mut services = enabled(context);
-    if !projects::list(&context.pool).await?.is_empty() {
-        services.push(attendee::SERVICE);
+    let mut jobs = Vec::new();
+    for service in registry::SERVICES.iter().filter(|service| (service.enabled)(&context.settings)) {
+        if (service.is_in_use)(&context.pool).await? {
+            // Same name, and therefore same lock, as the service's own job: both may be in a crontab.
+            let job = jobs::job(context, service.name, "cron", selection.clone(), args.bounds);
+            jobs.push((service, Job { exclusive: !args.parallel, ..job }));
+        }
     }
-    if context.settings.classify.enabled && db::projects::are_there(&context.pool).await? {
-        services.push(classify::SERVICE);
-    }
-    let job = |service| {
-        // Same name, and therefore same lock, as the service's own job: both may be in a crontab.
-        let job = jobs::job(context, service, "cron", selection.clone(), args.bounds);
-        (service, Job { exclusive: !args.parallel, ..job })
-    };
-    let jobs: Vec<(&str, Job)> = services.into_iter().map(job).collect();
     run_combined(context, "cron", &jobs, output).await
 }
 
 async fn user(args: &UserArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
     let selection = Selection { force: true, ..Selection::default() };
-    let job = |service| (service, jobs::job(context, service, "poll", selection.clone(), args.bounds));
-    let mut jobs: Vec<(&str, Job)> = enabled(context).into_iter().map(job).collect();
+    let enabled = registry::of_google().filter(|service| (service.enabled)(&context.settings));
+    let job = |service: &'static Entry| (service, jobs::job(context, service.name, "poll", selection.clone(), args.bounds));
+    let mut jobs: Vec<(&Entry, Job)> = enabled.map(job).collect();
     let user = jobs::user(context, &args.user).await;
     for (service, job) in &mut jobs {
         match &user {
             Ok(user) => job.selection.users = Some(vec![*user]),
-            Err(error) => job::refused(context, any_service::tables(service)?, job, error).await,
+            Err(error) => job::refused(context, service.tables, job, error).await,
         }
     }
     user?;
     run_combined(context, "user", &jobs, output).await
 }
 
-/// Returns the enabled services that have user streams.
-fn enabled(context: &Context) -> Vec<&'static str> {
-    any_service::services(&context.settings).into_iter().filter_map(|(service, enabled)| enabled.then_some(service)).collect()
+/// Runs one job per service, concurrently and independently: a failing job does not stop the others.
+async fn run_all(context: &Context, jobs: &[(&'static Entry, Job)]) -> Vec<anyhow::Result<Report>> {
+    join_all(jobs.iter().map(|(service, job)| async move {
+        // Each job has its own client, which counts its calls.
+        let http = Arc::new(http::Client::new(&context.settings.google, &context.settings.engine));
+        let google = Arc::new(google::Client::new(&context.settings.google, Arc::clone(&http))?);
+        (service.run)(&Context { google, http, ..context.clone() }, job).await
+    }))
+    .await
 }
 
 /// The result of a run of all services.
@@ -122,10 +125,11 @@ struct ServiceRun {
 }
 
 /// Runs jobs of several services and reports them together.
-async fn run_combined(context: &Context, verb: &str, jobs: &[(&'static str, Job)], output: Output) -> anyhow::Result<Exit> {
+async fn run_combined(context: &Context, verb: &str, jobs: &[(&'static Entry, Job)], output: Output) -> anyhow::Result<Exit> {
     let started = Instant::now();
     let mut runs = Vec::new();
-    for (&(service, _), run) in jobs.iter().zip(any_service::run_all(context, jobs).await) {
+    for ((entry, _), run) in jobs.iter().zip(run_all(context, jobs).await) {
+        let service = entry.name;
         runs.push(match run {
             Ok(report) => ServiceRun { service, exit: report.exit(), error: report.error_message(), report: Some(report) },
             Err(error) => ServiceRun { service, exit: Exit::of(&error), error: Some(format!("{error:#}")), report: None },

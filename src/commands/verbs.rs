@@ -1,4 +1,5 @@
-//! The subcommands common to all services, as clap definitions. The doc comments are the help texts.
+//! The subcommands common to all services, as clap definitions. The doc comments are the help texts; a service that takes something else than users
+//! replaces the texts of `name`, `names` and `stdin`.
 
 use std::time::Duration;
 
@@ -52,7 +53,7 @@ pub struct CronArgs {
 pub struct BatchArgs {
     /// Users, by UUID or address (default: all)
     #[arg(value_name = "USER")]
-    pub users: Vec<String>,
+    pub names: Vec<String>,
     /// Read users from standard input, one per line
     #[arg(long)]
     pub stdin: bool,
@@ -64,7 +65,7 @@ pub struct BatchArgs {
 pub struct PollArgs {
     /// User, by UUID or address
     #[arg(value_name = "USER")]
-    pub user: String,
+    pub name: String,
     #[command(flatten)]
     pub bounds: Bounds,
 }

@@ -1,22 +1,21 @@
 //! `syncctl verify`: compares stored data with the providers' data.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use serde::Serialize;
 
 use super::verbs::Bounds;
-use super::{Output, any_service, complain, drive, gmail, jobs, table, with_context};
+use super::{Output, complain, jobs, table, with_context};
 use crate::config::{Settings, duration};
 use crate::db::claims::Selection;
 use crate::engine::job::Job;
-use crate::engine::verify::{self, Ask, Compared, Figures, Mismatch};
+use crate::engine::verify::{Ask, Compared, Figures, Mismatch};
 use crate::engine::{Context, Report};
 use crate::error::{Exit, Fault};
-use crate::services::attendee::{self, Attendee, projects};
-use crate::services::calendar::Calendar;
+use crate::services::{Comparison, Entry, registry};
 
 /// Default number of streams of each service to compare.
 const SAMPLE: u32 = 100;
@@ -24,8 +23,8 @@ const SAMPLE: u32 = 100;
 /// Arguments of `verify`.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// Services to compare: calendar, drive, gmail, attendee (default: all in use)
-    #[arg(value_name = "SERVICE", value_parser = ["calendar", "drive", "gmail", "attendee"])]
+    #[arg(value_name = "SERVICE", value_parser = PossibleValuesParser::new(comparable()))]
+    #[arg(help = format!("Services to compare: {} (default: all in use)", comparable().join(", ")))]
     services: Vec<String>,
     /// Compare all streams of this user only, by UUID or address
     #[arg(long, value_name = "ID", conflicts_with_all = ["sample", "all"])]
@@ -45,6 +44,11 @@ pub struct VerifyArgs {
     /// Wind down after this time for all services together, such as `30m` (default: no limit)
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     max_duration: Option<Duration>,
+}
+
+/// The names of the services that can be compared.
+fn comparable() -> Vec<&'static str> {
+    registry::names(|service| service.verify.is_some())
 }
 
 /// The result for all compared services.
@@ -69,14 +73,14 @@ pub fn run(args: &VerifyArgs, settings: Settings, output: Output) -> anyhow::Res
         };
         let started = Instant::now();
         let mut runs = Vec::new();
-        for service in chosen(&context, args).await? {
+        for (service, verify) in chosen(&context, args).await? {
             // After a stop signal or with no time left, still run each service, which reports that it was not compared: that is not in step.
             let remaining = args.max_duration.map(|limit| limit.saturating_sub(started.elapsed()));
             let bounds = Bounds { max_duration: remaining, dry_run: false };
             // Without --max-duration, engine.max_duration does not apply.
             let selection = Selection { users: ask.users.clone(), ..Selection::default() };
-            let job = Job { max_duration: remaining, ..jobs::job(&context, service, "verify", selection, bounds) };
-            runs.push(one(&context, service, &job, &ask).await?);
+            let job = Job { max_duration: remaining, ..jobs::job(&context, service.name, "verify", selection, bounds) };
+            runs.push(verify(&context, &job, &ask).await?);
             if args.repair {
                 jobs::deliver_events(&context, &job).await;
             }
@@ -85,32 +89,27 @@ pub fn run(args: &VerifyArgs, settings: Settings, output: Output) -> anyhow::Res
     })
 }
 
-async fn chosen(context: &Context, args: &VerifyArgs) -> anyhow::Result<Vec<&'static str>> {
-    let mut services: Vec<(&str, bool)> = any_service::services(&context.settings).into();
-    let bots = args.user.is_none() && !projects::list(&context.pool).await?.is_empty();
-    services.push((attendee::SERVICE, bots));
-    for name in &args.services {
-        if services.contains(&(name.as_str(), false)) {
-            let why = match name.as_str() {
-                attendee::SERVICE => "bots belong to projects, not to users: see `syncctl attendee project list`".into(),
-                name => format!("{name}.enabled is false"),
-            };
-            return Err(Fault::usage(format!("{name}: nothing to compare: {why}")).into());
+/// The services to compare, with their comparisons.
+async fn chosen(context: &Context, args: &VerifyArgs) -> anyhow::Result<Vec<(&'static Entry, Comparison)>> {
+    let mut chosen = Vec::new();
+    for (service, verify) in registry::SERVICES.iter().filter_map(|service| Some((service, service.verify?))) {
+        let name = service.name;
+        let is_named = args.services.iter().any(|one| one == name);
+        // A user names their own streams only.
+        let has_streams = service.google.is_some() || (args.user.is_none() && (service.is_in_use)(&context.pool).await?);
+        match (service.enabled)(&context.settings) && has_streams {
+            true if is_named || args.services.is_empty() => chosen.push((service, verify)),
+            false if is_named => {
+                let why = match service.google {
+                    Some(_) => format!("{name}.enabled is false"),
+                    None => format!("bots belong to {}, not to users: see `syncctl {name} project list`", service.owners),
+                };
+                return Err(Fault::usage(format!("{name}: nothing to compare: {why}")).into());
+            }
+            _ => {}
         }
     }
-    services.retain(|(service, used)| *used && (args.services.is_empty() || args.services.iter().any(|name| name == service)));
-    Ok(services.into_iter().map(|(service, _)| service).collect())
-}
-
-async fn one(context: &Context, service: &str, job: &Job, ask: &Ask) -> anyhow::Result<Report> {
-    // Load everything that a full pass reads, including contents.
-    let selection = Selection { users: ask.users.clone(), force: true, ..Selection::default() };
-    match service {
-        "calendar" => verify::run(context, Calendar::new(Arc::clone(&context.google), &context.settings), job, ask).await,
-        "drive" => verify::run(context, drive::source(context, &selection).await?, job, ask).await,
-        "gmail" => verify::run(context, gmail::mailboxes(context).await?, job, ask).await,
-        _ => verify::run(context, Attendee::load(context, &selection).await?, job, ask).await,
-    }
+    Ok(chosen)
 }
 
 fn finish(runs: Vec<Report>, output: Output) -> anyhow::Result<Exit> {

@@ -9,12 +9,13 @@ use serde::Serialize;
 
 use super::standalone_runs::{StandaloneJob, recorded};
 use super::verbs::Bounds;
-use super::{Output, any_service, complain, jobs, with_context};
+use super::{Output, complain, jobs, with_context};
 use crate::config::{Flags, Settings, duration};
 use crate::db::claims::Selection;
 use crate::db::notifications;
 use crate::engine::{Context, Report};
 use crate::error::Exit;
+use crate::services::registry;
 use crate::webhook::{self, Drainer, Listener, Tls};
 
 /// Notifications deleted per statement.
@@ -139,15 +140,16 @@ async fn drained(args: &DrainArgs, context: &Context) -> anyhow::Result<Drained>
     let bounds = Bounds { max_duration: args.max_duration, dry_run: false };
     let selection = Selection { pushed: true, ..Selection::default() };
     let mut runs = Vec::new();
-    for service in notifications::pushed_services(&context.pool).await? {
+    for name in notifications::pushed_services(&context.pool).await? {
         if context.stop.is_cancelled() {
             break;
         }
-        if any_service::services(&context.settings).contains(&(service.as_str(), false)) {
+        let service = registry::of_streams(&name)?;
+        if service.google.is_some() && !(service.enabled)(&context.settings) {
             continue;
         }
-        let job = jobs::job(context, &service, "drain", selection.clone(), bounds);
-        runs.push(any_service::run(context, &service, &job).await?);
+        let job = jobs::job(context, service.name, "drain", selection.clone(), bounds);
+        runs.push((service.run)(context, &job).await?);
         jobs::deliver_events(context, &job).await;
     }
     let mut forgotten = 0;

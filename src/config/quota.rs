@@ -52,48 +52,15 @@ impl Default for Quota {
     }
 }
 
-impl Quota {
-    /// The limits of one service (`calendar`, `drive`, `gmail`, `attendee`): the settings, with the profile's values in place of 0.
-    pub fn limits(&self, service: &str) -> Limits {
-        let (set, profile) = match (service, self.profile) {
-            ("gmail", QuotaProfile::Since2026) => (self.gmail, (1_200_000, 6_000, 80_000_000)),
-            ("gmail", QuotaProfile::Legacy) => (self.gmail, (1_200_000, 15_000, u64::MAX)),
-            ("drive", _) => (self.drive, (1_000_000, 325_000, 400_000_000)),
-            // Attendee projects have no users.
-            ("attendee", _) => (Limits { user_per_minute: 0, ..self.attendee }, (3_000, u64::MAX, u64::MAX)),
-            // Reads only the database.
-            ("classify", _) => (Limits::default(), (u64::MAX, u64::MAX, u64::MAX)),
-            (_, _) => (self.calendar, (10_000, 600, 1_000_000)),
-        };
+impl Limits {
+    /// These limits, with defaults in place of 0.
+    pub fn or(self, defaults: Self) -> Self {
         let or = |set: u64, default: u64| if set == 0 { default } else { set };
-        Limits {
-            project_per_minute: or(set.project_per_minute, profile.0),
-            user_per_minute: or(set.user_per_minute, profile.1),
-            per_day: or(set.per_day, profile.2),
-            // Google documents no limit. According to reports, one batch of 100 is refused and four consecutive batches of 25 pass.
-            user_concurrency: or(set.user_concurrency, if service == "gmail" { 25 } else { 0 }),
+        Self {
+            project_per_minute: or(self.project_per_minute, defaults.project_per_minute),
+            user_per_minute: or(self.user_per_minute, defaults.user_per_minute),
+            per_day: or(self.per_day, defaults.per_day),
+            user_concurrency: or(self.user_concurrency, defaults.user_concurrency),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_profile_has_its_own_limits_and_a_setting_beats_both() {
-        let new = Quota::default();
-        let old = Quota { profile: QuotaProfile::Legacy, ..Quota::default() };
-        let gmail = |quota: &Quota| (quota.limits("gmail").user_per_minute, quota.limits("gmail").per_day);
-        assert_eq!(gmail(&new), (6_000, 80_000_000));
-        assert_eq!(gmail(&old), (15_000, u64::MAX));
-        for service in ["calendar", "drive"] {
-            assert_eq!(new.limits(service), old.limits(service));
-            assert_eq!(new.limits(service).user_concurrency, 0);
-        }
-        assert_eq!(old.limits("gmail").user_concurrency, 25);
-        let limits = Limits { user_per_minute: 7, ..Limits::default() };
-        let set = Quota { gmail: limits, ..old };
-        assert_eq!(set.limits("gmail"), Limits { user_per_minute: 7, ..old.limits("gmail") });
     }
 }

@@ -6,7 +6,8 @@ use futures_util::{Stream, StreamExt as _};
 use serde_json::Value;
 use tokio_postgres::types::{ToSql, Type};
 
-use super::{Pool, runs};
+use super::Pool;
+use super::runs::Tables;
 
 /// The used fields of a run's summary. Rows written by other programs can lack any field.
 #[derive(Debug, Clone, Default)]
@@ -26,10 +27,10 @@ pub struct RunSummary {
 }
 
 /// Time of the oldest stored summary; `None` if no run has written one.
-pub async fn first(pool: &Pool, services: &[&str]) -> anyhow::Result<Option<DateTime<Utc>>> {
+pub async fn first(pool: &Pool, services: &[Tables]) -> anyhow::Result<Option<DateTime<Utc>>> {
     let tables: Vec<String> = services
         .iter()
-        .flat_map(|service| runs::summary_tables(service))
+        .flat_map(|service| service.all_summaries())
         .map(|(table, _)| format!("SELECT min(timestamp) AS at FROM {table}"))
         .collect();
     let statement = format!("SELECT min(at) FROM ({}) s", tables.join(" UNION ALL "));
@@ -40,12 +41,12 @@ pub async fn first(pool: &Pool, services: &[&str]) -> anyhow::Result<Option<Date
 /// Streams the summaries of the given services since `start`, so that a million of them need no memory here.
 pub async fn since(
     pool: &Pool,
-    services: &[&str],
+    services: &[Tables],
     start: DateTime<Utc>,
 ) -> anyhow::Result<impl Stream<Item = anyhow::Result<RunSummary>> + use<>> {
     let tables: Vec<String> = services
         .iter()
-        .flat_map(|service| runs::summary_tables(service))
+        .flat_map(|service| service.all_summaries())
         .map(|(table, _)| format!("SELECT timestamp, summary_data FROM {table} WHERE timestamp >= $1"))
         .collect();
     // Access each JSON value only once: long values are stored compressed, and every `->` would decompress them again.

@@ -52,8 +52,9 @@ pub struct Database {
     pub version: String,
 }
 
-/// Reads the current state. A channel is silent after `silent_after` unannounced changes in a row.
-pub async fn read(pool: &Pool, silent_after: i32) -> anyhow::Result<Overview> {
+/// Reads the current state; `services`: the names of all services, which have run tables. A channel is silent after `silent_after` unannounced changes in a
+/// row.
+pub async fn read(pool: &Pool, services: &[&str], silent_after: i32) -> anyhow::Result<Overview> {
     let mut client = pool.get().await?;
     // One snapshot, so that ages are consistent with the time they refer to.
     let tx = client.snapshot("reading the current state").await?;
@@ -64,10 +65,10 @@ pub async fn read(pool: &Pool, silent_after: i32) -> anyhow::Result<Overview> {
         .context("reading the size of the database")?;
     Ok(Overview {
         at: row.try_get(0)?,
-        services: streams::services(client).await?,
+        services: streams::services(client, services).await?,
         accounts: accounts::refused(client, None).await?,
         paused: quota::list(client, None, &Selection::default()).await?,
-        jobs: jobs::jobs(client).await?,
+        jobs: jobs::jobs(client, services).await?,
         failing: streams::failing(client).await?,
         accounts_ended: streams::ended(client).await?,
         channels: flow::channels(client, silent_after).await?,

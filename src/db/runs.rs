@@ -24,21 +24,27 @@ pub struct Tables {
     pub total: &'static str,
     /// `syncs` or `polls`.
     pub successes: &'static str,
+    /// Jobs with their own summary tables, such as `renew-watches`; all others use `{service}_cron_summaries`.
+    pub summaries: &'static [(&'static str, &'static str)],
 }
 
-/// Jobs with their own summary tables; all others use `{service}_cron_summaries`.
-const OWN_SUMMARIES: [(&str, &str); 2] = [
-    ("calendar renew-watches", "calendar_watch_renewal_summaries"),
-    ("calendar renew-webhooks", "calendar_webhook_renewal_summaries"),
-];
+impl Tables {
+    /// The table with the summaries of a job, such as `calendar cron`.
+    fn summaries_of(self, job: &str) -> String {
+        let verb = job.split_once(' ').filter(|(service, _)| *service == self.service).map(|(_, verb)| verb);
+        let own = self.summaries.iter().find(|(of, _)| Some(*of) == verb);
+        own.map_or_else(|| format!("{}_cron_summaries", self.service), |(_, table)| (*table).to_owned())
+    }
 
-/// The summary tables of a service, each with the condition on the column `job` that selects its runs.
-pub(super) fn summary_tables(service: &str) -> Vec<(String, String)> {
-    let own = OWN_SUMMARIES.iter().filter(|(job, _)| job.split_once(' ').is_some_and(|(of, _)| of == service));
-    let mut tables: Vec<(String, String)> = own.map(|(job, table)| ((*table).into(), format!("job = '{job}'"))).collect();
-    let rest = tables.iter().map(|(_, condition)| format!(" AND NOT {condition}")).collect::<String>();
-    tables.push((format!("{service}_cron_summaries"), format!("true{rest}")));
-    tables
+    /// All tables with summaries, each with the condition on the column `job` that selects its runs.
+    pub(super) fn all_summaries(self) -> Vec<(String, String)> {
+        let service = self.service;
+        let own = self.summaries.iter().map(|(verb, table)| ((*table).to_owned(), format!("job = '{service} {verb}'")));
+        let mut tables: Vec<(String, String)> = own.collect();
+        let rest = tables.iter().map(|(_, condition)| format!(" AND NOT {condition}")).collect::<String>();
+        tables.push((format!("{service}_cron_summaries"), format!("true{rest}")));
+        tables
+    }
 }
 
 /// The result of a run.
@@ -58,9 +64,8 @@ pub struct Closing<'a> {
 /// Closes a run in one statement: result, metrics and summary rows, and the job's lock. A run that was suspended for longer than its lease has been
 /// closed as `abandoned`; its own result replaces that.
 pub async fn close(pool: &Pool, tables: Tables, run: Uuid, closing: &Closing<'_>) -> anyhow::Result<()> {
-    let Tables { service, total, successes } = tables;
-    let own = OWN_SUMMARIES.iter().find(|(job, _)| *job == closing.job);
-    let summaries = own.map_or_else(|| format!("{service}_cron_summaries"), |(_, table)| (*table).to_owned());
+    let Tables { service, total, successes, .. } = tables;
+    let summaries = tables.summaries_of(closing.job);
     let statement = format!(
         "WITH was AS (
            SELECT status FROM runs WHERE id = $1 FOR UPDATE
@@ -151,7 +156,8 @@ pub async fn since(
 ) -> anyhow::Result<impl Stream<Item = anyhow::Result<PastRun>> + use<>> {
     let Tables { service, successes, .. } = tables;
     // A summary is written when its run ends, so none of these is older than the period.
-    let summaries: Vec<String> = summary_tables(service)
+    let summaries: Vec<String> = tables
+        .all_summaries()
         .into_iter()
         .map(|(table, _)| {
             format!("SELECT summary_data ->> 'execution_id' AS run, summary_data FROM {table} WHERE timestamp >= now() - 2 * make_interval(secs => $1)")

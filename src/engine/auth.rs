@@ -22,7 +22,7 @@ impl Auth {
     }
 
     /// Whether a provider is called, which needs sealed credentials and uses quota.
-    pub fn makes_calls(self) -> bool {
-        self != Self::NoCalls
+    pub const fn makes_calls(self) -> bool {
+        !matches!(self, Self::NoCalls)
     }
 }

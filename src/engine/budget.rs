@@ -113,7 +113,7 @@ async fn reprice<S: Source>(context: &Context, source: &S, current: &Prices) -> 
     let projects = add_demands(context, source, None, current, late, |stream| std::mem::take(&mut stream.project)).await?;
     let names: Vec<&str> = projects.keys().map(String::as_str).collect();
     let ledgers = poll_prices::ledgers(pool, service, &names).await?;
-    let limits = settings.quota.limits(service);
+    let limits = S::limits(&settings.quota);
     let mut computed = Vec::new();
     for (project, demands) in &projects {
         let budget = Budgets::of(&settings.pace, limits, demands.cost).project;
@@ -169,7 +169,7 @@ async fn user_prices<S: Source>(
     late: f64,
     projects: &HashMap<String, Demands>,
 ) -> anyhow::Result<HashMap<Uuid, f64>> {
-    let limits = context.settings.quota.limits(S::TABLES.service);
+    let limits = S::limits(&context.settings.quota);
     let budget = |cost: u64| Budgets::of(&context.settings.pace, limits, cost).user / cost as f64;
     let max_rate = projects.values().map(|demands| demands.max_rate).fold(0.0, f64::max);
     let crowd = projects.values().map(|demands| budget(demands.cost) / max_rate).fold(f64::INFINITY, f64::min);

@@ -15,29 +15,10 @@ const HEADERS: usize = 32;
 
 /// An API's batch endpoint, which accepts only calls of this API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Endpoint {
-    Calendar,
-    Gmail,
-    Drive,
-}
-
-impl Endpoint {
-    /// The path below Google's origin.
-    pub fn path(self) -> [&'static str; 3] {
-        match self {
-            Self::Calendar => ["batch", "calendar", "v3"],
-            Self::Drive => ["batch", "drive", "v3"],
-            Self::Gmail => ["batch", "gmail", "v1"],
-        }
-    }
-
-    /// The host of the endpoint.
-    pub fn host(self) -> Host {
-        match self {
-            Self::Calendar | Self::Drive => Host::Apis,
-            Self::Gmail => Host::Gmail,
-        }
-    }
+pub struct Endpoint {
+    pub host: Host,
+    /// `batch`, the API and its version: the path below the host's origin.
+    pub path: [&'static str; 3],
 }
 
 /// Encodes a batch as content type and body: GET requests, each with its own token.

@@ -159,7 +159,7 @@ impl Batcher {
         calls: &[Call],
         turn: &RequestPermit<'_>,
     ) -> Result<Vec<Option<Answer>>, Option<Failure>> {
-        let url = self.client.url(endpoint.host(), &endpoint.path()).map_err(Failure::from)?;
+        let url = self.client.url(endpoint.host, &endpoint.path).map_err(Failure::from)?;
         let (kind, body) = batch::encode(calls.iter().map(|call| (&call.url, call.token.as_deref())));
         let request = self.client.to(&url)?.post(url).header(CONTENT_TYPE, kind).body(body);
         let started = Instant::now();

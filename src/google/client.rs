@@ -14,7 +14,7 @@ use crate::error::{Class, Failure, Fault};
 use crate::http::{self, Answer, RequestPermit, SMALL, is_overloaded, log_call, received, transient};
 
 /// Google's hosts. A single origin setting replaces them all.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Host {
     /// Calendar and Drive.
     Apis,

@@ -24,6 +24,7 @@ mod store;
 pub mod stored;
 mod transcript;
 mod transitions;
+pub mod user_settings;
 mod verify;
 mod window;
 
@@ -34,7 +35,9 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::config;
+use super::Service;
+use crate::config::{self, Limits, Quota, Settings};
+use crate::db::Pool;
 use crate::db::claims::Selection;
 use crate::db::items::Poison;
 use crate::db::runs::Tables;
@@ -44,8 +47,6 @@ use crate::engine::{Auth, Calls, Context, Counts, Item, Page, Position, Source, 
 use crate::error::Failure;
 
 use bot::Change;
-
-pub use finish::EVENTS;
 
 /// `streams.service`
 pub const SERVICE: &str = "attendee";
@@ -60,20 +61,26 @@ pub struct Attendee {
     notes: notes::Notes,
 }
 
-impl Attendee {
-    /// Makes streams due whose bots are due. Called before a run that polls due streams.
-    ///
-    /// # Errors
-    /// Returns an error if the database fails.
-    pub async fn wake(context: &Context) -> anyhow::Result<()> {
+impl Service for Attendee {
+    const EVENTS: &'static [&'static str] = &finish::EVENTS;
+    const JOBS: &'static [&'static str] = &["schedule"];
+    const OWNERS: &'static str = "projects";
+
+    /// Always: without projects there is nothing to poll.
+    fn enabled(_settings: &Settings) -> bool {
+        true
+    }
+
+    async fn is_in_use(pool: &Pool) -> anyhow::Result<bool> {
+        Ok(!projects::list(pool).await?.is_empty())
+    }
+
+    async fn wake(context: &Context) -> anyhow::Result<()> {
         open::OpenBots::wake(&context.pool).await
     }
 
     /// Loads the keys of all projects, and the open bots of the projects that a selection polls.
-    ///
-    /// # Errors
-    /// Returns an error if the database fails or the settings are invalid.
-    pub async fn load(context: &Context, selection: &Selection) -> anyhow::Result<Self> {
+    async fn load(context: &Context, selection: &Selection, _dry_run: bool) -> anyhow::Result<Self> {
         let settings = context.settings.attendee.clone();
         let keys = projects::keys(&context.pool, &context.vault).await?;
         Ok(Self {
@@ -86,7 +93,7 @@ impl Attendee {
 }
 
 impl Source for Attendee {
-    const TABLES: Tables = Tables { service: SERVICE, total: "total_meetings", successes: "polls" };
+    const TABLES: Tables = Tables { service: SERVICE, total: "total_meetings", successes: "polls", summaries: &[] };
     const AUTH: Auth = Auth::Key;
     type Change = Change;
 
@@ -115,6 +122,12 @@ impl Source for Attendee {
     /// Does nothing: a bot that no list names is requested by its id.
     async fn sweep(_tx: &Transaction<'_>, _stream: &Stream, _pass: i64, _pinned: Option<&str>) -> anyhow::Result<Counts> {
         Ok(Counts::default())
+    }
+
+    fn limits(quota: &Quota) -> Limits {
+        // Projects have no users.
+        let set = Limits { user_per_minute: 0, ..quota.attendee };
+        set.or(Limits { project_per_minute: 3_000, user_per_minute: u64::MAX, per_day: u64::MAX, user_concurrency: 0 })
     }
 
     /// Cost of a poll with open bots. A poll without any costs nothing, but that is known only during the poll.

@@ -22,14 +22,15 @@ use std::time::Duration;
 use deadpool_postgres::Transaction;
 use serde_json::value::RawValue;
 
-use super::{Probe, Registered};
-use crate::config;
+use super::{Probe, Registered, Service};
+use crate::config::{self, Limits, Quota, Settings};
+use crate::db::claims::Selection;
 use crate::db::items::Poison;
 use crate::db::runs::Tables;
 use crate::engine::pace::Bounds;
 use crate::engine::{Auth, Calls, Context, Counts, Decoded, Item, Page, Position, Source, Stream};
 use crate::error::{Class, Failure};
-use crate::google::{self, Host};
+use crate::google::{self, Endpoint, Host};
 
 /// `calendarList.list` of one user.
 pub const LIST: &str = "calendar_list";
@@ -39,12 +40,19 @@ pub const EVENTS: &str = "events";
 /// Quota units per request: the Calendar API counts requests.
 const COST: u64 = 1;
 
-/// The registry entry.
+/// The path of `calendarList.list`.
+pub const CALENDAR_LIST: [&str; 5] = ["calendar", "v3", "users", "me", "calendarList"];
+
+/// Reads a user's calendars and events, and may watch them.
+const SCOPE: &str = "https://www.googleapis.com/auth/calendar.readonly";
+/// Where its calls are batched.
+const BATCH: Endpoint = Endpoint { host: Host::Apis, path: ["batch", "calendar", "v3"] };
+
+/// What accounts need to know.
 pub const REGISTERED: Registered = Registered {
     service: "calendar",
     root_kind: LIST,
-    scope: google::SCOPE_CALENDAR,
-    enabled: |settings| settings.calendar.enabled,
+    scope: SCOPE,
     change_times: include_str!("calendar/sql/change_times.sql"),
     probe: Probe {
         method: "calendars.get",
@@ -55,6 +63,10 @@ pub const REGISTERED: Registered = Registered {
         address: "/id",
     },
 };
+
+/// Tables of the jobs that keep their summaries apart.
+const SUMMARIES: [(&str, &str); 2] =
+    [("renew-watches", "calendar_watch_renewal_summaries"), ("renew-webhooks", "calendar_webhook_renewal_summaries")];
 
 /// The Calendar service of one run.
 pub struct Calendar {
@@ -74,17 +86,26 @@ pub enum Change {
     Confirmed,
 }
 
-impl Calendar {
-    /// Creates the service with these settings.
-    pub fn new(google: Arc<google::Client>, settings: &config::Settings) -> Self {
+impl Service for Calendar {
+    const GOOGLE: Option<Registered> = Some(REGISTERED);
+
+    fn enabled(settings: &Settings) -> bool {
+        settings.calendar.enabled
+    }
+
+    async fn load(context: &Context, _selection: &Selection, _dry_run: bool) -> anyhow::Result<Self> {
+        let (google, settings) = (Arc::clone(&context.google), &context.settings);
         let batcher = Arc::new(google::Batcher::new(Arc::clone(&google), settings.google.batch_size));
-        Self { google, batcher, settings: settings.calendar.clone(), lookups: confirm::Lookups::default() }
+        Ok(Self { google, batcher, settings: settings.calendar.clone(), lookups: confirm::Lookups::default() })
     }
 }
 
 impl Source for Calendar {
-    const TABLES: Tables = Tables { service: "calendar", total: "total_users", successes: "syncs" };
-    const AUTH: Auth = Auth::Scope(google::SCOPE_CALENDAR);
+    const TABLES: Tables =
+        Tables { service: REGISTERED.service, total: "total_users", successes: "syncs", summaries: &SUMMARIES };
+    const AUTH: Auth = Auth::Scope(SCOPE);
+    const PASS_SETTINGS: &'static [&'static str] =
+        &["calendar.window_past", "calendar.window_future", "calendar.calendars", "calendar.meeting_words"];
     type Change = Change;
 
     async fn fetch(&self, stream: &Stream, calls: &Calls, at: &Position) -> Result<Page<Change>, Failure> {
@@ -151,6 +172,10 @@ impl Source for Calendar {
         let advanced = upcoming::advance_due(&context.pool, self.settings.min_interval, context.settings.pace.price).await?;
         log::debug!(streams = advanced; "calendars with a meeting soon are due earlier");
         Ok(())
+    }
+
+    fn limits(quota: &Quota) -> Limits {
+        quota.calendar.or(Limits { project_per_minute: 10_000, user_per_minute: 600, per_day: 1_000_000, user_concurrency: 0 })
     }
 
     fn cost(_kind: &str) -> u64 {

@@ -23,12 +23,18 @@ use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
+use super::Service;
 use crate::classify::decide::Evidence;
+use crate::config::{Limits, Quota, Settings};
 use crate::db::Pool;
+use crate::db::claims::Selection;
+use crate::db::classify::classified::CLASSIFIED;
 use crate::db::classify::judgements::{EndpointState, Judgement};
 use crate::db::classify::models::Learnt;
+use crate::db::classify::offers::UNDECIDED;
 use crate::db::classify::queue;
 use crate::db::items::Poison;
+use crate::db::projects;
 use crate::db::runs::Tables;
 use crate::engine::pace::Bounds;
 use crate::engine::single::Single;
@@ -79,12 +85,22 @@ pub enum Change {
     Again(Uuid),
 }
 
-impl Classify {
-    /// Creates the service; a dry run does not call the endpoint.
+impl Service for Classify {
+    const EVENTS: &'static [&'static str] = &[CLASSIFIED, UNDECIDED];
+
+    fn enabled(settings: &Settings) -> bool {
+        settings.classify.enabled
+    }
+
+    async fn is_in_use(pool: &Pool) -> anyhow::Result<bool> {
+        projects::are_there(pool).await
+    }
+
+    /// A dry run does not call the endpoint.
     ///
     /// # Errors
     /// Returns a settings `Fault` (exit 78) if the endpoint's settings are invalid.
-    pub fn new(context: &Context, dry_run: bool) -> anyhow::Result<Self> {
+    async fn load(context: &Context, _selection: &Selection, dry_run: bool) -> anyhow::Result<Self> {
         let settings = &context.settings;
         let endpoint = match settings.classify.endpoint.is_on() && !dry_run {
             true => Some(Endpoint::new(Arc::clone(&context.http), &settings.classify.endpoint)?),
@@ -101,7 +117,9 @@ impl Classify {
             models: Semaphore::new(MODELS),
         })
     }
+}
 
+impl Classify {
     /// Returns the users whose documents a run would judge after waking them.
     ///
     /// # Errors
@@ -112,7 +130,7 @@ impl Classify {
 }
 
 impl Source for Classify {
-    const TABLES: Tables = Tables { service: SERVICE, total: "total_users", successes: "polls" };
+    const TABLES: Tables = Tables { service: SERVICE, total: "total_users", successes: "polls", summaries: &[] };
     const AUTH: Auth = Auth::NoCalls;
     const WAKE: Option<&'static str> = Some(queue::WAKE);
     type Change = Change;
@@ -147,6 +165,10 @@ impl Source for Classify {
     /// Does nothing: a document that no page names still exists.
     async fn sweep(_tx: &Transaction<'_>, _stream: &Stream, _pass: i64, _pinned: Option<&str>) -> anyhow::Result<Counts> {
         Ok(Counts::default())
+    }
+
+    fn limits(_quota: &Quota) -> Limits {
+        Limits { project_per_minute: u64::MAX, user_per_minute: u64::MAX, per_day: u64::MAX, user_concurrency: 0 }
     }
 
     fn cost(_kind: &str) -> u64 {

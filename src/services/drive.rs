@@ -27,17 +27,16 @@ use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use super::{Probe, Registered};
-use crate::config;
+use super::{Probe, Registered, Service};
+use crate::config::{self, Limits, Quota, Settings};
+use crate::db::claims::Selection;
 use crate::db::items::Poison;
 use crate::db::runs::Tables;
 use crate::engine::pace::Bounds;
 use crate::engine::single::Single;
-use crate::engine::{Auth, Calls, Counts, Decoded, Item, Page, Position, Source, Stream};
+use crate::engine::{Auth, Calls, Context, Counts, Decoded, Item, Page, Position, Source, Stream};
 use crate::error::{Class, Failure};
-use crate::google::{self, Host};
-
-pub use action::EVENTS;
+use crate::google::{self, Endpoint, Host};
 
 /// `drives.list` of one user.
 pub const LIST: &str = "drive_list";
@@ -49,12 +48,16 @@ pub const MY_DRIVE: &str = "my-drive";
 /// Maximum number of workbooks in memory, over all feeds: each is up to 32 MiB, and 64 MiB unpacked.
 const WORKBOOKS: usize = 2;
 
-/// The registry entry.
+/// Reads a user's files and their content.
+const SCOPE: &str = "https://www.googleapis.com/auth/drive.readonly";
+/// Where its calls are batched.
+const BATCH: Endpoint = Endpoint { host: Host::Apis, path: ["batch", "drive", "v3"] };
+
+/// What accounts need to know.
 pub const REGISTERED: Registered = Registered {
     service: "drive",
     root_kind: LIST,
-    scope: google::SCOPE_DRIVE,
-    enabled: |settings| settings.drive.enabled,
+    scope: SCOPE,
     change_times: include_str!("drive/sql/change_times.sql"),
     probe: Probe {
         method: "about.get",
@@ -87,17 +90,27 @@ pub enum Change {
     Other,
 }
 
-impl Drive {
-    /// Creates the service. The content of the files in `watched` is read when it has changed.
-    pub fn new(google: Arc<google::Client>, settings: &config::Settings, watched: watches::Watched) -> Self {
+impl Service for Drive {
+    const GOOGLE: Option<Registered> = Some(REGISTERED);
+    const EVENTS: &'static [&'static str] = &action::EVENTS;
+
+    fn enabled(settings: &Settings) -> bool {
+        settings.drive.enabled
+    }
+
+    /// Loads the files that the selected users follow: their content is read when it has changed.
+    async fn load(context: &Context, selection: &Selection, _dry_run: bool) -> anyhow::Result<Self> {
+        let (google, settings) = (Arc::clone(&context.google), &context.settings);
         let batcher = Arc::new(google::Batcher::new(Arc::clone(&google), settings.google.batch_size));
-        Self { google, batcher, settings: settings.drive.clone(), watched, workbooks: Semaphore::new(WORKBOOKS) }
+        let watched = watches::Watched::load(&context.pool, selection).await?;
+        Ok(Self { google, batcher, settings: settings.drive.clone(), watched, workbooks: Semaphore::new(WORKBOOKS) })
     }
 }
 
 impl Source for Drive {
-    const TABLES: Tables = Tables { service: "drive", total: "total_files", successes: "polls" };
-    const AUTH: Auth = Auth::Scope(google::SCOPE_DRIVE);
+    const TABLES: Tables = Tables { service: REGISTERED.service, total: "total_files", successes: "polls", summaries: &[] };
+    const AUTH: Auth = Auth::Scope(SCOPE);
+    const PASS_SETTINGS: &'static [&'static str] = &["drive.documents", "drive.content_max_size"];
     type Change = Change;
 
     async fn fetch(&self, stream: &Stream, calls: &Calls, at: &Position) -> Result<Page<Change>, Failure> {
@@ -151,6 +164,12 @@ impl Source for Drive {
             LIST => drives::sweep(tx, stream, pass).await,
             _ => store::sweep(tx, stream, pass, pinned == Some(fetch::GONE)).await,
         }
+    }
+
+    fn limits(quota: &Quota) -> Limits {
+        let defaults =
+            Limits { project_per_minute: 1_000_000, user_per_minute: 325_000, per_day: 400_000_000, user_concurrency: 0 };
+        quota.drive.or(defaults)
     }
 
     fn cost(_kind: &str) -> u64 {

@@ -21,28 +21,32 @@ use deadpool_postgres::Transaction;
 use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 
-use super::{Probe, Registered};
+use super::{Probe, Registered, Service};
 use crate::address;
-use crate::config::{self, QuotaProfile};
+use crate::config::{self, Limits, Quota, QuotaProfile, Settings};
+use crate::db::accounts;
+use crate::db::claims::Selection;
 use crate::db::items::Poison;
 use crate::db::runs::Tables;
 use crate::engine::pace::Bounds;
-use crate::engine::{Auth, Calls, Counts, Decoded, Item, Page, Position, Source, Stream};
-use crate::error::{Failure, Fault};
-use crate::google::{self, Host};
+use crate::engine::{Auth, Calls, Context, Counts, Decoded, Item, Page, Position, Source, Stream};
+use crate::error::Failure;
+use crate::google::{self, Endpoint, Host};
 
 use message::Change;
 
-pub use detect::EVENTS;
-
 /// `history.list` of one user.
 pub const MAILBOX: &str = "mailbox";
-/// The registry entry.
+/// Reads a user's mail.
+const SCOPE: &str = "https://www.googleapis.com/auth/gmail.readonly";
+/// Where its calls are batched.
+const BATCH: Endpoint = Endpoint { host: Host::Gmail, path: ["batch", "gmail", "v1"] };
+
+/// What accounts need to know.
 pub const REGISTERED: Registered = Registered {
     service: "gmail",
     root_kind: MAILBOX,
-    scope: google::SCOPE_GMAIL,
-    enabled: |settings| settings.gmail.enabled,
+    scope: SCOPE,
     change_times: include_str!("gmail/sql/change_times.sql"),
     probe: Probe {
         method: "users.getProfile",
@@ -77,23 +81,28 @@ pub struct Gmail {
     addressed: HashSet<i64>,
 }
 
-impl Gmail {
-    /// Creates the service with these settings. `domains`: values of `{domain}` in a virtual address if the settings list none; `addressed`:
-    /// streams that recently received mail at a virtual address.
+impl Service for Gmail {
+    const GOOGLE: Option<Registered> = Some(REGISTERED);
+    const EVENTS: &'static [&'static str] = &detect::EVENTS;
+
+    fn enabled(settings: &Settings) -> bool {
+        settings.gmail.enabled
+    }
+
+    /// Loads the users' domains, the values of `{domain}` in a virtual address if the settings list none, and the streams that recently received mail
+    /// at a virtual address.
     ///
     /// # Errors
-    /// Returns `Fault::settings` if the pattern of virtual addresses is invalid (exit code 78).
-    pub fn new(
-        google: Arc<google::Client>,
-        settings: &config::Settings,
-        domains: Vec<String>,
-        addressed: HashSet<i64>,
-    ) -> Result<Self, Fault> {
+    /// Returns `Fault::settings` if the pattern of virtual addresses is invalid (exit code 78), or the error of the database.
+    async fn load(context: &Context, _selection: &Selection, _dry_run: bool) -> anyhow::Result<Self> {
+        let settings = &context.settings;
         let gmail = settings.gmail.clone();
+        let domains = accounts::domains(&context.pool).await?;
+        let addressed = detect::addressed(&context.pool).await?;
         let domains = if gmail.domains.is_empty() { domains } else { gmail.domains.clone() };
         Ok(Self {
-            batcher: Arc::new(google::Batcher::new(Arc::clone(&google), settings.google.batch_size)),
-            google,
+            batcher: Arc::new(google::Batcher::new(Arc::clone(&context.google), settings.google.batch_size)),
+            google: Arc::clone(&context.google),
             pattern: address::Pattern::new(&gmail.virtual_address, domains)?,
             message_cost: match settings.quota.profile {
                 QuotaProfile::Since2026 => 20,
@@ -105,7 +114,9 @@ impl Gmail {
             addressed,
         })
     }
+}
 
+impl Gmail {
     /// Units that this many messages are expected to cost: each is requested once, and those read completely a second time.
     fn expected_cost(&self, messages: usize) -> u64 {
         let twice = match self.settings.store {
@@ -128,8 +139,10 @@ impl Gmail {
 }
 
 impl Source for Gmail {
-    const TABLES: Tables = Tables { service: "gmail", total: "total_users", successes: "polls" };
-    const AUTH: Auth = Auth::Scope(google::SCOPE_GMAIL);
+    const TABLES: Tables = Tables { service: REGISTERED.service, total: "total_users", successes: "polls", summaries: &[] };
+    const AUTH: Auth = Auth::Scope(SCOPE);
+    const PASS_SETTINGS: &'static [&'static str] =
+        &["gmail.window", "gmail.store", "gmail.whole_max_size", "gmail.virtual_address", "gmail.domains"];
     type Change = Change;
 
     async fn fetch(&self, _stream: &Stream, calls: &Calls, at: &Position) -> Result<Page<Change>, Failure> {
@@ -171,6 +184,15 @@ impl Source for Gmail {
 
     async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Option<&str>) -> anyhow::Result<Counts> {
         store::sweep(tx, stream, pass, pinned).await
+    }
+
+    fn limits(quota: &Quota) -> Limits {
+        let (user_per_minute, per_day) = match quota.profile {
+            QuotaProfile::Since2026 => (6_000, 80_000_000),
+            QuotaProfile::Legacy => (15_000, u64::MAX),
+        };
+        // Google documents no limit. According to reports, one batch of 100 is refused and four consecutive batches of 25 pass.
+        quota.gmail.or(Limits { project_per_minute: 1_200_000, user_per_minute, per_day, user_concurrency: 25 })
     }
 
     fn cost(_kind: &str) -> u64 {

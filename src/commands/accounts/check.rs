@@ -14,7 +14,7 @@ use crate::engine::Context;
 use crate::engine::tokens::{Broker, Credential};
 use crate::error::{Class, Exit, Failure};
 use crate::progress;
-use crate::services::{self, Registered};
+use crate::services::{Registered, registry};
 
 /// Value of `accounts.state` for an account that was ended on purpose with syncctl.
 const ENDED: &str = "ended";
@@ -45,9 +45,9 @@ pub(super) async fn check(context: &Context, user: Option<&str>, failing: bool, 
     if failing {
         rows.retain(|row| row.state != ENDED && (row.state == "revoked" || row.ask_at.is_some() || row.failing_streams > 0));
     }
-    let scopes = services::scopes(&context.settings);
+    let scopes = registry::scopes(&context.settings);
     let broker = Broker::new(context.pool.clone(), context.vault.clone(), Arc::clone(&context.google), scopes, true);
-    let services: Vec<&Registered> = services::enabled(&context.settings).collect();
+    let services: Vec<&Registered> = registry::enabled(&context.settings).collect();
     let bar = progress::accounts(rows.len());
     let under_way = context.settings.engine.concurrency as usize;
     let mut checks = stream::iter(&rows).map(|row| check_one(context, &broker, &services, row)).buffered(under_way);

@@ -16,7 +16,8 @@ use crate::engine::retry::with_backoff;
 use crate::error::{Class, Exit, Failure, Fault};
 use crate::google::oauth::{self, Credentials};
 use crate::google::verdict::GrantHistory;
-use crate::{progress, services};
+use crate::progress;
+use crate::services::registry;
 
 /// Number of users whose delegation is tested before any user is stored. A single address may be a typo.
 const TEST_USERS: usize = 3;
@@ -121,7 +122,7 @@ fn key(context: &Context, file: &Path) -> anyhow::Result<Credentials> {
 
 /// Requests a token for this user, which proves that the domain allows it.
 async fn token(context: &Context, credentials: &Credentials, subject: &str) -> Result<(), Failure> {
-    let scopes = services::scopes(&context.settings);
+    let scopes = registry::scopes(&context.settings);
     let ask = || oauth::refresh(&context.google, credentials, subject, &scopes, GrantHistory::default());
     with_backoff(&context.settings.engine, ask, |_| {}).await.map(drop)
 }

@@ -19,7 +19,7 @@ use crate::engine::Context;
 use crate::error::{Class, Exit, Failure, Fault};
 use crate::google::consent::{Answer, App, Consent, Granted};
 use crate::progress::above_bars as ask;
-use crate::services::{self, Registered};
+use crate::services::{Registered, registry};
 
 #[derive(Debug, Args)]
 pub struct LoginArgs {
@@ -30,7 +30,7 @@ pub struct LoginArgs {
     #[arg(long, value_name = "FILE")]
     client: Option<PathBuf>,
     /// Ask for this service only; may be repeated; replaces what was allowed before [default: all enabled services]
-    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(services::REGISTRY.iter().map(|service| service.service)))]
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(registry::registered().map(|service| service.service)))]
     service: Vec<String>,
     /// Do not open a browser: open the printed address anywhere, then paste the final address from that browser, or the code in it
     #[arg(long)]
@@ -55,7 +55,7 @@ struct LoggedIn {
 /// Asks for consent, waits for it, and stores what was allowed.
 pub(super) async fn login(context: &Context, args: &LoginArgs, output: Output) -> anyhow::Result<Exit> {
     let requested: Vec<&Registered> =
-        services::enabled(&context.settings).filter(|service| is_requested(args, service)).collect();
+        registry::enabled(&context.settings).filter(|service| is_requested(args, service)).collect();
     if requested.is_empty() {
         return Err(Fault::usage("no service to request: those named by --service are switched off in the settings").into());
     }

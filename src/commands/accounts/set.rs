@@ -12,7 +12,7 @@ use crate::commands::{Output, channels};
 use crate::db::{accounts, channels_read};
 use crate::engine::Context;
 use crate::error::Exit;
-use crate::services;
+use crate::services::registry;
 
 #[derive(Debug, Args)]
 pub struct SetArgs {
@@ -31,7 +31,7 @@ struct Switch {
 }
 
 fn switch(text: &str) -> Result<Switch, String> {
-    let known = || services::REGISTRY.iter().map(|one| one.service);
+    let known = || registry::registered().map(|one| one.service);
     let (name, value) = text.split_once('=').ok_or("write SERVICE=on or SERVICE=off")?;
     let service = known().find(|service| *service == name);
     let service = service.ok_or_else(|| format!("no service {name:?}: one of {}", known().collect::<Vec<_>>().join(", ")))?;

@@ -16,7 +16,7 @@ use crate::engine::Context;
 use crate::engine::tokens::Broker;
 use crate::error::{Class, Failure};
 use crate::services::attendee::probe;
-use crate::services::{self, Registered};
+use crate::services::{Registered, registry};
 
 const CHECK: &str = "credentials";
 /// Users tested concurrently.
@@ -103,7 +103,7 @@ type Answer = (&'static str, Result<(), Failure>);
 
 async fn one(context: &Context, listed: &Listed) -> Vec<Answer> {
     let user = listed.user_id;
-    let scopes = services::scopes(&context.settings);
+    let scopes = registry::scopes(&context.settings);
     // Created so that it stores nothing: a check has no side effects.
     let broker = Broker::new(context.pool.clone(), context.vault.clone(), Arc::clone(&context.google), scopes, false);
     let account = match accounts::get(&context.pool, user).await {
@@ -119,7 +119,7 @@ async fn one(context: &Context, listed: &Listed) -> Vec<Answer> {
     }
     let mut answers = Vec::new();
     let is_on = |one: &&Registered| listed.switched_off.iter().all(|name| name != one.service);
-    for Registered { service, scope, probe, .. } in services::enabled(&context.settings).filter(is_on) {
+    for Registered { service, scope, probe, .. } in registry::enabled(&context.settings).filter(is_on) {
         match probe.probe(&context.google, &credential, scope).await {
             Ok(_) => answers.push((*service, Ok(()))),
             Err(failure) => match credential.told_apart(scope, failure).await {

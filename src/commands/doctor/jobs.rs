@@ -8,6 +8,7 @@ use crate::commands::metrics::seconds_text;
 use crate::config::Settings;
 use crate::db::overview::{JobState, Overview};
 use crate::error::Class;
+use crate::services::registry;
 
 /// A job is late after this multiple of its usual pause, plus `GRACE` seconds for a host that is down briefly.
 const LATE: f64 = 3.0;
@@ -18,21 +19,14 @@ const TIMER: &str = "check the crontab or the timers (crontab.example, systemd/)
 
 /// Returns the jobs that the settings require, with the maximum pause between two runs in seconds, used if no usual pause is known.
 fn expected(overview: &Overview, settings: &Settings) -> Vec<(String, f64)> {
-    let google = [("calendar", settings.calendar.enabled), ("drive", settings.drive.enabled), ("gmail", settings.gmail.enabled)];
     let has = |service: &str| overview.services.iter().any(|one| one.service == service);
     let mut jobs = Vec::new();
-    for (service, _) in google.iter().filter(|(service, enabled)| *enabled && has(service)) {
-        jobs.push((format!("{service} cron"), HOUR));
-        let announced = if *service == "gmail" { settings.push.gmail_topic.clone() } else { settings.push.address_of(service) };
-        if !announced.is_empty() {
-            jobs.push((format!("{service} renew-watches"), 24.0 * HOUR));
+    for service in registry::SERVICES.iter().filter(|service| (service.enabled)(settings) && has(service.name)) {
+        let hourly = std::iter::once(&"cron").chain(service.jobs);
+        jobs.extend(hourly.map(|verb| (format!("{} {verb}", service.name), HOUR)));
+        if !service.push_address(&settings.push).is_empty() {
+            jobs.push((format!("{} renew-watches", service.name), 24.0 * HOUR));
         }
-    }
-    if has("attendee") {
-        jobs.extend([("attendee cron".to_owned(), HOUR), ("attendee schedule".to_owned(), HOUR)]);
-    }
-    if settings.classify.enabled && has("classify") {
-        jobs.push(("classify cron".to_owned(), HOUR));
     }
     jobs
 }

@@ -7,6 +7,7 @@ use super::Findings;
 use crate::config::Settings;
 use crate::db::embedded::Cluster;
 use crate::google::Host;
+use crate::services::calendar;
 use crate::{google, http};
 
 const CLOCK: &str = "clock";
@@ -37,7 +38,7 @@ pub async fn clock_at_google(
     findings: &mut Findings,
 ) -> anyhow::Result<()> {
     let google = google::Client::new(&settings.google, std::sync::Arc::clone(http))?;
-    let url = google.url(Host::Apis, &["calendar", "v3", "users", "me", "calendarList"])?;
+    let url = google.url(Host::Apis, &calendar::CALENDAR_LIST)?;
     let before = Utc::now();
     let answer = http.to(&url)?.get(url).send().await;
     let after = Utc::now();

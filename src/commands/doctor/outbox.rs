@@ -8,7 +8,7 @@ use super::Findings;
 use crate::config::{Outbox, Settings, Target};
 use crate::db::classify::offers::UNDECIDED;
 use crate::outbox::{self, Reached};
-use crate::services;
+use crate::services::registry;
 
 const CHECK: &str = "outbox";
 /// Maximum time to connect.
@@ -49,7 +49,7 @@ fn programs(settings: &Settings, findings: &mut Findings) {
 
 /// Reports patterns that match no event type: the intended events would silently never be sent.
 fn events(target: &Target, findings: &mut Findings) {
-    let types = services::event_types();
+    let types = registry::event_types();
     let unmatched: Vec<&str> = target
         .events
         .iter()

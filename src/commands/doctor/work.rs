@@ -8,6 +8,7 @@ use crate::db::classify::queue;
 use crate::db::overview::Overview;
 use crate::db::{Pool, health};
 use crate::error::Class;
+use crate::services::{classify, registry};
 
 /// Waiting time of an event, in seconds, above which delivery is considered stuck.
 const OUTBOX_STUCK: f64 = 3600.0;
@@ -173,7 +174,7 @@ pub async fn classification(pool: &Pool, settings: &Settings, findings: &mut Fin
     let waiting = queue::waiting(pool).await?;
     if waiting > 0 {
         findings.warn(
-            "classify",
+            classify::SERVICE,
             format!("{waiting} documents are waiting for classification, but classify.enabled is false"),
             "set classify.enabled=true and run `syncctl classify cron`; if it is off for good, ignore this: waiting documents do no harm",
         );
@@ -188,7 +189,7 @@ pub async fn quota(pool: &Pool, settings: &Settings, findings: &mut Findings) ->
     let mut good = 0;
     for spent in &spent {
         let (service, project) = (&spent.service, &spent.project);
-        let limits = settings.quota.limits(service);
+        let Some(limits) = registry::find(service).map(|service| (service.limits)(&settings.quota)) else { continue };
         let share = |units: i64, limit: u64| units as f64 / limit as f64;
         let (day, minute) = (share(spent.day, limits.per_day), share(spent.minute, limits.project_per_minute));
         if let Some((until, why)) = &spent.paused {

@@ -1,8 +1,7 @@
 //! Determines which jobs the settings require. Pure.
 
 use crate::config::Settings;
-
-use super::super::any_service;
+use crate::services::registry;
 
 /// Whether a job is optional: installed, but not started by any schedule.
 pub(super) fn is_optional(command: &str) -> bool {
@@ -12,20 +11,18 @@ pub(super) fn is_optional(command: &str) -> bool {
 
 /// Whether a schedule should include this job. `command` is the command line after `syncctl`.
 pub(super) fn is_required(settings: &Settings, command: &str) -> bool {
-    let announced = |service: &str| match service {
-        "gmail" => !settings.push.gmail_topic.is_empty(),
-        service => !settings.push.address_of(service).is_empty(),
-    };
     let words: Vec<&str> = command.split_whitespace().collect();
     match words.as_slice() {
         _ if is_optional(command) => false,
         ["deliver", ..] => !settings.outbox.targets.is_empty(),
-        ["webhook", ..] => takes_notifications(settings) || ["calendar", "gmail"].into_iter().any(announced),
-        ["classify", ..] => settings.classify.enabled,
-        [service, verb, ..] => {
-            let enabled = any_service::services(settings).into_iter().all(|(name, enabled)| name != *service || enabled);
-            enabled && (!matches!(*verb, "renew-watches" | "renew-webhooks") || announced(service))
+        ["webhook", ..] => {
+            let mut addresses = registry::SERVICES.iter().map(|service| service.push_address(&settings.push));
+            takes_notifications(settings) || addresses.any(|address| !address.is_empty())
         }
+        [service, verb, ..] => registry::find(service).is_none_or(|service| {
+            let needs_address = matches!(*verb, "renew-watches" | "renew-webhooks");
+            (service.enabled)(settings) && (!needs_address || !service.push_address(&settings.push).is_empty())
+        }),
         _ => true,
     }
 }

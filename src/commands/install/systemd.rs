@@ -6,14 +6,13 @@ use super::files::{self, File, State};
 use super::{Done, Machine, Where, is_open, jobs};
 use crate::config::{Loaded, MACHINE_SETTINGS, Settings};
 use crate::error::Fault;
+use crate::services::registry;
 
 /// Folder of units installed by a package.
 const PACKAGED: &str = "/usr/lib/systemd/system";
 pub(super) const SYSTEM: &str = "etc/systemd/system";
 /// Read after the drop-ins common to all services and before the operator's.
 const THIS_MACHINE: &str = "syncctl-.service.d/40-this-machine.conf";
-/// The instances of template units.
-const INSTANCES: [&str; 3] = ["calendar", "drive", "gmail"];
 /// Folders that ProtectHome and PrivateTmp hide from services.
 const HIDDEN: [&str; 5] = ["/home", "/root", "/run/user", "/tmp", "/var/tmp"];
 
@@ -83,8 +82,8 @@ impl Unit {
     fn instances(&self) -> Vec<(String, String)> {
         let started_by = self.started_by.0;
         match started_by.contains('@') {
-            true => INSTANCES
-                .iter()
+            true => registry::names(|service| service.channels.is_some())
+                .into_iter()
                 .map(|service| (started_by.replace('@', &format!("@{service}")), self.command().replace("%i", service)))
                 .collect(),
             false => vec![(started_by.to_owned(), self.command().to_owned())],

@@ -7,10 +7,11 @@ use serde::Serialize;
 
 use super::{Metrics, ROWS, alarm, channels, prometheus, seconds_text};
 use crate::commands::gauges::{self, Figures};
-use crate::commands::{Output, any_service, file, print, reading, table, with_context};
+use crate::commands::{Output, file, print, reading, table, with_context};
 use crate::config::{Settings, duration};
 use crate::db;
 use crate::error::Exit;
+use crate::services::registry;
 
 /// Arguments of `syncctl metrics`.
 #[derive(Debug, clap::Args)]
@@ -46,8 +47,8 @@ pub fn all(args: &AllArgs, settings: Settings, output: Output) -> anyhow::Result
     let result = with_context(settings, |context| async move {
         let read = async {
             let mut services = Vec::new();
-            for service in any_service::recorded(&context.settings) {
-                services.push(Metrics::of(&context, any_service::tables(service)?, args.since).await?);
+            for service in &registry::SERVICES {
+                services.push(Metrics::of(&context, service.tables, args.since).await?);
             }
             Ok((services, gauges::read(&context).await?))
         };

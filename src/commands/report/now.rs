@@ -9,6 +9,7 @@ use crate::commands::gauges::{Figures, Outbox};
 use crate::config::Quota;
 use crate::db::channels_read::ChannelCounts;
 use crate::db::problems::{AGES, Ages, Deliveries, Failing, Spent};
+use crate::services::registry;
 
 fn card(head: &[(&str, bool)], rows: Markup) -> Markup {
     html! {
@@ -51,7 +52,7 @@ pub fn ages(ages: &[Ages]) -> Markup {
     head.extend(AGES.iter().map(|bound| (format!("≤ {}", seconds(*bound)), true)));
     head.extend([("older".into(), true), ("never".into(), true), ("Share".into(), false)]);
     let head: Vec<(&str, bool)> = head.iter().map(|(name, number)| (name.as_str(), *number)).collect();
-    let colours = ["completed", "completed", "calendar", "calendar", "partial"];
+    let colours = ["completed", "completed", "service-1", "service-1", "partial"];
     html! {
         @if ages.is_empty() {
             p.empty { "There are no streams: import accounts with " code { "syncctl accounts import" } "." }
@@ -84,7 +85,7 @@ pub fn quota(spent: &[Spent], quota: &Quota) -> Markup {
                 &[("Quota today", false), ("Project", false), ("Units", true), ("Of", true), ("Share", true)],
                 html! {
                     @for of in spent {
-                        @let limit = quota.limits(&of.service).per_day;
+                        @let limit = registry::find(&of.service).map_or(u64::MAX, |service| (service.limits)(quota).per_day);
                         tr {
                             th scope="row" { (of.service) }
                             td { code { (of.project) } @if let Some(until) = of.paused_until { " paused until " (format::time(until)) } }

@@ -9,10 +9,15 @@ use super::format::{self, Unit, count, percent, seconds};
 use super::history::{History, Job, STATUSES, Service, quantile};
 use super::remedy::remedy;
 use crate::engine::delays::Delays;
+use crate::services::registry;
+
+/// Classes of the services' colours in `style.css`, in the order of the registry.
+const COLOURS: [&str; 4] = ["service-1", "service-2", "service-3", "service-4"];
 
 /// Returns the colour class of a service, or a neutral one.
 fn colour(service: &str) -> &'static str {
-    ["calendar", "drive", "gmail", "attendee"].into_iter().find(|known| *known == service).unwrap_or("skipped")
+    let place = registry::SERVICES.iter().position(|known| known.name == service);
+    place.and_then(|place| COLOURS.get(place)).copied().unwrap_or("skipped")
 }
 
 /// Whether this number of charts fills rows of two; then they are drawn wider.

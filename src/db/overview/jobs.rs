@@ -72,7 +72,7 @@ const REPRESENTATIVE: &str = "SELECT * FROM (
     (SELECT 3, r.* FROM runs r WHERE r.job = jobs.job ORDER BY r.started_at DESC LIMIT 1)) ranked ORDER BY rank LIMIT 1";
 
 /// Walks the index from job to job and reads a few rows of each: `runs` contains months of rows.
-pub(super) async fn jobs(client: &impl Reads) -> anyhow::Result<Vec<JobState>> {
+pub(super) async fn jobs(client: &impl Reads, services: &[&str]) -> anyhow::Result<Vec<JobState>> {
     let statement = format!(
         "WITH RECURSIVE jobs (job) AS (
            (SELECT job FROM runs ORDER BY job LIMIT 1)
@@ -109,7 +109,7 @@ pub(super) async fn jobs(client: &impl Reads) -> anyhow::Result<Vec<JobState>> {
         .await
         .context("reading the state of the jobs")?;
     let ids: Vec<&str> = rows.iter().map(|row| row.try_get(8)).collect::<Result<_, _>>()?;
-    let mut errors = errors(client, &ids).await?;
+    let mut errors = errors(client, services, &ids).await?;
     rows.iter()
         .map(|row| {
             Ok(JobState {
@@ -131,10 +131,13 @@ pub(super) async fn jobs(client: &impl Reads) -> anyhow::Result<Vec<JobState>> {
         .collect()
 }
 
-async fn errors(client: &impl Reads, ids: &[&str]) -> anyhow::Result<HashMap<String, String>> {
-    let tables = ["calendar", "drive", "gmail", "attendee", "classify"].map(|service| {
-        format!("SELECT execution_id, error_message FROM {service}_cron_results WHERE execution_id = ANY ($1) AND error_message IS NOT NULL")
-    });
+async fn errors(client: &impl Reads, services: &[&str], ids: &[&str]) -> anyhow::Result<HashMap<String, String>> {
+    let table = |service| {
+        format!(
+            "SELECT execution_id, error_message FROM {service}_cron_results WHERE execution_id = ANY ($1) AND error_message IS NOT NULL"
+        )
+    };
+    let tables: Vec<String> = services.iter().map(table).collect();
     let rows = client
         .query_typed(&tables.join(" UNION ALL "), &[(&ids, Type::TEXT_ARRAY)])
         .await

@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::{Tables, summary_tables};
+use super::Tables;
 use crate::db::Pool;
 use crate::db::claims::{Due, LIST_DUE, Selection};
 use crate::db::host::host;
@@ -82,7 +82,7 @@ pub async fn open(pool: &Pool, tables: Tables, opening: &Opening<'_>) -> anyhow:
 
 /// The parameters $1 to $6 are those of `list_due_streams.sql`.
 fn statement(tables: Tables, look: Option<&Look<'_>>) -> String {
-    let Tables { service, total, successes } = tables;
+    let Tables { service, total, successes, .. } = tables;
     let (wake, woken) = match look.and_then(|look| look.wake) {
         Some(wake) => (format!(", {wake}"), "EXISTS (SELECT FROM woken)"),
         None => (String::new(), "false"),
@@ -113,7 +113,8 @@ fn statement(tables: Tables, look: Option<&Look<'_>>) -> String {
 /// Closes the runs of a service whose heartbeat has stopped as `abandoned`, with the metrics and summary rows that every run has.
 async fn close_died(pool: &Pool, tables: Tables, by: Uuid) -> anyhow::Result<()> {
     let Tables { service, successes, .. } = tables;
-    let summaries: String = summary_tables(service)
+    let summaries: String = tables
+        .all_summaries()
         .into_iter()
         .map(|(table, condition)| {
             format!(

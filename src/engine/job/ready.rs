@@ -64,7 +64,7 @@ pub(super) fn shared<S: Source>(
     let engine = &context.settings.engine;
     let broker =
         Broker::new(context.pool.clone(), context.vault.clone(), Arc::clone(&context.google), job.scopes.clone(), !job.dry_run);
-    let limits = context.settings.quota.limits(S::TABLES.service);
+    let limits = S::limits(&context.settings.quota);
     let meter = Meter::new(context.pool.clone(), S::TABLES.service, limits, !job.dry_run, job.is_for_everybody());
     meter.are_paused(prices.paused.clone());
     let filled = Arc::new(Notify::new());
@@ -77,7 +77,7 @@ pub(super) fn shared<S: Source>(
         page_memory: Arc::new(PageMemory::new(engine.page_memory, Arc::clone(&filled))),
         wind_down: context.stop.child_token(),
         dry_run: job.dry_run,
-        pass_settings: serde_json::to_value(config::of_passes(&context.settings, S::TABLES.service)?)?,
+        pass_settings: serde_json::to_value(config::of_passes(&context.settings, S::PASS_SETTINGS)?)?,
         prices,
         stage: tokio::sync::Mutex::default(),
         held: Mutex::default(),

@@ -17,12 +17,12 @@ use futures_util::future::join_all;
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::{COST, Calendar, Change, read};
+use super::{BATCH, COST, Calendar, Change, SCOPE, read};
 use crate::db::Pool;
 use crate::db::items::Poison;
 use crate::engine::{Calls, Decoded, Item, Stream};
 use crate::error::{Class, Failure};
-use crate::google::{self, Endpoint, Host};
+use crate::google::{self, Host};
 
 /// Time before a meeting from which it is looked up.
 const EARLY: Duration = Duration::from_secs(60 * 60);
@@ -175,8 +175,7 @@ async fn got(
     let url = calendar.google.url(Host::Apis, &["calendar", "v3", "calendars", &stream.resource, "events", id])?;
     let got = calls
         .make_paid(COST, async || {
-            let body =
-                calendar.batcher.get(Endpoint::Calendar, WHAT, &calls.credential, google::SCOPE_CALENDAR, url.clone()).await?;
+            let body = calendar.batcher.get(BATCH, WHAT, &calls.credential, SCOPE, url.clone()).await?;
             google::parse_json::<Box<RawValue>>(WHAT, &body)
         })
         .await;

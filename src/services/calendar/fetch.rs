@@ -5,13 +5,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use url::Url;
 
-use super::{COST, Calendar, Change, LIST, confirm, list, read};
+use super::{BATCH, CALENDAR_LIST, COST, Calendar, Change, LIST, SCOPE, confirm, list, read};
 use crate::config;
 use crate::db::items::Poison;
 use crate::engine::verify::{ItemState, Things};
 use crate::engine::{Calls, Item, Next, Page, Position, Stream};
 use crate::error::{Class, Failure};
-use crate::google::{self, Endpoint, Host, List};
+use crate::google::{Host, List};
 
 /// Page size of the list of calendars: Google's maximum.
 const LIST_PAGE: &str = "250";
@@ -52,7 +52,7 @@ impl Window {
 
 /// Fetches a page of a user's list of calendars.
 pub async fn calendars(calendar: &Calendar, calls: &Calls, at: &Position) -> Result<Page<Change>, Failure> {
-    let mut url = calendar.google.url(Host::Apis, &["calendar", "v3", "users", "me", "calendarList"])?;
+    let mut url = calendar.google.url(Host::Apis, &CALENDAR_LIST)?;
     url.query_pairs_mut()
         .append_pair("maxResults", LIST_PAGE)
         .append_pair("showDeleted", "true")
@@ -110,7 +110,7 @@ fn append_position(url: &mut Url, at: &Position) {
 pub async fn list_versions(calendar: &Calendar, stream: &Stream, calls: &Calls, window: &Window) -> Result<Things, Failure> {
     let is_list = stream.kind == LIST;
     let (what, path): (_, &[&str]) = match is_list {
-        true => ("calendarList.list", &["calendar", "v3", "users", "me", "calendarList"]),
+        true => ("calendarList.list", &CALENDAR_LIST),
         false => ("events.list", &["calendar", "v3", "calendars", &stream.resource, "events"]),
     };
     let mut versions = Things::new();
@@ -137,7 +137,7 @@ pub async fn list_versions(calendar: &Calendar, stream: &Stream, calls: &Calls, 
         let named: Vec<Named>;
         (named, page_token) = calls
             .make(COST, async || {
-                let body = calendar.google.get(what, &calls.credential, google::SCOPE_CALENDAR, url.clone()).await?;
+                let body = calendar.google.get(what, &calls.credential, SCOPE, url.clone()).await?;
                 let list = List::read(what, &body)?;
                 // Items without even these fields are in quarantine.
                 let named = list.items.iter().filter_map(|item| serde_json::from_str(item.get()).ok()).collect();
@@ -187,9 +187,9 @@ struct Request {
 
 async fn page(calendar: &Calendar, calls: &Calls, at: &Position, request: &Request) -> Result<Page<Change>, Failure> {
     let Request { what, url, is_small, pinned, decode } = request;
-    let scope = google::SCOPE_CALENDAR;
+    let scope = SCOPE;
     let answer = match is_small {
-        true => calendar.batcher.get(Endpoint::Calendar, what, &calls.credential, scope, url.clone()).await,
+        true => calendar.batcher.get(BATCH, what, &calls.credential, scope, url.clone()).await,
         false => calendar.google.get(what, &calls.credential, scope, url.clone()).await,
     };
     let body = answer.map_err(|failure| at.blame(failure))?;

@@ -2,13 +2,13 @@
 
 use uuid::Uuid;
 
-use super::{COST, Calendar, EVENTS, LIST, REGISTERED, unknown};
+use super::{COST, Calendar, EVENTS, LIST, REGISTERED, SCOPE, unknown};
 use crate::config;
 use crate::engine::Stream;
 use crate::engine::push::{Ask, Pushed, Watched};
 use crate::engine::tokens::Credential;
 use crate::error::Failure;
-use crate::google::{self, Host};
+use crate::google::Host;
 
 impl Pushed for Calendar {
     const KINDS: &'static [&'static str] = &[LIST, EVENTS];
@@ -26,11 +26,11 @@ impl Pushed for Calendar {
             kind => return Err(unknown(kind)),
         };
         let url = self.google.url(Host::Apis, path)?;
-        self.google.watch(what, credential, google::SCOPE_CALENDAR, url, ask).await
+        self.google.watch(what, credential, SCOPE, url, ask).await
     }
 
     async fn stop(&self, credential: &Credential, channel: Uuid, resource: &str) -> Result<(), Failure> {
         let url = self.google.url(Host::Apis, &["calendar", "v3", "channels", "stop"])?;
-        self.google.stop_channel(credential, google::SCOPE_CALENDAR, url, channel, resource).await
+        self.google.stop_channel(credential, SCOPE, url, channel, resource).await
     }
 }

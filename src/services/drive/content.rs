@@ -7,11 +7,11 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use super::data_urls::{Readable, Rest};
 use super::file::{Content, File};
 use super::integrity::Received;
-use super::{Change, Drive, workbook};
+use super::{Change, Drive, SCOPE, workbook};
 use crate::charset;
 use crate::engine::{Calls, Item, Stream, announce};
 use crate::error::{Class, Failure};
-use crate::google::{self, Host};
+use crate::google::Host;
 
 /// Units of `files.get` with `alt=media`, and of `files.export`.
 const DOWNLOAD_COST: u64 = 200;
@@ -157,7 +157,7 @@ impl<'a> Reading<'a> {
                     }
                     !too_large
                 };
-                google.download("files.export", &calls.credential, google::SCOPE_DRIVE, url.clone(), take).await?;
+                google.download("files.export", &calls.credential, SCOPE, url.clone(), take).await?;
                 Ok((bytes, too_large, permit))
             })
             .await?;
@@ -210,7 +210,7 @@ impl<'a> Reading<'a> {
             };
             ended
         };
-        let kind = google.download(what, &calls.credential, google::SCOPE_DRIVE, url, take).await?;
+        let kind = google.download(what, &calls.credential, SCOPE, url, take).await?;
         // Google gives neither size nor checksum of an export.
         if *source == TextSource::Download && ended {
             received.check(file)?;

@@ -5,11 +5,11 @@ use serde::Deserialize;
 use url::Url;
 
 use super::content::Reading;
-use super::{Change, Drive, MY_DRIVE, drives as list, file as files};
+use super::{BATCH, Change, Drive, MY_DRIVE, SCOPE, drives as list, file as files};
 use crate::db::items::Poison;
 use crate::engine::{Calls, Decoded, Item, Next, Page, Position, Stream};
 use crate::error::{Class, Failure};
-use crate::google::{self, Endpoint, Host, List, parse_json};
+use crate::google::{Host, List, parse_json};
 
 /// Units of a list call.
 pub const LIST_COST: u64 = 100;
@@ -33,7 +33,7 @@ pub async fn drives(drive: &Drive, calls: &Calls, at: &Position) -> Result<Page<
     append_page(&mut url, at.page_token.as_deref());
     calls
         .make(LIST_COST, async || {
-            let body = drive.google.get("drives.list", &calls.credential, google::SCOPE_DRIVE, url.clone()).await;
+            let body = drive.google.get("drives.list", &calls.credential, SCOPE, url.clone()).await;
             let body = body.map_err(|failure| at.blame(failure))?;
             let list = List::read("drives.list", &body)?;
             let next = list.next_page_token.map_or_else(|| Next::Cursor(LISTED.into()), Next::Page);
@@ -88,12 +88,12 @@ pub(super) async fn changes(
             "fields",
             &format!("changes(changeType,time,removed,fileId,driveId,file({})),nextPageToken,newStartPageToken", files::FIELDS),
         );
-    let (what, scope) = ("changes.list", google::SCOPE_DRIVE);
+    let (what, scope) = ("changes.list", SCOPE);
     calls
         .make(LIST_COST, async || {
             // The first page after a cursor is mostly empty, so it is batched; further pages are large, so they are not.
             let answer = match at.page_token {
-                None => drive.batcher.get(Endpoint::Drive, what, &calls.credential, scope, url.clone()).await,
+                None => drive.batcher.get(BATCH, what, &calls.credential, scope, url.clone()).await,
                 Some(_) => drive.google.get(what, &calls.credential, scope, url.clone()).await,
             };
             let body = answer.map_err(|failure| match failure.class {
@@ -149,7 +149,7 @@ pub(super) async fn listing(drive: &Drive, stream: &Stream, calls: &Calls, at: &
     append_page(&mut url, at.page_token.as_deref());
     calls
         .make(LIST_COST, async || {
-            let body = drive.google.get("files.list", &calls.credential, google::SCOPE_DRIVE, url.clone()).await;
+            let body = drive.google.get("files.list", &calls.credential, SCOPE, url.clone()).await;
             let body = body.map_err(|failure| at.blame(failure))?;
             let list = List::read("files.list", &body)?;
             let next = list.next_page_token.map_or_else(|| Next::Cursor(pinned.clone()), Next::Page);
@@ -172,7 +172,7 @@ async fn start_token(drive: &Drive, stream: &Stream, calls: &Calls) -> Result<St
     let what = "changes.getStartPageToken";
     calls
         .make(OTHER_COST, async || {
-            let body = drive.google.get(what, &calls.credential, google::SCOPE_DRIVE, url.clone()).await?;
+            let body = drive.google.get(what, &calls.credential, SCOPE, url.clone()).await?;
             Ok(parse_json::<Start>(what, &body)?.start_page_token)
         })
         .await
@@ -235,7 +235,7 @@ pub async fn file(drive: &Drive, calls: &Calls, id: &str) -> Result<Item<Change>
     url.query_pairs_mut().append_pair("supportsAllDrives", "true").append_pair("fields", files::FIELDS);
     let what = "files.get";
     let request = calls.make(GET_COST, async || {
-        let body = drive.google.get(what, &calls.credential, google::SCOPE_DRIVE, url.clone()).await?;
+        let body = drive.google.get(what, &calls.credential, SCOPE, url.clone()).await?;
         files::decode(parse_json(what, &body)?)
             .map_err(|poison| Failure::new(Class::Permanent, format!("{what}: {}", poison.error)))
     });

@@ -2,13 +2,13 @@
 
 use uuid::Uuid;
 
-use super::{CHANGES, Drive, REGISTERED, fetch};
+use super::{CHANGES, Drive, REGISTERED, SCOPE, fetch};
 use crate::config;
 use crate::engine::Stream;
 use crate::engine::push::{Ask, Pushed, Watched};
 use crate::engine::tokens::Credential;
 use crate::error::Failure;
-use crate::google::{self, Host};
+use crate::google::Host;
 
 impl Pushed for Drive {
     const KINDS: &'static [&'static str] = &[CHANGES];
@@ -24,11 +24,11 @@ impl Pushed for Drive {
         // Watch the same feed that is polled, or the channel would announce changes that the poll does not show.
         fetch::append_feed(&mut url, stream);
         url.query_pairs_mut().append_pair("pageToken", cursor).append_pair("includeRemoved", "true");
-        self.google.watch("changes.watch", credential, google::SCOPE_DRIVE, url, ask).await
+        self.google.watch("changes.watch", credential, SCOPE, url, ask).await
     }
 
     async fn stop(&self, credential: &Credential, channel: Uuid, resource: &str) -> Result<(), Failure> {
         let url = self.google.url(Host::Apis, &["drive", "v3", "channels", "stop"])?;
-        self.google.stop_channel(credential, google::SCOPE_DRIVE, url, channel, resource).await
+        self.google.stop_channel(credential, SCOPE, url, channel, resource).await
     }
 }

@@ -10,10 +10,10 @@ use super::list::{LIST_COST, LIST_FIELDS, Listed};
 use super::message::{Change, HistoryChange, Resource, decode};
 use super::partial_page::Rest;
 use super::read::Read;
-use super::{Gmail, read};
+use super::{BATCH, Gmail, SCOPE, read};
 use crate::engine::{Calls, Next, Page, Position};
 use crate::error::{Class, Failure};
-use crate::google::{self, Endpoint, Host, parse_json};
+use crate::google::{Host, parse_json};
 
 /// Quota units of `history.list`, the cost of an idle mailbox.
 pub const HISTORY_COST: u64 = 2;
@@ -149,10 +149,8 @@ async fn records(gmail: &Gmail, calls: &Calls, cursor: &str, at: &Position) -> R
     let History { history, next_page_token, history_id } = calls
         .make(HISTORY_COST, || async {
             let answer = match at.page_token {
-                None => {
-                    gmail.batcher.get(Endpoint::Gmail, "history.list", &calls.credential, google::SCOPE_GMAIL, url.clone()).await
-                }
-                Some(_) => gmail.google.get("history.list", &calls.credential, google::SCOPE_GMAIL, url.clone()).await,
+                None => gmail.batcher.get(BATCH, "history.list", &calls.credential, SCOPE, url.clone()).await,
+                Some(_) => gmail.google.get("history.list", &calls.credential, SCOPE, url.clone()).await,
             };
             parse_json("history.list", &answer.map_err(|failure| too_old(at.blame(failure)))?)
         })
@@ -188,7 +186,7 @@ pub async fn listing(gmail: &Gmail, calls: &Calls, at: &Position) -> Result<Page
     append_page(&mut url, at.page_token.as_deref());
     let Listed { messages, next_page_token } = calls
         .make(LIST_COST, || async {
-            let answer = gmail.google.get("messages.list", &calls.credential, google::SCOPE_GMAIL, url.clone()).await;
+            let answer = gmail.google.get("messages.list", &calls.credential, SCOPE, url.clone()).await;
             parse_json("messages.list", &answer.map_err(|failure| at.blame(failure))?)
         })
         .await?;
@@ -207,7 +205,7 @@ async fn pin(gmail: &Gmail, calls: &Calls) -> Result<Pinned, Failure> {
     url.query_pairs_mut().append_pair("fields", "historyId,messagesTotal");
     let Profile { history_id, messages_total } = calls
         .make(PROFILE_COST, || async {
-            let answer = gmail.google.get("users.getProfile", &calls.credential, google::SCOPE_GMAIL, url.clone()).await;
+            let answer = gmail.google.get("users.getProfile", &calls.credential, SCOPE, url.clone()).await;
             parse_json("users.getProfile", &answer?)
         })
         .await?;

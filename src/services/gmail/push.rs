@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Gmail, MAILBOX};
+use super::{Gmail, MAILBOX, SCOPE};
 use crate::config;
 use crate::engine::Stream;
 use crate::engine::push::{Ask, Pushed, Watched};
@@ -34,13 +34,13 @@ impl Pushed for Gmail {
     async fn watch(&self, _stream: &Stream, _cursor: &str, credential: &Credential, ask: &Ask) -> Result<Watched, Failure> {
         let url = self.url(&["watch"])?;
         let body = json!({ "topicName": ask.address });
-        let answer = self.google.post("users.watch", credential, google::SCOPE_GMAIL, url, &body).await?;
+        let answer = self.google.post("users.watch", credential, SCOPE, url, &body).await?;
         let answer: Answer = parse_json("users.watch", &answer)?;
         Ok(Watched { resource_id: ME.into(), expires_at: google::expiration(answer.expiration.as_deref(), ask.expires_at) })
     }
 
     async fn stop(&self, credential: &Credential, _channel: Uuid, _resource: &str) -> Result<(), Failure> {
         let url = self.url(&["stop"])?;
-        self.google.post("users.stop", credential, google::SCOPE_GMAIL, url, &json!({})).await.map(drop)
+        self.google.post("users.stop", credential, SCOPE, url, &json!({})).await.map(drop)
     }
 }

@@ -7,11 +7,11 @@ use serde_json::value::RawValue;
 
 use super::list::{LIST_COST, LIST_FIELDS, Listed};
 use super::message::{Change, Content, HistoryChange, Resource, decode, item};
-use super::{Gmail, detect, mail};
+use super::{BATCH, Gmail, SCOPE, detect, mail};
 use crate::db::items::Poison;
 use crate::engine::{Calls, Item};
 use crate::error::{Class, Failure};
-use crate::google::{self, Endpoint, parse_json};
+use crate::google::parse_json;
 
 /// Larger messages are not batched: a response that breaks off would take the others with it.
 const MAX_BATCHED_SIZE: u64 = 256 << 10;
@@ -137,7 +137,7 @@ async fn others_can_be_read(gmail: &Gmail, calls: &Calls, failed: &[(String, Fai
         .append_pair("includeSpamTrash", "true")
         .append_pair("fields", LIST_FIELDS);
     let listed = calls.make(LIST_COST, async || {
-        let answer = gmail.google.get("messages.list", &calls.credential, google::SCOPE_GMAIL, url.clone()).await;
+        let answer = gmail.google.get("messages.list", &calls.credential, SCOPE, url.clone()).await;
         parse_json::<Listed>("messages.list", &answer?)
     });
     let listed = match listed.await {
@@ -159,8 +159,7 @@ async fn message(gmail: &Gmail, calls: &Calls, id: &str) -> Result<Option<Result
     let mut url = gmail.url(&["messages", id])?;
     url.query_pairs_mut().append_pair("format", "metadata").append_pair("fields", METADATA_FIELDS);
     let response = calls.make_paid(gmail.message_cost, || async {
-        let answer =
-            gmail.batcher.get(Endpoint::Gmail, "messages.get", &calls.credential, google::SCOPE_GMAIL, url.clone()).await;
+        let answer = gmail.batcher.get(BATCH, "messages.get", &calls.credential, SCOPE, url.clone()).await;
         parse_json::<Box<RawValue>>("messages.get", &answer?)
     });
     let Some(raw) = unless_gone(response.await)? else { return Ok(None) };
@@ -194,14 +193,14 @@ async fn body(gmail: &Gmail, calls: &Calls, id: &str, size: u64) -> Result<Conte
     let mebibytes = u32::try_from(size / MIB + 1).unwrap_or(u32::MAX).min(super::MEMORY_MIB);
     let mut url = gmail.url(&["messages", id])?;
     url.query_pairs_mut().append_pair("format", "raw").append_pair("fields", "raw");
-    let (credential, scope) = (&calls.credential, google::SCOPE_GMAIL);
+    let (credential, scope) = (&calls.credential, SCOPE);
     calls
         .make(gmail.message_cost, || async {
             // Acquired for each attempt, so that a mailbox that backs off holds no memory.
             let memory = gmail.memory.acquire_many(mebibytes).await;
             let _memory = memory.map_err(|_| Failure::new(Class::Internal, "the run is closed"))?;
             let answer = match size < MAX_BATCHED_SIZE {
-                true => gmail.batcher.get(Endpoint::Gmail, "messages.get", credential, scope, url.clone()).await,
+                true => gmail.batcher.get(BATCH, "messages.get", credential, scope, url.clone()).await,
                 false => gmail.google.get("messages.get", credential, scope, url.clone()).await,
             };
             let Raw { raw } = parse_json("messages.get", &answer?)?;

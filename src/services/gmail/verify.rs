@@ -12,11 +12,11 @@ use serde::Deserialize;
 
 use super::fetch;
 use super::list::{Id, LIST_COST, LIST_FIELDS, Listed};
-use super::{Gmail, derived};
+use super::{BATCH, Gmail, SCOPE, derived};
 use crate::engine::verify::{Derived, Differences, ItemState, News, Things, Verify};
 use crate::engine::{Calls, Stream};
 use crate::error::Failure;
-use crate::google::{self, Endpoint, parse_json};
+use crate::google::parse_json;
 
 const LABELS_COST: u64 = 1;
 /// Prefix of the ids of user labels.
@@ -48,7 +48,7 @@ impl Verify for Gmail {
         url.query_pairs_mut().append_pair("fields", "labels(id)");
         let Labels { labels } = calls
             .make(LABELS_COST, async || {
-                let answer = self.google.get("labels.list", &calls.credential, google::SCOPE_GMAIL, url.clone()).await;
+                let answer = self.google.get("labels.list", &calls.credential, SCOPE, url.clone()).await;
                 parse_json("labels.list", &answer?)
             })
             .await?;
@@ -146,10 +146,10 @@ async fn listed(gmail: &Gmail, calls: &Calls, since: Option<DateTime<Utc>>, labe
         fetch::append_page(&mut url, page_token.as_deref());
         let Listed { messages, next_page_token } = calls
             .make(LIST_COST, async || {
-                let (what, scope) = ("messages.list", google::SCOPE_GMAIL);
+                let (what, scope) = ("messages.list", SCOPE);
                 // A label usually has few messages, so first pages are batched.
                 let answer = match page_token {
-                    None => gmail.batcher.get(Endpoint::Gmail, what, &calls.credential, scope, url.clone()).await,
+                    None => gmail.batcher.get(BATCH, what, &calls.credential, scope, url.clone()).await,
                     Some(_) => gmail.google.get(what, &calls.credential, scope, url.clone()).await,
                 };
                 parse_json(what, &answer?)

@@ -88,6 +88,7 @@ fn a_transaction_that_is_open_for_longer_than_a_lease_is_told_with_whose_it_is()
         other.batch_execute("COMMIT").expect("its end");
     });
     // A busy server takes its time to end the sessions of clients that have gone.
-    let is_fine = || doctor(&world, &["--offline"]).finds("ok", "transactions: no transaction has been open for longer than 200ms");
+    let is_fine =
+        || doctor(&world, &["--offline"]).finds("ok", "transactions: no transaction has been open for longer than 200ms");
     until("no transaction is open", is_fine);
 }
