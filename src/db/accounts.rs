@@ -18,6 +18,7 @@ use super::claims::AccountRow;
 use super::search_path::Reads;
 use super::{Pool, streams};
 use crate::address::Name;
+use crate::state::AccountState;
 
 pub use credentials::{Sealed, note_client_id, reseal, sealed_after, store_credentials};
 pub use refresh::{Fresh, Refusal, begin_refresh, end_refresh, store_token, take_revoked};
@@ -38,8 +39,7 @@ pub struct Listed {
     pub project: String,
     /// The client id of the service account that acts for the user, if known.
     pub client_id: Option<String>,
-    /// `active`, `revoked` (refused by the provider) or `ended` (by `accounts revoke`).
-    pub state: String,
+    pub state: AccountState,
     pub state_reason: Option<String>,
     pub state_since: DateTime<Utc>,
     /// When a refused token is requested again. `None`: it was not refused, or is not retried.

@@ -8,6 +8,7 @@ use super::{Source, Stream, pace};
 use crate::db::claims::StreamRow;
 use crate::db::streams;
 use crate::error::{Class, Failure};
+use crate::state::StreamState;
 
 /// A resource that the provider reports as missing counts as gone after this long.
 const GONE_AFTER: Duration = Duration::from_secs(60 * 60);
@@ -48,10 +49,10 @@ async fn fail<S: Source>(shared: &Shared<S>, row: &StreamRow, failure: &Failure)
         streams::postpone(pool, service, row.user_id, wait).await?;
     }
     let state = match failure.class {
-        Class::ScopeMissing | Class::ApiDisabled => Some("stopped"),
+        Class::ScopeMissing | Class::ApiDisabled => Some(StreamState::Stopped),
         // A stream that a list of feeds added may be gone, and comes back with that list; a single failure may be an error. The list itself has no
         // resource: nothing would bring it back.
-        Class::Gone if !row.resource.is_empty() && failing_for >= GONE_AFTER => Some("removed"),
+        Class::Gone if !row.resource.is_empty() && failing_for >= GONE_AFTER => Some(StreamState::Removed),
         _ => None,
     };
     streams::fail(pool, *run, row.id, failure, wait, state).await

@@ -9,10 +9,11 @@ use super::format::{self, Unit, count, percent, seconds};
 use super::history::{History, Job, STATUSES, Service, quantile};
 use super::remedy::remedy;
 use crate::engine::delays::Delays;
+use crate::state::RunStatus;
 
 /// Returns the colour class of a service, or a neutral one.
 fn colour(service: &str) -> &'static str {
-    ["calendar", "drive", "gmail", "attendee"].into_iter().find(|known| *known == service).unwrap_or("skipped")
+    ["calendar", "drive", "gmail", "attendee"].into_iter().find(|known| *known == service).unwrap_or(RunStatus::Skipped.as_str())
 }
 
 /// Whether this number of charts fills rows of two; then they are drawn wider.
@@ -26,7 +27,7 @@ pub fn runs(history: &History) -> Markup {
         let sums = |index: usize| {
             (0..history.pieces.count).map(move |piece| jobs.iter().filter_map(|job| job.runs.get(piece)?.get(index)).sum::<u64>())
         };
-        STATUSES.iter().enumerate().map(|(index, status)| Series::counts(*status, status, sums(index))).collect()
+        STATUSES.iter().enumerate().map(|(index, status)| Series::counts(status.as_str(), status.as_str(), sums(index))).collect()
     };
     let mut services: BTreeMap<&str, Vec<&Job>> = BTreeMap::new();
     for (name, job) in &history.jobs {
@@ -60,8 +61,8 @@ fn success(jobs: &BTreeMap<String, Job>) -> Markup {
                         th scope="row" { (name) }
                         td.number { (count(job.total())) }
                         td.number { (job.success_rate().map_or_else(|| "–".into(), percent)) }
-                        td { (shares(STATUSES.iter().filter(|status| **status != "skipped").map(|status| (*status, job.count(status))))) }
-                        @for status in &STATUSES[1..] { td.number { (count(job.count(status))) } }
+                        td { (shares(STATUSES.iter().filter(|status| **status != RunStatus::Skipped).map(|status| (status.as_str(), job.count(*status))))) }
+                        @for status in &STATUSES[1..] { td.number { (count(job.count(*status))) } }
                     }
                 }
             }

@@ -13,6 +13,7 @@ use super::audience::{self, Part};
 use super::bot::SCHEDULED;
 use super::bounds::{Bounds, Days};
 use super::rescheduled::Why;
+use crate::state::BotState;
 
 /// The identity of an occurrence in its calendar. It does not change when the occurrence is moved.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -77,7 +78,7 @@ pub struct ExistingBot {
     pub id: Uuid,
     pub project: Uuid,
     pub dedup_key: String,
-    pub state: String,
+    pub state: BotState,
     pub room: String,
     pub start: DateTime<Utc>,
     pub title: Option<String>,
@@ -94,7 +95,7 @@ pub struct ExistingBot {
 impl ExistingBot {
     /// Whether it has not joined yet, by its last known state.
     pub fn is_ahead(&self) -> bool {
-        self.state == "creating" || (self.state == "open" && self.raw_state.as_deref() == Some(SCHEDULED))
+        self.state == BotState::Creating || (self.state == BotState::Open && self.raw_state.as_deref() == Some(SCHEDULED))
     }
 
     /// Whether it must be moved to another time or room for its meeting.
@@ -210,7 +211,7 @@ pub fn plan(
         }
         open = unmet;
     }
-    let is_unwanted = |bot: &ExistingBot| bot.is_ahead() && (bot.start > now || bot.state == "creating");
+    let is_unwanted = |bot: &ExistingBot| bot.is_ahead() && (bot.start > now || bot.state == BotState::Creating);
     let (unwanted, others): (Vec<ExistingBot>, Vec<ExistingBot>) = unassigned.into_iter().flatten().partition(is_unwanted);
     let mut days = Days::new(bounds, &steps, &others);
     open.sort_by_key(|meeting| meeting.start);

@@ -14,6 +14,7 @@ use super::schedule::{REFUSED, Run};
 use super::{failure, reasons, rows, store};
 use crate::engine::{Calls, Counts};
 use crate::error::{Class, Failure};
+use crate::state::BotState;
 
 /// A bot that should join sooner than this is requested without a time: Attendee rejects times in the past.
 const AT_ONCE: chrono::Duration = chrono::Duration::seconds(10);
@@ -110,12 +111,12 @@ impl Run<'_> {
     }
 
     pub(super) async fn keep(&self, calls: &Calls, bot: &ExistingBot, meeting: &Meeting) -> Result<Counts, Failure> {
-        if bot.state == "settled" {
+        if bot.state == BotState::Settled {
             return Ok(Counts { unchanged: 1, ..Counts::default() });
         }
         let links = meeting.occurrences.iter().map(|one| (one.user, one.event.clone())).collect();
         let is_same = bot.links == links && bot.audience.as_ref() == Some(&meeting.audience) && bot.title == meeting.title;
-        if !is_same || bot.state == "creating" {
+        if !is_same || bot.state == BotState::Creating {
             let exactly = bot.is_ahead();
             written!(self, tx, {
                 rows::link(&tx, bot.id, meeting, exactly).await?;
@@ -123,8 +124,8 @@ impl Run<'_> {
             });
         }
         let asking = Asking { id: bot.id, project: bot.project, key: &bot.dedup_key };
-        let (bot_id, raw_state) = match (bot.state.as_str(), &bot.bot_id) {
-            ("creating", _) => match self.find(calls, &asking).await? {
+        let (bot_id, raw_state) = match (bot.state, &bot.bot_id) {
+            (BotState::Creating, _) => match self.find(calls, &asking).await? {
                 Some((existing, raw)) => {
                     let join_at = self.join_at(meeting);
                     written!(self, tx, rows::opened(&tx, bot.id, bot.project, &existing, raw.get(), join_at).await?);
@@ -143,7 +144,7 @@ impl Run<'_> {
             (_, Some(id)) => (id.clone(), bot.raw_state.clone()),
             (state, None) => return Err(Failure::new(Class::Internal, format!("a bot in state {state} has no id"))),
         };
-        let adopted = bot.state == "creating";
+        let adopted = bot.state == BotState::Creating;
         if !bot.is_elsewhere(meeting) || raw_state.as_deref() != Some(SCHEDULED) {
             return Ok(if adopted {
                 Counts { created: 1, ..Counts::default() }
@@ -191,8 +192,8 @@ impl Run<'_> {
     pub(super) async fn remove(&self, calls: &Calls, bot: &ExistingBot) -> Result<Counts, Failure> {
         let asking = Asking { id: bot.id, project: bot.project, key: &bot.dedup_key };
         let join_at = bot.start;
-        let bot_id = match (bot.state.as_str(), &bot.bot_id) {
-            ("open", Some(bot_id)) => {
+        let bot_id = match (bot.state, &bot.bot_id) {
+            (BotState::Open, Some(bot_id)) => {
                 written!(self, tx, rows::unsure(&tx, bot.id).await?);
                 Some(bot_id.clone())
             }
