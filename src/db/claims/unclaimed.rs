@@ -37,21 +37,22 @@ pub enum Why {
 
 /// The streams of these users that `run` has not claimed, without removed ones. A user without an account gets one entry for all streams.
 pub async fn unclaimed(pool: &Pool, run: Uuid, service: &str, users: &[Uuid]) -> anyhow::Result<Vec<Unclaimed>> {
-    let rows = pool
-        .get()
-        .await?
-        .query_typed(
+    let who = Holder::WHO;
+    let statement = format!(
             "SELECT s.id, s.user_id, s.kind, s.state, coalesce(a.state_reason, ''),
                EXISTS (SELECT FROM quota_pauses p WHERE p.service = s.service AND p.project = a.project AND p.until > now()),
-               CASE WHEN s.claimed_until > now() THEN s.claimed_by END, s.claimed_until, r.job, r.host, r.pid, a.state
+               CASE WHEN s.claimed_until > now() THEN s.claimed_by END, s.claimed_until, {who}, a.state
              FROM streams s LEFT JOIN accounts a ON a.user_id = s.user_id LEFT JOIN runs r ON r.id = s.claimed_by
              WHERE s.user_id = ANY ($3) AND s.service = $2 AND s.state <> 'removed' AND s.last_run IS DISTINCT FROM $1
              UNION ALL
              SELECT 0, u.id, '', 'revoked', 'the user has no credentials; import the account', false, NULL, NULL, NULL, NULL, NULL, NULL
              FROM users u WHERE u.id = ANY ($3) AND NOT EXISTS (SELECT FROM accounts a WHERE a.user_id = u.id)
-             ORDER BY 1",
-            &[(&run, Type::UUID), (&service, Type::TEXT), (&users, Type::UUID_ARRAY)],
-        )
+             ORDER BY 1"
+    );
+    let rows = pool
+        .get()
+        .await?
+        .query_typed(&statement, &[(&run, Type::UUID), (&service, Type::TEXT), (&users, Type::UUID_ARRAY)])
         .await
         .context("listing unclaimed streams")?;
     let unclaimed = rows.iter().map(|row| {
