@@ -202,6 +202,7 @@ pub struct Account {
     pub row: AccountRow,
     /// Sealed.
     pub credentials: Vec<u8>,
+    pub state: AccountState,
     /// Why the account is no longer called.
     pub revoked: Option<String>,
     /// Why it is temporarily not used: it was refused recently.
@@ -225,7 +226,7 @@ pub async fn get(pool: &Pool, user: Uuid) -> anyhow::Result<Option<Account>> {
             "SELECT project, credentials, access_token, extract(epoch FROM token_expires_at - now())::float8,
                CASE WHEN state <> 'active' THEN coalesce(state_reason, '') END, extract(epoch FROM now() - imported_at)::float8,
                CASE WHEN state = 'active' AND ask_at > now() THEN coalesce(state_reason, '') END,
-               coalesce(extract(epoch FROM now() - refused_at)::float8, 0), granted, client_id
+               coalesce(extract(epoch FROM now() - refused_at)::float8, 0), granted, client_id, state
              FROM accounts WHERE user_id = $1",
             &[(&user, Type::UUID)],
         )
@@ -247,6 +248,7 @@ pub async fn get(pool: &Pool, user: Uuid) -> anyhow::Result<Option<Account>> {
         refused_for: Duration::try_from_secs_f64(row.try_get(7)?).unwrap_or_default(),
         granted: row.try_get(8)?,
         client_id: row.try_get(9)?,
+        state: row.try_get(10)?,
     }))
 }
 

@@ -169,7 +169,7 @@ async fn token(context: &Context, broker: &Arc<Broker>, user: Uuid) -> Result<Cr
     let Some(account) = accounts::get(&context.pool, user).await? else {
         return Err(Failure::new(Class::AuthRevoked, "the user has no credentials"));
     };
-    if account.revoked.as_deref() == Some(accounts::ENDED) {
+    if account.state == AccountState::Ended {
         return Err(Failure::new(Class::AuthRevoked, accounts::ENDED));
     }
     let credential = broker.credential(&account.row);
