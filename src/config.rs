@@ -25,8 +25,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize, Serializer};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 pub use attendee::Attendee;
@@ -46,10 +46,10 @@ pub use push::Push;
 pub use quota::{Limits, Quota, QuotaProfile};
 pub use reference::{example, markdown, schema};
 pub use retention::Retention;
-pub use secrets::MACHINE_SETTINGS;
+pub use secrets::{MACHINE_SETTINGS, expose};
 pub use webhook::Webhook;
 
-/// All settings. `syncctl config show` prints each with its origin.
+/// All settings. `syncctl config show` prints each with its origin. Serialized with masked secrets; `expose` serializes the secrets too.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
@@ -77,11 +77,11 @@ pub struct Settings {
 #[serde(deny_unknown_fields)]
 pub struct Db {
     /// libpq connection string (URI or keywords). Empty: the private cluster in `data_dir`.
-    #[serde(serialize_with = "expose")]
+    #[serde(serialize_with = "secrets::mask")]
     #[schemars(with = "String")]
     pub url: SecretString,
     /// Password, if `db.url` contains none.
-    #[serde(serialize_with = "expose")]
+    #[serde(serialize_with = "secrets::mask")]
     #[schemars(with = "String")]
     pub password: SecretString,
     /// Apply migrations at the start of a command: `auto` (private cluster only), `on`, `off`.
@@ -110,7 +110,7 @@ pub enum AutoMigrate {
 #[serde(deny_unknown_fields)]
 pub struct Seal {
     /// Lines of `key-id base64(32 bytes)`. The first key encrypts; all of them decrypt.
-    #[serde(serialize_with = "expose")]
+    #[serde(serialize_with = "secrets::mask")]
     #[schemars(with = "String")]
     pub keys: SecretString,
     /// File with such lines, private to its owner (mode 0600). Empty: `seal.keys` next to the private cluster, created on first use.
@@ -248,9 +248,4 @@ impl Settings {
         .chain(self.healthchecks.bounds())
         .find_map(|(holds, key, must)| (!holds).then_some((key, must)))
     }
-}
-
-/// Serializes a secret in clear: settings are serialized only to learn the type of each key and to merge them. `config show` masks secrets.
-fn expose<S: Serializer>(secret: &SecretString, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_str(secret.expose_secret())
 }

@@ -9,7 +9,7 @@
 //!   notifications
 //! - `google`, `db`: transport and tokens; pool, streams, runs. They never import each other. Also `telemetry`: reports jobs to monitoring services
 //! - `http`: connections, for all providers
-//! - `address`, `charset`, `classify`, `config`, `error`, `nul`, `progress`, `recurrence`, `seal`, `trusted`, `zone`: base modules
+//! - `address`, `charset`, `classify`, `config`, `error`, `nul`, `progress`, `recurrence`, `seal`, `state`, `trusted`, `zone`: base modules
 //!
 //! Below them, as crates of their own: `pace` (when a stream is polled next) and `pace-lab` (the comparison of pacing rules behind `sync simulate`).
 
@@ -36,6 +36,7 @@ mod progress;
 mod recurrence;
 pub mod seal;
 pub mod services;
+pub mod state;
 mod telemetry;
 mod trusted;
 mod webhook;

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use uuid::Uuid;
 
 use crate::http;
+use crate::state::RunStatus;
 
 /// A finished run.
 pub struct Run<'a> {
@@ -19,7 +20,7 @@ pub struct Run<'a> {
     /// As in the run tables.
     pub elapsed: Duration,
     /// As in the run tables.
-    pub status: &'a str,
+    pub status: RunStatus,
     pub exit_code: u8,
     pub error: Option<String>,
     pub counts: Vec<Count>,

@@ -13,7 +13,21 @@ const LAYERS: [&[&str]; 7] = [
     &["engine", "outbox", "webhook"],
     &["google", "db", "telemetry"],
     &["http"],
-    &["address", "charset", "classify", "config", "error", "links", "nul", "progress", "recurrence", "seal", "trusted", "zone"],
+    &[
+        "address",
+        "charset",
+        "classify",
+        "config",
+        "error",
+        "links",
+        "nul",
+        "progress",
+        "recurrence",
+        "seal",
+        "state",
+        "trusted",
+        "zone",
+    ],
 ];
 
 /// Modules on one layer that may import each other: the command line is one unit in two files, and the base modules are independent of the

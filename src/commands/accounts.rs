@@ -124,7 +124,7 @@ async fn list(context: &Context, output: Output) -> anyhow::Result<Exit> {
                 row.user_id.to_string(),
                 row.email.clone(),
                 row.kind.clone(),
-                row.state.clone(),
+                row.state.to_string(),
                 row.streams.to_string(),
                 row.failing_streams.to_string(),
                 row.switched_off.join(", "),

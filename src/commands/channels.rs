@@ -57,7 +57,7 @@ async fn list(context: &Context, ended: bool, output: Output) -> anyhow::Result<
                 row.service.clone(),
                 row.user_id.to_string(),
                 format!("{stream} {}", row.kind.as_deref().unwrap_or_default()),
-                row.state.clone(),
+                row.state.to_string(),
                 row.expires_at.map(|at| at.format("%F %T").to_string()).unwrap_or_default(),
                 row.notifications.to_string(),
                 row.last_error.clone().unwrap_or_default(),

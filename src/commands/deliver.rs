@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use clap::builder::PossibleValue;
 use clap::{Args, Subcommand, ValueEnum};
 use uuid::Uuid;
 
@@ -12,6 +13,7 @@ use crate::db::routing;
 use crate::engine::Context;
 use crate::error::Exit;
 use crate::outbox::{self, Order, Report};
+use crate::state::DeliveryState;
 
 #[derive(Debug, Args)]
 pub struct DeliverArgs {
@@ -36,27 +38,20 @@ pub enum Verb {
     List {
         /// Only deliveries in this state (default: all)
         #[arg(long)]
-        state: Option<State>,
+        state: Option<DeliveryState>,
         /// Maximum number of rows
         #[arg(long, default_value_t = 50)]
         limit: u32,
     },
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum State {
-    Pending,
-    Dead,
-    Delivered,
-}
+impl ValueEnum for DeliveryState {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Pending, Self::Dead, Self::Delivered]
+    }
 
-impl State {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Dead => "dead",
-            Self::Delivered => "delivered",
-        }
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.as_str()))
     }
 }
 
@@ -120,7 +115,7 @@ fn text(report: &Report) -> String {
 pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Exit> {
     let Verb::List { state, limit } = verb;
     with_context(settings, |context| async move {
-        let rows = reading(&context, routing::list(&context.pool, state.map(State::name), i64::from(*limit))).await?;
+        let rows = reading(&context, routing::list(&context.pool, *state, i64::from(*limit))).await?;
         output.print(&rows, || {
             let mut table = table(&["event", "type", "target", "state", "tries", "due or delivered", "last answer"]);
             for row in &rows {
@@ -128,7 +123,7 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
                     row.event_id.to_string(),
                     row.r#type.clone(),
                     row.target.clone(),
-                    row.state.clone(),
+                    row.state.to_string(),
                     row.attempts.to_string(),
                     row.delivered_at.unwrap_or(row.due_at).format("%F %T").to_string(),
                     row.last_error.clone().or(row.last_status.map(|status| format!("HTTP {status}"))).unwrap_or_default(),

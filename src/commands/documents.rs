@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal as _;
 
+use clap::builder::PossibleValue;
 use clap::{Subcommand, ValueEnum};
 use uuid::Uuid;
 
@@ -11,6 +12,7 @@ use crate::db::accounts;
 use crate::db::documents_read::{self, Entry, Filter, FullDocument, Hit, MARKS};
 use crate::engine::Context;
 use crate::error::{Exit, Fault};
+use crate::state::DocumentStatus;
 
 /// Subcommands of `documents`.
 #[derive(Debug, Subcommand)]
@@ -25,7 +27,7 @@ pub enum Verb {
         source: Option<String>,
         /// Only documents with this status: new, changed, or deleted at their source (default: all)
         #[arg(long)]
-        status: Option<Status>,
+        status: Option<DocumentStatus>,
         /// Maximum number of rows
         #[arg(long, default_value_t = 50)]
         limit: u32,
@@ -49,20 +51,13 @@ pub enum Verb {
     },
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum Status {
-    Active,
-    Updated,
-    Deleted,
-}
+impl ValueEnum for DocumentStatus {
+    fn value_variants<'a>() -> &'a [Self] {
+        Self::ALL
+    }
 
-impl Status {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Updated => "updated",
-            Self::Deleted => "deleted",
-        }
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.as_str()))
     }
 }
 
@@ -75,7 +70,7 @@ async fn show(verb: &Verb, context: &Context, output: Output) -> anyhow::Result<
     match verb {
         Verb::List { user, source, status, limit } => {
             let user = find_user(context, user.as_deref()).await?;
-            let filter = Filter { user, source: source.as_deref(), status: status.map(Status::name) };
+            let filter = Filter { user, source: source.as_deref(), status: *status };
             let rows = documents_read::list(&context.pool, &filter, i64::from(*limit)).await?;
             output.print(&rows, || listed(&rows))?;
         }
@@ -131,7 +126,7 @@ fn listed(rows: &[Entry]) -> String {
             row.id.to_string(),
             row.source.clone(),
             row.kind.clone(),
-            row.status.clone(),
+            row.status.to_string(),
             row.version.to_string(),
             row.updated_at.format("%F %T").to_string(),
             short(row.title.as_deref(), 60),

@@ -24,6 +24,7 @@ use crate::engine::{Context, Stream};
 use crate::error::{Class, Exit};
 use crate::services::calendar::upcoming;
 use crate::services::registry;
+use crate::state::{AccountState, StreamState};
 
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
@@ -50,8 +51,7 @@ struct Explained {
     /// Time between polls if no channel announced changes.
     usual_seconds: f64,
     push_alive: bool,
-    /// `active`, `revoked` or `ended`
-    account_state: String,
+    account_state: AccountState,
     failures: i32,
     failed_class: Option<String>,
     polled_seconds_ago: Option<f64>,
@@ -138,7 +138,7 @@ impl Facts {
             interval_seconds: outlook.interval.as_secs_f64(),
             usual_seconds: outlook.usual.as_secs_f64(),
             push_alive: timing.push_alive,
-            account_state: self.account.state.clone(),
+            account_state: self.account.state,
             failures: timing.failures,
             failed_class: timing.failed_class.clone(),
             polled_seconds_ago: timing.polled_ago,
@@ -160,9 +160,11 @@ impl Facts {
         let account = &self.account;
         let since = time(account.state_since);
         let reason = account.state_reason.as_deref().unwrap_or("no reason recorded");
-        match (account.state.as_str(), timing.state.as_str()) {
-            ("ended", _) => Some(format!("not polled: the account was ended on purpose at {since} ({})", accounts::ENDED)),
-            ("revoked", _) => {
+        match (account.state, timing.state) {
+            (AccountState::Ended, _) => {
+                Some(format!("not polled: the account was ended on purpose at {since} ({})", accounts::ENDED))
+            }
+            (AccountState::Revoked, _) => {
                 let retry = account.ask_at.map_or_else(
                     || "no new token is requested automatically".to_owned(),
                     |at| format!("a new token is requested at {}", time(at)),
@@ -170,10 +172,13 @@ impl Facts {
                 let remedy = self.remedy(Class::AuthRevoked);
                 Some(format!("not polled: the account has been revoked since {since} ({reason}); {retry}; {remedy}"))
             }
-            (_, "off") => {
+            (AccountState::Active, StreamState::Off) => {
                 Some(format!("not polled: {service} is switched off for this user (`syncctl accounts set … {service}=on`)"))
             }
-            _ => None,
+            (
+                AccountState::Active,
+                StreamState::Active | StreamState::Stopped | StreamState::Degraded | StreamState::Revoked | StreamState::Removed,
+            ) => None,
         }
     }
 

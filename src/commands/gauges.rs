@@ -9,6 +9,7 @@ use crate::db::overview::{self, JobState, Overview};
 use crate::db::quota::Pause;
 use crate::engine::Context;
 use crate::services::registry;
+use crate::state::RunStatus;
 
 /// The figures.
 #[derive(Debug, Serialize)]
@@ -37,7 +38,7 @@ pub struct Job {
     /// Start of the newest run that was not skipped; it may still be running.
     pub last_started_at: DateTime<Utc>,
     /// Status of the newest run that has ended and was not skipped.
-    pub last_status: String,
+    pub last_status: RunStatus,
     /// Duration of that run; `None` if no run has ended.
     pub last_seconds: Option<f64>,
     /// End of the last `completed` run; `None` if there was none.

@@ -18,6 +18,7 @@ use crate::engine::{Context, Report, Source};
 use crate::error::{Exit, Fault};
 use crate::outbox;
 use crate::services::registry;
+use crate::state::RunStatus;
 
 /// Runs the job, then delivers its events.
 pub(super) async fn run<S: Source>(context: &Context, source: S, job: &Job) -> anyhow::Result<Report> {
@@ -172,7 +173,7 @@ pub(super) fn text(report: &Report) -> String {
 /// Lists what was skipped and why, one per line.
 pub(super) fn format_skipped(report: &Report) -> String {
     let mut text = String::new();
-    if report.status == "skipped" && report.held_streams == 0 {
+    if report.status == RunStatus::Skipped && report.held_streams == 0 {
         text.push_str(&format!("skipped   {}\n", report.error.as_deref().unwrap_or_default()));
     }
     for pause in &report.paused {
@@ -192,7 +193,7 @@ fn head(report: &Report) -> String {
     let mut text = format!(
         "{}{} in {:.2} s (run {})\n",
         report.job,
-        if report.dry_run { ": dry run, nothing was written;" } else { ":" }.to_owned() + " " + &report.status,
+        if report.dry_run { ": dry run, nothing was written;" } else { ":" }.to_owned() + " " + report.status.as_str(),
         report.elapsed_ms as f64 / 1000.0,
         report.execution_id
     );

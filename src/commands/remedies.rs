@@ -5,6 +5,7 @@ use crate::db::accounts::Listed;
 use crate::db::overview::Failing;
 use crate::error::Class;
 use crate::services::registry;
+use crate::state::AccountState;
 
 /// Value of `accounts.kind` for credentials that a domain delegated to a service account.
 const DELEGATED: &str = "service_account";
@@ -15,11 +16,13 @@ pub(super) const ADMIN_CONSOLE: &str =
 
 /// Returns the remedy for one account; `None` if nothing is wrong.
 pub(super) fn of_account(account: &Listed, settings: &Settings) -> Option<String> {
-    let refused = (account.state == "revoked").then_some(Class::AuthRevoked);
+    let refused = (account.state == AccountState::Revoked).then_some(Class::AuthRevoked);
     let classes = refused.into_iter().chain(account.failing_classes.iter().filter_map(|class| Class::from_name(class)));
-    let remedies: Vec<String> = match account.state.as_str() {
-        "ended" => vec!["nothing if intended; to restore it, run `syncctl accounts login` or import it again".into()],
-        _ => classes.map(|class| of(class, [account.kind.as_str()], account.client_id.as_slice(), settings)).collect(),
+    let remedies: Vec<String> = match account.state {
+        AccountState::Ended => vec!["nothing if intended; to restore it, run `syncctl accounts login` or import it again".into()],
+        AccountState::Active | AccountState::Revoked => {
+            classes.map(|class| of(class, [account.kind.as_str()], account.client_id.as_slice(), settings)).collect()
+        }
     };
     (!remedies.is_empty()).then(|| remedies.join("; "))
 }

@@ -25,6 +25,7 @@ use crate::engine::Context;
 use crate::error::Exit;
 use crate::progress;
 use crate::services::registry;
+use crate::state::RunStatus;
 
 /// Name in the run tables.
 const JOB: &str = "report";
@@ -87,7 +88,7 @@ async fn collect(context: &Context, since: Option<TimeDelta>) -> anyhow::Result<
     let pool = &context.pool;
     let mut figures = gauges::read(context).await?;
     // The running report is this one.
-    figures.jobs.retain(|job| job.job != JOB || job.last_status != "running");
+    figures.jobs.retain(|job| job.job != JOB || job.last_status != RunStatus::Running);
     // The database's clock, which also dates the runs.
     let made_at = figures.at;
     let services = registry::SERVICES.iter().map(|service| service.tables).collect::<Vec<_>>();

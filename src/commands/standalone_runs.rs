@@ -9,6 +9,7 @@ use crate::db::explained;
 use crate::db::runs::{self, Progress};
 use crate::engine::Context;
 use crate::error::Exit;
+use crate::state::RunStatus;
 use crate::telemetry::healthchecks::Check;
 
 /// A job that belongs to no service.
@@ -49,10 +50,10 @@ pub(super) async fn recorded<T: Serialize>(
     if begun.is_ok() {
         let (status, error, summary) = match &done {
             Ok(result) => {
-                let status = if exit(result) == Exit::Done { "completed" } else { "partial" };
+                let status = if exit(result) == Exit::Done { RunStatus::Completed } else { RunStatus::Partial };
                 (status, line(result), serde_json::to_value(result)?)
             }
-            Err(error) => ("failed", Some(format!("{error:#}")), serde_json::Value::Null),
+            Err(error) => (RunStatus::Failed, Some(format!("{error:#}")), serde_json::Value::Null),
         };
         if let Err(error) = runs::end(&context.pool, run, status, error.as_deref(), &summary).await {
             done = done.and(Err(explained(error)));

@@ -177,7 +177,7 @@ fn text(together: &CombinedReport) -> String {
         let changes: u64 = report.changes.values().map(|counts| counts.changes()).sum();
         table.add_row([
             run.service.to_owned(),
-            report.status.clone(),
+            report.status.to_string(),
             report.total_users.to_string(),
             report.streams.to_string(),
             report.idle_streams.to_string(),

@@ -8,8 +8,6 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::expose;
-
 /// Pings to a monitoring service that alerts when jobs fail or do not run, in the protocol of healthchecks.io: a POST to
 /// `<address>/start`, and one to `<address>/<exit code>`. Only runs over all users send pings; runs for named users do not.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -33,7 +31,7 @@ pub struct Healthchecks {
 /// The URL of a check, or empty. Secret: anyone who knows it can send pings.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(try_from = "String")]
-pub struct PingUrl(#[serde(serialize_with = "expose")] SecretString);
+pub struct PingUrl(#[serde(serialize_with = "super::secrets::mask")] pub(super) SecretString);
 
 impl TryFrom<String> for PingUrl {
     type Error = &'static str;

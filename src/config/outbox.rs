@@ -8,8 +8,6 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::expose;
-
 /// Delivery of events.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -51,9 +49,10 @@ pub struct Target {
     /// Unique name, used in reports and tables.
     pub name: String,
     /// http or https URL to which events are POSTed.
+    #[serde(serialize_with = "super::secrets::mask_path")]
     pub url: String,
     /// Signing key. Empty: requests are not signed.
-    #[serde(default, serialize_with = "expose")]
+    #[serde(default, serialize_with = "super::secrets::mask")]
     #[schemars(with = "String")]
     pub secret: SecretString,
     /// File with the signing key, as an alternative to `secret`, private to its owner (mode 0600). A relative path is looked up in

@@ -1,5 +1,7 @@
 //! Secret settings: which keys are secret, how they are read from files, and how they are masked.
 
+mod serialized;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::ErrorKind;
@@ -12,6 +14,9 @@ use url::Url;
 use super::{Endpoint, Target};
 use crate::error::Fault;
 use crate::trusted;
+
+pub use serialized::expose;
+pub(super) use serialized::{mask, mask_path};
 
 /// The machine-wide settings file.
 pub const MACHINE_SETTINGS: &str = "/etc/syncctl/syncctl.toml";

@@ -9,8 +9,6 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::expose;
-
 /// Notifications accepted by `syncctl webhook serve`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -36,16 +34,16 @@ pub struct Webhook {
     /// URL of Google's public keys for these tokens.
     pub keys_url: String,
     /// Gmail: alternatively, a secret in the push address, as `?token=`. Empty: not accepted.
-    #[serde(serialize_with = "expose")]
+    #[serde(serialize_with = "super::secrets::mask")]
     #[schemars(with = "String")]
     pub gmail_token: SecretString,
     /// Attendee: webhook secret, in base64 as Attendee displays it. Empty: its notifications are not accepted.
-    #[serde(serialize_with = "expose")]
+    #[serde(serialize_with = "super::secrets::mask")]
     #[schemars(with = "String")]
     pub attendee_secret: SecretString,
     /// Classification: key with which programs sign their decisions on undecided documents. Empty: no `document.undecided` events are sent and
     /// no decisions are accepted.
-    #[serde(serialize_with = "expose")]
+    #[serde(serialize_with = "super::secrets::mask")]
     #[schemars(with = "String")]
     pub classify_secret: SecretString,
 }

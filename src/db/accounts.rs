@@ -18,6 +18,7 @@ use super::claims::AccountRow;
 use super::reads::Reads;
 use super::{Pool, streams};
 use crate::address::Name;
+use crate::state::AccountState;
 
 pub use credentials::{Sealed, note_client_id, reseal, sealed_after, store_credentials};
 pub use refresh::{Fresh, Refusal, begin_refresh, end_refresh, store_token, take_revoked};
@@ -38,8 +39,7 @@ pub struct Listed {
     pub project: String,
     /// The client id of the service account that acts for the user, if known.
     pub client_id: Option<String>,
-    /// `active`, `revoked` (refused by the provider) or `ended` (by `accounts revoke`).
-    pub state: String,
+    pub state: AccountState,
     pub state_reason: Option<String>,
     pub state_since: DateTime<Utc>,
     /// When a refused token is requested again. `None`: it was not refused, or is not retried.
@@ -202,6 +202,7 @@ pub struct Account {
     pub row: AccountRow,
     /// Sealed.
     pub credentials: Vec<u8>,
+    pub state: AccountState,
     /// Why the account is no longer called.
     pub revoked: Option<String>,
     /// Why it is temporarily not used: it was refused recently.
@@ -225,7 +226,7 @@ pub async fn get(pool: &Pool, user: Uuid) -> anyhow::Result<Option<Account>> {
             "SELECT project, credentials, access_token, extract(epoch FROM token_expires_at - now())::float8,
                CASE WHEN state <> 'active' THEN coalesce(state_reason, '') END, extract(epoch FROM now() - imported_at)::float8,
                CASE WHEN state = 'active' AND ask_at > now() THEN coalesce(state_reason, '') END,
-               coalesce(extract(epoch FROM now() - refused_at)::float8, 0), granted, client_id
+               coalesce(extract(epoch FROM now() - refused_at)::float8, 0), granted, client_id, state
              FROM accounts WHERE user_id = $1",
             &[(&user, Type::UUID)],
         )
@@ -247,6 +248,7 @@ pub async fn get(pool: &Pool, user: Uuid) -> anyhow::Result<Option<Account>> {
         refused_for: Duration::try_from_secs_f64(row.try_get(7)?).unwrap_or_default(),
         granted: row.try_get(8)?,
         client_id: row.try_get(9)?,
+        state: row.try_get(10)?,
     }))
 }
 

@@ -9,12 +9,9 @@ use uuid::Uuid;
 use super::classify::classified::{CLASSIFIED, about};
 use super::classify::{judgements, queue};
 use super::outbox::{self, Event};
+use super::pool::{ABORT_RETRIES, was_aborted};
 use super::projects::{self, Named};
 use super::{Pool, documents};
-use crate::error::sql_state;
-
-/// How often an assignment is retried after a deadlock.
-const DEADLOCK_RETRIES: u32 = 5;
 
 /// A person's decision about a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,11 +57,11 @@ struct Known {
 
 /// Stores a person's decision about a document: decision, correction, `documents.project_id` and event in one transaction.
 pub async fn say(pool: &Pool, document: Uuid, word: &Assignment) -> anyhow::Result<AssignOutcome> {
-    let mut tries = DEADLOCK_RETRIES;
+    let mut tries = ABORT_RETRIES;
     loop {
         match assign_once(pool, document, word).await {
             // PostgreSQL aborted it in favour of another transaction: retry.
-            Err(error) if tries > 0 && matches!(sql_state(&error), Some("40P01" | "40001")) => tries -= 1,
+            Err(error) if tries > 0 && was_aborted(&error) => tries -= 1,
             outcome => return outcome,
         }
     }

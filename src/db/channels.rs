@@ -6,6 +6,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::Pool;
+use crate::state::ChannelState;
 
 /// Recomputes `push_until` from the stream's other channels. For statements in which channel `$1` leaves the state `live`.
 const PUSH_UNTIL: &str = "UPDATE streams s SET push_until = (SELECT max(o.expires_at) FROM channels o
@@ -142,15 +143,6 @@ pub async fn tidy(pool: &Pool, service: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The state of a channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    Creating,
-    Live,
-    Stopping,
-    Refused,
-}
-
 /// A channel that has not ended.
 #[derive(Debug, Clone)]
 pub struct Channel {
@@ -158,7 +150,7 @@ pub struct Channel {
     /// `None`: the stream was deleted.
     pub stream: Option<i64>,
     pub user: Uuid,
-    pub state: State,
+    pub state: ChannelState,
     pub address: String,
     /// Google's resource id. If its answer was lost, the one of an earlier channel of the stream, if any.
     pub resource: Option<String>,
@@ -194,13 +186,7 @@ pub async fn open(pool: &Pool, service: &str, users: Option<&[Uuid]>) -> anyhow:
                 id: row.try_get(0)?,
                 stream: row.try_get(1)?,
                 user: row.try_get(2)?,
-                state: match row.try_get(3)? {
-                    "creating" => State::Creating,
-                    "live" => State::Live,
-                    "stopping" => State::Stopping,
-                    "refused" => State::Refused,
-                    other => anyhow::bail!("a channel in state {other:?}; the database belongs to a newer syncctl"),
-                },
+                state: row.try_get(3)?,
                 address: row.try_get(4)?,
                 resource: row.try_get(5)?,
                 left: row.try_get(6)?,

@@ -7,6 +7,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::Pool;
+use crate::state::ChannelState;
 
 /// Current numbers of channels of a service.
 #[derive(Debug, Default, Clone, Serialize)]
@@ -46,7 +47,7 @@ pub struct Listed {
     pub user_id: Uuid,
     pub stream_id: Option<i64>,
     pub kind: Option<String>,
-    pub state: String,
+    pub state: ChannelState,
     pub address: String,
     pub created_at: DateTime<Utc>,
     pub expires_at: Option<DateTime<Utc>>,

@@ -14,7 +14,17 @@ use super::streams::{Changes, Position};
 pub use unclaimed::{Unclaimed, Why, unclaimed};
 
 pub(super) const LIST_DUE: &str = include_str!("sql/list_due_streams.sql");
-const CLAIM: &str = include_str!("sql/claim_streams.sql");
+const CLAIM: &str = concat!(
+    include_str!("sql/claim_streams.sql"),
+    "RETURNING ",
+    include_str!("sql/stream_columns.sql"),
+    ", q.unfetched, due.again, s.resync_asked_at IS NOT NULL, coalesce(s.passed_with <> $5, false), q.deadly"
+);
+const READ: &str = concat!(
+    "SELECT ",
+    include_str!("sql/stream_columns.sql"),
+    ", NULL::text[], false, false, false, NULL::text[] FROM streams s LEFT JOIN accounts a ON a.user_id = s.user_id WHERE s.id = ANY ($1)"
+);
 
 /// A claimed row of `streams`, with the account used to poll it.
 #[derive(Debug, Clone)]
@@ -76,7 +86,7 @@ pub struct Selection {
     pub apart: Option<Vec<i64>>,
 }
 
-/// Reads columns by index: lookup by name is noticeably slower over thousands of rows.
+/// Reads a row of `CLAIM` or `READ`. By index: lookup by name is noticeably slower over thousands of rows.
 fn stream_of(row: &Row) -> anyhow::Result<StreamRow> {
     let user_id = row.try_get(1)?;
     Ok(StreamRow {
@@ -172,20 +182,7 @@ impl Due {
 
 /// Reads streams with their accounts, whether claimed or not.
 pub async fn read(pool: &Pool, ids: &[i64]) -> anyhow::Result<Vec<StreamRow>> {
-    let rows = pool
-        .get()
-        .await?
-        .query_typed(
-            "SELECT s.id, coalesce(s.user_id, s.attendee_project), s.kind, s.resource, s.cursor, s.page_token, s.pinned, s.pass, s.pass_count, s.full_pass_at,
-               CASE WHEN s.failures > 0 THEN coalesce(extract(epoch FROM now() - s.failing_since), 0) ELSE 0 END::float8, s.change_mass, s.change_mass_at, s.weight,
-               CASE WHEN s.resync_day = current_date THEN s.resyncs ELSE 0 END, coalesce(a.project, s.attendee_project::text, ''), a.access_token,
-               extract(epoch FROM a.token_expires_at - now())::float8, extract(epoch FROM s.push_until - now())::float8, s.weight_at,
-               s.change_since, s.change_shape, s.push_missed, NULL::text[], false, false, false, NULL::text[]
-             FROM streams s LEFT JOIN accounts a ON a.user_id = s.user_id WHERE s.id = ANY ($1)",
-            &[(&ids, Type::INT8_ARRAY)],
-        )
-        .await
-        .context("reading streams")?;
+    let rows = pool.get().await?.query_typed(READ, &[(&ids, Type::INT8_ARRAY)]).await.context("reading streams")?;
     rows.iter().map(stream_of).collect()
 }
 

@@ -9,6 +9,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::Pool;
+use crate::state::DocumentStatus;
 
 /// A document in a list.
 #[derive(Debug, Clone, Serialize)]
@@ -18,7 +19,7 @@ pub struct Entry {
     pub source: String,
     pub source_id: String,
     pub kind: String,
-    pub status: String,
+    pub status: DocumentStatus,
     pub version: i32,
     pub title: Option<String>,
     pub author: Option<String>,
@@ -52,7 +53,7 @@ fn entry(row: &Row) -> anyhow::Result<Entry> {
 pub struct Filter<'a> {
     pub user: Option<Uuid>,
     pub source: Option<&'a str>,
-    pub status: Option<&'a str>,
+    pub status: Option<DocumentStatus>,
 }
 
 /// Lists documents, most recently changed first.

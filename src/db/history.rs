@@ -8,13 +8,15 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::Pool;
 use super::runs::Tables;
+use crate::state::RunStatus;
 
 /// The used fields of a run's summary. Rows written by other programs can lack any field.
 #[derive(Debug, Clone, Default)]
 pub struct RunSummary {
     pub ended_at: DateTime<Utc>,
     pub job: String,
-    pub status: String,
+    /// `None`: the word of another program.
+    pub status: Option<RunStatus>,
     pub elapsed_ms: Option<u64>,
     pub streams: u64,
     pub api_calls: u64,
@@ -72,7 +74,7 @@ pub async fn since(
         Ok(RunSummary {
             ended_at: row.try_get(0)?,
             job: row.try_get(1)?,
-            status: row.try_get(2)?,
+            status: row.try_get::<_, &str>(2)?.parse().ok(),
             elapsed_ms: number(3)?,
             streams: number(4)?.unwrap_or(0),
             api_calls: number(5)?.unwrap_or(0),

@@ -29,7 +29,10 @@ impl std::fmt::Display for Holder {
 }
 
 impl Holder {
-    /// Reads job, host and process id of the run, starting at `first_column`.
+    /// The columns that `who` reads; `r` is the holder's row in `runs`, outer joined.
+    pub(super) const WHO: &str = "r.job, r.host, r.pid";
+
+    /// Reads the columns of `WHO`, starting at `first_column`.
     pub(super) fn who(row: &Row, first_column: usize) -> anyhow::Result<Option<(String, String, i32)>> {
         let job: Option<String> = row.try_get(first_column)?;
         job.map(|job| Ok((job, row.try_get(first_column + 1)?, row.try_get(first_column + 2)?))).transpose()
@@ -42,7 +45,10 @@ pub async fn of_job(pool: &Pool, job: &str) -> anyhow::Result<Option<Holder>> {
         .get()
         .await?
         .query_typed_opt(
-            "SELECT l.run_id, l.held_until, r.job, r.host, r.pid FROM job_locks l LEFT JOIN runs r ON r.id = l.run_id WHERE l.job = $1",
+            &format!(
+                "SELECT l.run_id, l.held_until, {} FROM job_locks l LEFT JOIN runs r ON r.id = l.run_id WHERE l.job = $1",
+                Holder::WHO
+            ),
             &[(&job, Type::TEXT)],
         )
         .await

@@ -169,17 +169,22 @@ impl Pool {
 /// Gives an error that ends a command the matching exit code if the database became unavailable or the role lacks privileges.
 pub fn explained(error: anyhow::Error) -> anyhow::Error {
     let state = sql_state(&error).unwrap_or_default();
-    let what = match () {
-        () if error.is::<Fault>() => return error,
-        () if state == SqlState::INSUFFICIENT_PRIVILEGE.code() => {
-            let remedy = "the role in db.url lacks a privilege: sql/roles.sql creates a role for jobs, and one that owns the tables for `db migrate`";
-            return Fault::settings(format!("{error:#}; {remedy}")).into();
-        }
-        () if is_gone(&error) => "the database went away",
-        () if is_held_up(&error) => "the database held it up (`syncctl doctor` names what it waited for)",
+    if error.is::<Fault>() {
+        return error;
+    }
+    if state == SqlState::INSUFFICIENT_PRIVILEGE.code() {
+        let remedy = "the role in db.url lacks a privilege: sql/roles.sql creates a role for jobs, and one that owns the tables for `db migrate`";
+        return Fault::settings(format!("{error:#}; {remedy}")).into();
+    }
+    let what = if is_gone(&error) {
+        "the database went away"
+    } else if is_held_up(&error) {
+        "the database held it up (`syncctl doctor` names what it waited for)"
+    } else if state.starts_with("53") {
         // Class 53, such as disk full or out of memory: the server is running but temporarily cannot write.
-        () if state.starts_with("53") => "the database cannot accept writes (disk full or out of memory)",
-        () => return error,
+        "the database cannot accept writes (disk full or out of memory)"
+    } else {
+        return error;
     };
     Fault::unavailable(format!("{what}: {error:#}; the next run writes what is missing")).into()
 }
@@ -189,10 +194,16 @@ pub fn is_held_up(error: &anyhow::Error) -> bool {
     sql_state(error).is_some_and(|state| state == LOCKED || state == CANCELLED)
 }
 
+/// Whether PostgreSQL aborted the transaction so that others could proceed (deadlock, serialization failure): it can be repeated as it is.
+pub fn was_aborted(error: &anyhow::Error) -> bool {
+    matches!(sql_state(error), Some("40P01" | "40001"))
+}
+
+/// Maximum number of times that such a transaction is repeated.
+pub const ABORT_RETRIES: u32 = 5;
+
 /// SQLSTATE of a lock timeout.
 pub const LOCKED: &str = "55P03";
-/// SQLSTATE of a deadlock: the server aborted one of the transactions.
-pub const DEADLOCK: &str = "40P01";
 /// SQLSTATE of a cancelled statement.
 pub const CANCELLED: &str = "57014";
 

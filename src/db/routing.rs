@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::Pool;
 use super::reads::Reads;
+use crate::state::DeliveryState;
 
 /// A target and the event types it receives, as LIKE patterns; empty: all.
 #[derive(Debug, Clone)]
@@ -149,7 +150,7 @@ pub struct Listed {
     pub r#type: String,
     pub document_id: Uuid,
     pub target: String,
-    pub state: String,
+    pub state: DeliveryState,
     pub attempts: i32,
     pub created_at: DateTime<Utc>,
     pub due_at: DateTime<Utc>,
@@ -159,7 +160,7 @@ pub struct Listed {
 }
 
 /// Lists deliveries, newest first; `state` filters by state.
-pub async fn list(pool: &Pool, state: Option<&str>, limit: i64) -> anyhow::Result<Vec<Listed>> {
+pub async fn list(pool: &Pool, state: Option<DeliveryState>, limit: i64) -> anyhow::Result<Vec<Listed>> {
     let rows = pool
         .get()
         .await?

@@ -10,6 +10,7 @@ use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::Pool;
+use crate::state::RunStatus;
 
 pub use heartbeat::{Progress, heartbeat, keep_lock};
 pub use open::{Look, Opened, Opening, open};
@@ -50,7 +51,7 @@ impl Tables {
 /// The result of a run.
 #[derive(Debug, Clone)]
 pub struct Closing<'a> {
-    pub status: &'a str,
+    pub status: RunStatus,
     pub total: i32,
     pub successful: i32,
     pub failed: i32,
@@ -140,6 +141,7 @@ pub async fn summarize(pool: &Pool, table: &'static str, summary: &serde_json::V
 pub struct PastRun {
     /// It started in the preceding period.
     pub is_before: bool,
+    /// A `RunStatus`, or the word of another program that wrote to these tables.
     pub status: String,
     pub duration_ms: Option<i32>,
     pub successful: i32,

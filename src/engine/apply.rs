@@ -7,11 +7,9 @@ use uuid::Uuid;
 use super::{Counts, Item, Next, Page, Position, Source, Stream, announce};
 use crate::db::Pool;
 use crate::db::items::{self, Poison};
+use crate::db::pool::{ABORT_RETRIES, was_aborted};
 use crate::db::streams::{self, Finish, Step};
 use crate::error::{Class, Failure, sql_state};
-
-/// How many times a page is retried after PostgreSQL aborts its transaction in favour of another one.
-const MAX_RETRIES: u32 = 5;
 
 /// Parameters of a page's transaction besides the page.
 pub struct Write<'a> {
@@ -40,7 +38,7 @@ pub async fn page<S: Source>(
     page: &Page<S::Change>,
     write: &Write<'_>,
 ) -> Result<(Counts, u64), Failure> {
-    let mut tries = MAX_RETRIES;
+    let mut tries = ABORT_RETRIES;
     loop {
         match once(source, pool, stream, page, write).await {
             Err(error) if tries > 0 && was_aborted(&error) => {
@@ -151,11 +149,6 @@ async fn apply_items<S: Source>(
     }
     items::quarantine(tx, stream.id, &poison, write.at.pass).await?;
     Ok((counts, poison.len() as u64))
-}
-
-/// Whether PostgreSQL aborted the transaction so that others could proceed (deadlock, serialization failure); it can be retried as is.
-pub fn was_aborted(error: &anyhow::Error) -> bool {
-    matches!(sql_state(error), Some("40P01" | "40001"))
 }
 
 /// Whether PostgreSQL rejected a value (SQLSTATE class 22, data; 23, constraints; 54000, too large for its container; 54001, JSON nested too deep), or the

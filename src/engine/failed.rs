@@ -9,6 +9,7 @@ use crate::db::claims::StreamRow;
 use crate::db::pool::CANCELLED;
 use crate::db::streams;
 use crate::error::{Class, Failure};
+use crate::state::StreamState;
 
 /// A resource that the provider reports as missing counts as gone after this long.
 const GONE_AFTER: Duration = Duration::from_secs(60 * 60);
@@ -25,7 +26,7 @@ enum Fate {
     /// It failed, and is not postponed: this is not its fault, and hosts with correct settings can still poll it.
     Kept,
     /// It failed and waits, in this state if it changes.
-    Failed(Option<&'static str>),
+    Failed(Option<StreamState>),
 }
 
 /// Decides what becomes of a stream. `listed`: it has a resource, so that a list of feeds can bring it back.
@@ -35,10 +36,10 @@ fn fate(failure: &Failure, listed: bool, failing_for: Duration, winding_down: bo
         Class::DailyQuota => Fate::Paused,
         Class::ServiceOff | Class::NotGranted => Fate::Off,
         Class::LeaseLost | Class::Settings => Fate::Kept,
-        Class::ScopeMissing | Class::ApiDisabled => Fate::Failed(Some("stopped")),
+        Class::ScopeMissing | Class::ApiDisabled => Fate::Failed(Some(StreamState::Stopped)),
         // A stream that a list of feeds added may be gone, and comes back with that list; a single failure may be an error. The list itself has no
         // resource: nothing would bring it back.
-        Class::Gone if listed && failing_for >= GONE_AFTER => Fate::Failed(Some("removed")),
+        Class::Gone if listed && failing_for >= GONE_AFTER => Fate::Failed(Some(StreamState::Removed)),
         Class::TokenStale
         | Class::AuthRevoked
         | Class::ClientRefused
@@ -109,7 +110,7 @@ async fn postpone<S: Source>(
     row: &StreamRow,
     failure: &Failure,
     failing_for: Duration,
-    state: Option<&str>,
+    state: Option<StreamState>,
 ) -> anyhow::Result<()> {
     let Shared { context, run, .. } = shared;
     let wait = wait_after(failure.class, failing_for, failure.retry_after);
@@ -133,10 +134,10 @@ mod tests {
                 Class::DailyQuota => Fate::Paused,
                 _ if class.is_off() => Fate::Off,
                 Class::LeaseLost | Class::Settings => Fate::Kept,
-                Class::ScopeMissing | Class::ApiDisabled => Fate::Failed(Some("stopped")),
+                Class::ScopeMissing | Class::ApiDisabled => Fate::Failed(Some(StreamState::Stopped)),
                 _ => Fate::Failed(None),
             };
-            let old = if class == Class::Gone { Fate::Failed(Some("removed")) } else { expected };
+            let old = if class == Class::Gone { Fate::Failed(Some(StreamState::Removed)) } else { expected };
             let all = [fate(true, 3_599, false), fate(true, 3_600, false), fate(false, 3_600, false), fate(true, 0, true)];
             assert_eq!(all, [expected, old, expected, expected], "{class}");
         }

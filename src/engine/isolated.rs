@@ -34,6 +34,7 @@ const PANICKED: i32 = 101;
 /// What a process must poll; read from its standard input.
 #[derive(Serialize, Deserialize)]
 pub struct Order {
+    #[serde(serialize_with = "crate::config::expose")]
     pub settings: Settings,
     pub service: String,
     /// The run that it polls for, and its job.
@@ -202,6 +203,8 @@ async fn read_output<S>(shared: &Shared<S>, child: &mut Child) -> anyhow::Result
 
 #[cfg(test)]
 mod tests {
+    use secrecy::ExposeSecret as _;
+
     use super::*;
 
     #[test]
@@ -218,6 +221,7 @@ mod tests {
         };
         let given = serde_json::to_value(&order).expect("JSON");
         let come: Order = serde_json::from_value(given.clone()).expect("an order");
+        assert_eq!(come.settings.db.password.expose_secret(), "a \"word\"");
         assert_eq!(serde_json::to_value(&come).expect("JSON"), given);
     }
 

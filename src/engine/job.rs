@@ -234,7 +234,7 @@ async fn record(
     let error_message = report.error_message();
     let int = |n: u64| i32::try_from(n).unwrap_or(i32::MAX);
     let closing = Closing {
-        status: &report.status,
+        status: report.status,
         total: int(covered.total),
         successful: int(covered.total - covered.failed),
         failed: int(covered.failed),

@@ -22,6 +22,7 @@ use super::verify::compared::Compared;
 use crate::db::accounts::Refused;
 use crate::db::quota::Pause;
 use crate::error::{Class, Exit, Failure, Fault, one_line};
+use crate::state::RunStatus;
 
 /// Number of slowest streams in a summary.
 const SLOWEST: usize = 5;
@@ -33,8 +34,8 @@ pub struct Report {
     pub job: String,
     pub version: &'static str,
     pub dry_run: bool,
-    /// `completed`, `partial`, `failed`, `paused` or `skipped`.
-    pub status: String,
+    /// `running` until the report is closed.
+    pub status: RunStatus,
     /// Why the run ended before everything due was polled.
     pub stopped_early: Option<String>,
     /// Preparation that failed before the polls, which ran without it.
@@ -258,8 +259,8 @@ impl Report {
             self.fetches.get((last as f64 * share).round() as usize).copied().unwrap_or(0)
         };
         self.fetch_ms = Quantiles { p50: at(0.5), p95: at(0.95), max: at(1.0) };
-        if self.status.is_empty() {
-            self.status = self.verdict().into();
+        if self.status == RunStatus::Running {
+            self.status = self.verdict();
         }
         let sum = |failed_only: bool| -> u64 {
             self.users.iter().filter(|(_, ok)| !failed_only || !**ok).map(|(user, _)| covers(*user)).sum::<u64>()

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::Report;
 use crate::error::Exit;
+use crate::state::RunStatus;
 use crate::telemetry::{Count, Run};
 
 /// Summarizes a run, however it ended.
@@ -16,9 +17,9 @@ pub(super) fn run<'a>(job: &'a str, id: Uuid, began: SystemTime, ended: &'a anyh
             id,
             began,
             elapsed: Duration::from_millis(report.elapsed_ms),
-            status: &report.status,
+            status: report.status,
             exit_code: report.exit() as u8,
-            error: report.error_message().filter(|_| report.status != "skipped"),
+            error: report.error_message().filter(|_| report.status != RunStatus::Skipped),
             counts: counts(report),
             errors: report.errors.iter().map(|(class, errors)| (*class, errors.count)).collect(),
         },
@@ -27,7 +28,7 @@ pub(super) fn run<'a>(job: &'a str, id: Uuid, began: SystemTime, ended: &'a anyh
             id,
             began,
             elapsed: began.elapsed().unwrap_or_default(),
-            status: "failed",
+            status: RunStatus::Failed,
             exit_code: Exit::of(error) as u8,
             error: Some(format!("{error:#}")),
             counts: Vec::new(),

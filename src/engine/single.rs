@@ -16,6 +16,7 @@ use super::shared::Shared;
 use super::{Calls, Context, Counts, Item, Report, Source, Stream, apply};
 use crate::db::claims::{self, StreamRow};
 use crate::db::items::{self, Poison};
+use crate::db::pool::{ABORT_RETRIES, was_aborted};
 use crate::db::streams;
 use crate::error::{Class, Failure};
 
@@ -92,10 +93,12 @@ async fn one<S: Single>(shared: &Shared<S>, row: &StreamRow, id: &str, outcome: 
         let item = shared.source.fetch_one(&stream, &calls, id).await;
         outcome.fetches.push(started.elapsed());
         let item = item?;
+        let mut tries = ABORT_RETRIES;
         let written = loop {
             match write(shared, &stream, &item, &before, outcome).await {
-                Err(error) if apply::was_aborted(&error) => {
-                    log::info!(stream = stream.id; "writing the item again: {error:#}")
+                Err(error) if tries > 0 && was_aborted(&error) => {
+                    log::info!(stream = stream.id; "writing the item again: {error:#}");
+                    tries -= 1;
                 }
                 written => break written?,
             }

@@ -19,6 +19,7 @@ use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
 use super::otlp::{Signal, resource, scope};
 use super::{Count, Run};
 use crate::http;
+use crate::state::RunStatus;
 
 const METRICS: Signal = Signal { name: "METRICS", path: "v1/metrics", what: "metrics" };
 
@@ -65,12 +66,12 @@ impl Figures<'_> {
             metrics.push(metric("syncctl.errors", "{error}", "Failures by class", errors));
         }
         // A skipped run did nothing.
-        if run.status != "skipped" {
+        if run.status != RunStatus::Skipped {
             let about = "Start time of the job's last run, since 1970";
             metrics.push(self.gauge("syncctl.last_run.timestamp", about, since_1970(run.began)));
             metrics.push(self.gauge("syncctl.last_run.duration", "Duration of the job's last run", run.elapsed));
         }
-        if run.status == "completed" {
+        if run.status == RunStatus::Completed {
             let about = "End time of the job's last completed run, since 1970";
             metrics.push(self.gauge("syncctl.last_success.timestamp", about, since_1970(self.now)));
         }
@@ -82,7 +83,7 @@ impl Figures<'_> {
         let mut buckets = vec![0; BOUNDS.len() + 1];
         // A bound belongs to the bucket below it.
         buckets[BOUNDS.partition_point(|bound| *bound < seconds)] = 1;
-        let mut attributes = vec![KeyValue::new("syncctl.status", self.run.status.to_owned())];
+        let mut attributes = vec![KeyValue::new("syncctl.status", self.run.status.as_str())];
         attributes.extend(self.run.error_type().map(|class| KeyValue::new("error.type", class)));
         let point = HistogramDataPoint {
             attributes: self.attributes(&attributes),

@@ -46,7 +46,7 @@ fn span(run: &Run<'_>, parent: Option<SpanContext>) -> SpanData {
     let mut attributes = vec![
         KeyValue::new("syncctl.job", run.job.to_owned()),
         KeyValue::new("syncctl.run.id", run.id.to_string()),
-        KeyValue::new("syncctl.status", run.status.to_owned()),
+        KeyValue::new("syncctl.status", run.status.as_str()),
         KeyValue::new("process.exit.code", i64::from(run.exit_code)),
     ];
     let int = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);

@@ -13,9 +13,8 @@ use uuid::Uuid;
 use super::Outcome;
 use crate::db::connection::Bounds;
 use crate::db::notifications::{self, Channel, Notification, Stored};
-use crate::db::pool::DEADLOCK;
+use crate::db::pool::was_aborted;
 use crate::db::{Connection, Pool, is_gone};
-use crate::error::sql_state;
 
 /// Maximum number of notifications per statement.
 const BATCH: usize = 1000;
@@ -151,7 +150,7 @@ async fn store_in_time(pool: &Pool, batch: &[Waiting]) -> anyhow::Result<(Vec<Op
     loop {
         let mut client = tokio::time::timeout_at(until, pool.get()).await.map_err(|_| late())??;
         match tokio::time::timeout_at(until, store(&mut client, batch)).await {
-            Ok(Err(error)) if is_gone(&error) || sql_state(&error) == Some(DEADLOCK) => {
+            Ok(Err(error)) if is_gone(&error) || was_aborted(&error) => {
                 log::debug!("storing a batch again: {error:#}");
                 client.discard();
                 // Do not hammer a server that is starting up. The loop ends at the deadline.

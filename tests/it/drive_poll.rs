@@ -1,5 +1,7 @@
 //! Files polled individually.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use crate::support::World;
@@ -142,4 +144,51 @@ fn a_failed_poll_of_one_user_is_reported_and_leaves_the_feed_alone() {
     assert_eq!(world.count("SELECT count(*) FROM documents WHERE body = 'B'"), 0);
     world.syncctl(&["drive", "poll", &file]).expect(0);
     assert_eq!(world.count("SELECT count(*) FROM documents WHERE body = 'B'"), 1);
+}
+
+#[test]
+fn a_poll_that_is_the_victim_of_a_deadlock_is_written_again() {
+    let world = World::with_files(1, 2);
+    let user = world.sim.users().into_iter().next().expect("a user");
+    let file = world.add_file(&user, "a.txt", "One");
+    world.watch(&user, &file);
+    world.sync_drive().expect(0);
+    world.drive_admin("PUT", "files", &json!({ "id": file, "content": "Two" }));
+    let mut hold = world.database.connect();
+    // This transaction never gives up: the poll is the deadlock's victim.
+    hold.batch_execute(&format!(
+        "SET deadlock_timeout = '1h'; BEGIN; SELECT FROM drive_files WHERE file_id = '{file}' FOR UPDATE"
+    ))
+    .expect("the file");
+    let mut run = world.spawn(&["drive", "poll", &file, "-v"]);
+    // The poll holds its stream and waits for the file.
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let late = Instant::now() + Duration::from_secs(60);
+    while world.count(waits) == 0 {
+        assert!(Instant::now() < late && run.try_wait().expect("a process").is_none(), "it does not wait");
+    }
+    hold.batch_execute("SELECT FROM streams FOR UPDATE; COMMIT").expect("the streams");
+    let ended = run.wait_with_output().expect("it ends");
+    let log = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success() && log.contains("writing the item again"), "{log}");
+    assert_eq!(world.count("SELECT count(*) FROM documents WHERE body = 'Two'"), 1);
+}
+
+#[test]
+fn a_poll_that_postgresql_always_gives_up_for_another_fails() {
+    let world = World::with_files(1, 2);
+    let user = world.sim.users().into_iter().next().expect("a user");
+    let file = world.add_file(&user, "a.txt", "One");
+    world.sync_drive().expect(0);
+    world.drive_admin("PUT", "files", &json!({ "id": file, "name": "b.txt" }));
+    // A sequence does not roll back with its transaction.
+    world.execute(
+        "CREATE SEQUENCE writes;
+         CREATE FUNCTION die_often() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+           IF nextval('writes') < 100 THEN RAISE EXCEPTION 'deadlock detected' USING ERRCODE = '40P01'; END IF; RETURN NULL; END $$;
+         CREATE TRIGGER die_often AFTER INSERT ON drive_files FOR EACH STATEMENT EXECUTE FUNCTION die_often();",
+    );
+    let failed = world.syncctl(&["drive", "poll", &file]).expect(1);
+    assert!(failed.stdout.contains("deadlock detected"), "{}", failed.stdout);
+    assert_eq!(world.count("SELECT last_value FROM writes"), 6, "the first attempt and five more");
 }

@@ -104,3 +104,12 @@ fn watch_goes_on_until_it_is_interrupted_and_that_is_no_failure() {
     rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("a signal");
     assert_eq!(child.wait().expect("the end").code(), Some(0));
 }
+
+#[test]
+fn a_status_that_this_version_does_not_know_is_an_error_that_names_it() {
+    let world = World::with_users(1, 1);
+    world.sync_all().expect(0);
+    world.execute("UPDATE runs SET status = 'resting'");
+    let refused = world.syncctl(&["status"]).expect(1);
+    assert!(refused.stderr.contains("runs.status has the unknown value \"resting\""), "{}", refused.stderr);
+}

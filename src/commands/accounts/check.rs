@@ -15,9 +15,10 @@ use crate::engine::tokens::{Broker, Credential};
 use crate::error::{Class, Exit, Failure};
 use crate::progress;
 use crate::services::{Registered, registry};
+use crate::state::AccountState;
 
-/// Value of `accounts.state` for an account that was ended on purpose with syncctl.
-const ENDED: &str = "ended";
+/// Value of `token` for an account that was ended on purpose with syncctl.
+const ENDED: &str = AccountState::Ended.as_str();
 
 /// One account's check.
 #[derive(Serialize)]
@@ -43,7 +44,10 @@ pub(super) async fn check(context: &Context, user: Option<&str>, failing: bool, 
     };
     let mut rows = accounts::list(&context.pool, only.as_deref()).await?;
     if failing {
-        rows.retain(|row| row.state != ENDED && (row.state == "revoked" || row.ask_at.is_some() || row.failing_streams > 0));
+        rows.retain(|row| {
+            row.state != AccountState::Ended
+                && (row.state == AccountState::Revoked || row.ask_at.is_some() || row.failing_streams > 0)
+        });
     }
     let scopes = registry::scopes(&context.settings);
     let broker = Broker::new(context.pool.clone(), context.vault.clone(), Arc::clone(&context.google), scopes, true);
@@ -138,7 +142,7 @@ async fn check_one(context: &Context, broker: &Arc<Broker>, enabled: &[&'static 
             "ok"
         }
         Err(failure) => {
-            let token = if row.state == ENDED { ENDED } else { failure.class.name() };
+            let token = if row.state == AccountState::Ended { ENDED } else { failure.class.name() };
             wrong.push(failure);
             token
         }
@@ -150,9 +154,11 @@ async fn check_one(context: &Context, broker: &Arc<Broker>, enabled: &[&'static 
     }
     let class = wrong.first().map(|failure| failure.class);
     let problem = class.map(|_| wrong.into_iter().map(|failure| failure.message).collect::<Vec<_>>().join("; "));
-    let remedy = class.map(|class| match row.state.as_str() {
-        ENDED => accounts::ENDED.into(),
-        _ => remedies::of(class, [row.kind.as_str()], row.client_id.as_slice(), &context.settings),
+    let remedy = class.map(|class| match row.state {
+        AccountState::Ended => accounts::ENDED.into(),
+        AccountState::Active | AccountState::Revoked => {
+            remedies::of(class, [row.kind.as_str()], row.client_id.as_slice(), &context.settings)
+        }
     });
     Checked { user_id: row.user_id, email: row.email.clone(), token, services, problem, class, remedy }
 }
@@ -163,7 +169,7 @@ async fn token(context: &Context, broker: &Arc<Broker>, user: Uuid) -> Result<Cr
     let Some(account) = accounts::get(&context.pool, user).await? else {
         return Err(Failure::new(Class::AuthRevoked, "the user has no credentials"));
     };
-    if account.revoked.as_deref() == Some(accounts::ENDED) {
+    if account.state == AccountState::Ended {
         return Err(Failure::new(Class::AuthRevoked, accounts::ENDED));
     }
     let credential = broker.credential(&account.row);

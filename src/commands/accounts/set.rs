@@ -13,6 +13,7 @@ use crate::db::{accounts, channels_read};
 use crate::engine::Context;
 use crate::error::Exit;
 use crate::services::registry;
+use crate::state::ChannelState;
 
 #[derive(Debug, Args)]
 pub struct SetArgs {
@@ -54,7 +55,7 @@ pub(super) async fn set(context: &Context, args: &SetArgs, output: Output) -> an
     let user = find_user(context, &args.user).await?;
     let goes_off = |service: &str| args.switches.iter().any(|switch| switch.service == service && !switch.on);
     let mut open = channels_read::list(&context.pool, false).await?;
-    open.retain(|channel| channel.user_id == user && channel.state != "refused" && goes_off(&channel.service));
+    open.retain(|channel| channel.user_id == user && channel.state != ChannelState::Refused && goes_off(&channel.service));
     // A channel that cannot be stopped expires by itself; its notifications make nothing due.
     channels::end(context, &open, Some(vec![user]), None).await?;
     let patch =

@@ -17,6 +17,7 @@ use crate::engine::tokens::Broker;
 use crate::error::{Class, Failure};
 use crate::services::attendee::probe;
 use crate::services::{Registered, registry};
+use crate::state::AccountState;
 
 const CHECK: &str = "credentials";
 /// Users tested concurrently.
@@ -33,10 +34,10 @@ pub async fn check(context: &Context, all_users: bool, findings: &mut Findings) 
         return Ok(());
     }
     let mut groups: BTreeMap<(&str, &str), Vec<&Listed>> = BTreeMap::new();
-    for account in accounts.iter().filter(|account| account.state == "active") {
+    for account in accounts.iter().filter(|account| account.state == AccountState::Active) {
         groups.entry((&account.project, &account.kind)).or_default().push(account);
     }
-    let ended = accounts.iter().filter(|account| account.state == "ended").count();
+    let ended = accounts.iter().filter(|account| account.state == AccountState::Ended).count();
     if ended > 0 {
         findings.ok(CHECK, format!("{ended} of {} accounts were ended on purpose and are not called", accounts.len()));
     }

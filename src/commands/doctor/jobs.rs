@@ -9,6 +9,7 @@ use crate::config::Settings;
 use crate::db::overview::{JobState, Overview};
 use crate::error::Class;
 use crate::services::registry;
+use crate::state::RunStatus;
 
 /// A job is late after this multiple of its usual pause, plus `GRACE` seconds for a host that is down briefly.
 const LATE: f64 = 3.0;
@@ -55,29 +56,32 @@ pub fn check(overview: &Overview, settings: &Settings, findings: &mut Findings) 
     for job in overview.jobs.iter().filter(|job| judged.contains(&job.job)) {
         let name = &job.job;
         let error = job.error.as_deref().unwrap_or("no message");
-        match job.status.as_str() {
-            _ if job.is_dead || job.status == "abandoned" => {
-                findings.warn(
-                    JOBS,
-                    format!("a run of `{name}` on {} died", job.host),
-                    "none needed: the next run closes it; if it recurs, look for the out-of-memory killer",
-                );
-            }
-            "failed" => findings.fail(
+        match job.status {
+            RunStatus::Abandoned => died(job, findings),
+            _ if job.is_dead => died(job, findings),
+            RunStatus::Failed => findings.fail(
                 JOBS,
                 format!("the last run of `{name}` failed: {error}"),
                 "read the message; `syncctl status` shows what fails",
             ),
-            "partial" => {
+            RunStatus::Partial => {
                 findings.warn(JOBS, format!("the last run of `{name}` partly failed: {error}"), "see the failures below")
             }
-            "paused" => {
+            RunStatus::Paused => {
                 findings.warn(JOBS, format!("the last run of `{name}` polled no user: {error}"), Class::DailyQuota.remedy())
             }
-            _ => {}
+            RunStatus::Running | RunStatus::Completed | RunStatus::Skipped => {}
         }
         endless(job, settings, findings);
     }
+}
+
+fn died(job: &JobState, findings: &mut Findings) {
+    findings.warn(
+        JOBS,
+        format!("a run of `{}` on {} died", job.job, job.host),
+        "none needed: the next run closes it; if it recurs, look for the out-of-memory killer",
+    );
 }
 
 /// Describes the running runs of the job, and how many were skipped because of them.

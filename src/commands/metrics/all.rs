@@ -91,7 +91,7 @@ fn text(services: &[Metrics], now: &Figures, since: Duration) -> String {
         jobs.add_row([
             job.job.clone(),
             time(job.last_started_at),
-            job.last_status.clone(),
+            job.last_status.to_string(),
             job.last_seconds.map_or_else(|| "–".into(), |seconds| format!("{seconds:.1} s")),
             job.last_success_at.map_or_else(|| "never".into(), time),
         ]);

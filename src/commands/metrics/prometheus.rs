@@ -82,7 +82,7 @@ fn of_now(families: &mut Families, figures: &Figures) {
     families.add("last_run_duration_seconds", "Duration of the job's last ended run", jobs(&|job| job.last_seconds));
     families.add("running_seconds", "Age of the job's oldest running run", jobs(&|job| job.running_seconds));
     families.add("runs_skipped", "Runs skipped since the job's last run that was not", jobs(&|job| Some(job.skipped as f64)));
-    let status = |job: &Job| vec![(JOB, job.job.clone()), ("status", job.last_status.clone())];
+    let status = |job: &Job| vec![(JOB, job.job.clone()), ("status", job.last_status.to_string())];
     let statuses = figures.jobs.iter().map(|job| (status(job), 1.0)).collect();
     families.add("last_run_status", "1 for the status of the job's last ended run that was not skipped", statuses);
     let streams = |value: &dyn Fn(&Streams) -> f64| -> Values {

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::db::runs::{self, PastRun, Tables};
 use crate::engine::Context;
 use crate::engine::delays::Delays;
+use crate::state::RunStatus;
 
 /// The runs of one window.
 #[derive(Debug, Default, Serialize)]
@@ -59,8 +60,7 @@ impl Sum {
         *window.by_status.entry(run.status.clone()).or_default() += 1;
         window.successful += i64::from(run.successful);
         window.failed += i64::from(run.failed);
-        // Skipped and running runs have no duration.
-        if matches!(run.status.as_str(), "completed" | "partial" | "failed" | "paused") {
+        if run.status.parse().is_ok_and(RunStatus::has_duration) {
             self.durations.extend(run.duration_ms);
         }
         if let Some(summary) = &run.summary {
@@ -73,9 +73,9 @@ impl Sum {
         durations.sort_unstable();
         let at = |share: f64| durations.get(((durations.len().saturating_sub(1)) as f64 * share).round() as usize).copied();
         (window.duration_p50_ms, window.duration_p95_ms, window.duration_max_ms) = (at(0.5), at(0.95), at(1.0));
-        let count = |status: &str| window.by_status.get(status).copied().unwrap_or(0);
-        let ended = window.runs - count("running") - count("skipped");
-        window.success_rate = (ended > 0).then(|| count("completed") as f64 / ended as f64);
+        let count = |status: RunStatus| window.by_status.get(status.as_str()).copied().unwrap_or(0);
+        let ended = window.runs - count(RunStatus::Running) - count(RunStatus::Skipped);
+        window.success_rate = (ended > 0).then(|| count(RunStatus::Completed) as f64 / ended as f64);
         window
     }
 }

@@ -8,9 +8,11 @@ use serde_json::Value;
 
 use crate::db::history::RunSummary;
 use crate::engine::delays::Delays;
+use crate::state::RunStatus;
 
 /// Statuses of ended runs, in drawing order.
-pub const STATUSES: [&str; 6] = ["completed", "partial", "failed", "paused", "abandoned", "skipped"];
+pub const STATUSES: [RunStatus; 6] =
+    [RunStatus::Completed, RunStatus::Partial, RunStatus::Failed, RunStatus::Paused, RunStatus::Abandoned, RunStatus::Skipped];
 
 /// Possible lengths of a piece, in seconds.
 const STEPS: [i64; 11] = [60, 300, 900, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 86_400, 7 * 86_400, 28 * 86_400];
@@ -58,7 +60,7 @@ pub struct Job {
 
 impl Job {
     /// Returns the number of runs with this status.
-    pub fn count(&self, status: &str) -> u64 {
+    pub fn count(&self, status: RunStatus) -> u64 {
         let index = STATUSES.iter().position(|known| *known == status);
         index.map_or(0, |index| self.runs.iter().filter_map(|piece| piece.get(index)).sum())
     }
@@ -69,8 +71,8 @@ impl Job {
 
     /// Returns the share of completed runs among those that were not skipped.
     pub fn success_rate(&self) -> Option<f64> {
-        let worked = self.total() - self.count("skipped");
-        (worked > 0).then(|| self.count("completed") as f64 / worked as f64)
+        let worked = self.total() - self.count(RunStatus::Skipped);
+        (worked > 0).then(|| self.count(RunStatus::Completed) as f64 / worked as f64)
     }
 
     /// Returns the duration in seconds that this share of its runs did not exceed.
@@ -126,13 +128,11 @@ impl History {
             .jobs
             .entry(run.job.clone())
             .or_insert_with(|| Job { runs: vec![Default::default(); count], took: vec![Vec::new(); count] });
-        if let (Some(piece), Some(index)) = (job.runs.get_mut(at), STATUSES.iter().position(|known| *known == run.status)) {
+        if let (Some(piece), Some(index)) = (job.runs.get_mut(at), STATUSES.iter().position(|known| Some(*known) == run.status)) {
             piece[index] += 1;
         }
-        // Skipped runs have no duration, and that of a run that died is unknown.
-        if let (Some(took), Some(ms), "completed" | "partial" | "failed" | "paused") =
-            (job.took.get_mut(at), run.elapsed_ms, &*run.status)
-        {
+        let ms = run.elapsed_ms.filter(|_| run.status.is_some_and(RunStatus::has_duration));
+        if let (Some(took), Some(ms)) = (job.took.get_mut(at), ms) {
             took.insert(took.partition_point(|other| *other < ms), ms);
         }
         for (class, entry) in run.errors.as_object().into_iter().flatten() {
@@ -208,19 +208,23 @@ mod tests {
     fn runs_are_counted_where_they_ended_and_the_last_example_stays() {
         let now = DateTime::from_timestamp(1_795_581_818, 0).expect("a time");
         let mut history = History::new(Pieces::of(TimeDelta::hours(24), now));
-        let run = |minutes: i64, status: &str, ms: u64, example: &str| RunSummary {
+        let run = |minutes: i64, status: RunStatus, ms: u64, example: &str| RunSummary {
             ended_at: now - TimeDelta::minutes(minutes),
             job: "gmail cron".into(),
-            status: status.into(),
+            status: Some(status),
             elapsed_ms: Some(ms),
             errors: json!({ "transient": { "count": 2, "example": example } }),
             changes: json!({ "mailbox": { "created": 1, "updated": 2, "unchanged": 9 } }),
             ..RunSummary::default()
         };
-        for summary in [run(1, "completed", 3000, "new"), run(2, "failed", 1000, "old"), run(3, "skipped", 9000, "old")] {
+        for summary in [
+            run(1, RunStatus::Completed, 3000, "new"),
+            run(2, RunStatus::Failed, 1000, "old"),
+            run(3, RunStatus::Skipped, 9000, "old"),
+        ] {
             history.add(summary);
         }
-        history.add(run(60 * 48, "failed", 1, "long ago"));
+        history.add(run(60 * 48, RunStatus::Failed, 1, "long ago"));
         assert_eq!(history.runs, 3);
         let job = &history.jobs["gmail cron"];
         assert_eq!((job.total(), job.success_rate()), (3, Some(0.5)));

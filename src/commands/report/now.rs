@@ -35,7 +35,7 @@ pub fn jobs(figures: &Figures) -> Markup {
                         tr {
                             th scope="row" { (job.job) }
                             td.time { (format::time(job.last_started_at)) }
-                            td { span.status.(job.last_status) { (job.last_status) } }
+                            td { span.status.(job.last_status.as_str()) { (job.last_status.as_str()) } }
                             td.number { (job.last_seconds.map_or_else(|| "–".into(), seconds)) }
                             td.time { (job.last_success_at.map_or_else(|| "never".into(), format::time)) }
                         }

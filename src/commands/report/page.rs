@@ -10,6 +10,7 @@ use crate::commands::gauges::Figures;
 use crate::config::Quota;
 use crate::db::channels_read::ChannelCounts;
 use crate::db::problems::{Ages, Deliveries, Failing, Spent};
+use crate::state::RunStatus;
 
 /// The data for the page.
 pub struct ReportData {
@@ -83,9 +84,9 @@ pub fn page(data: &ReportData) -> String {
 
 fn tiles(data: &ReportData) -> Markup {
     let History { jobs, .. } = &data.history;
-    let sum = |status: &str| jobs.values().map(|job| job.count(status)).sum::<u64>();
-    let worked: u64 = STATUSES.iter().filter(|status| **status != "skipped").map(|status| sum(status)).sum();
-    let success = (worked > 0).then(|| sum("completed") as f64 / worked as f64);
+    let sum = |status: RunStatus| jobs.values().map(|job| job.count(status)).sum::<u64>();
+    let worked: u64 = STATUSES.iter().filter(|status| **status != RunStatus::Skipped).map(|status| sum(*status)).sum();
+    let success = (worked > 0).then(|| sum(RunStatus::Completed) as f64 / worked as f64);
     let figures = &data.figures;
     let due: i64 = figures.streams.iter().map(|of| of.due).sum();
     let oldest = figures.streams.iter().map(|of| of.oldest_due_seconds).fold(0.0, f64::max);

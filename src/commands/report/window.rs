@@ -10,6 +10,7 @@ use super::history::{History, Job, STATUSES, Service, quantile};
 use super::remedy::remedy;
 use crate::engine::delays::Delays;
 use crate::services::registry;
+use crate::state::RunStatus;
 
 /// Classes of the services' colours in `style.css`, in the order of the registry.
 const COLOURS: [&str; 4] = ["service-1", "service-2", "service-3", "service-4"];
@@ -17,7 +18,7 @@ const COLOURS: [&str; 4] = ["service-1", "service-2", "service-3", "service-4"];
 /// Returns the colour class of a service, or a neutral one.
 fn colour(service: &str) -> &'static str {
     let place = registry::SERVICES.iter().position(|known| known.name == service);
-    place.and_then(|place| COLOURS.get(place)).copied().unwrap_or("skipped")
+    place.and_then(|place| COLOURS.get(place)).copied().unwrap_or(RunStatus::Skipped.as_str())
 }
 
 /// Whether this number of charts fills rows of two; then they are drawn wider.
@@ -31,7 +32,7 @@ pub fn runs(history: &History) -> Markup {
         let sums = |index: usize| {
             (0..history.pieces.count).map(move |piece| jobs.iter().filter_map(|job| job.runs.get(piece)?.get(index)).sum::<u64>())
         };
-        STATUSES.iter().enumerate().map(|(index, status)| Series::counts(*status, status, sums(index))).collect()
+        STATUSES.iter().enumerate().map(|(index, status)| Series::counts(status.as_str(), status.as_str(), sums(index))).collect()
     };
     let mut services: BTreeMap<&str, Vec<&Job>> = BTreeMap::new();
     for (name, job) in &history.jobs {
@@ -65,8 +66,8 @@ fn success(jobs: &BTreeMap<String, Job>) -> Markup {
                         th scope="row" { (name) }
                         td.number { (count(job.total())) }
                         td.number { (job.success_rate().map_or_else(|| "–".into(), percent)) }
-                        td { (shares(STATUSES.iter().filter(|status| **status != "skipped").map(|status| (*status, job.count(status))))) }
-                        @for status in &STATUSES[1..] { td.number { (count(job.count(status))) } }
+                        td { (shares(STATUSES.iter().filter(|status| **status != RunStatus::Skipped).map(|status| (status.as_str(), job.count(*status))))) }
+                        @for status in &STATUSES[1..] { td.number { (count(job.count(*status))) } }
                     }
                 }
             }

@@ -8,6 +8,7 @@ use crate::config::Settings;
 use crate::db::overview::{Channels, Failing, JobState, Outbox, Overview, Running, Target, Unread};
 use crate::db::runs::Progress;
 use crate::engine::delays::Delays;
+use crate::state::RunStatus;
 
 /// Time due in seconds above which a stream is highlighted: cron runs every few minutes.
 const MAX_DUE: f64 = 3600.0;
@@ -133,13 +134,13 @@ fn status(job: &JobState, colours: bool) -> Cell {
     if job.is_dead {
         return tinted("died".into(), colours, Color::Red);
     }
-    let colour = match job.status.as_str() {
-        "completed" => Color::Green,
-        "running" => Color::Blue,
-        "partial" | "paused" | "skipped" => Color::Yellow,
-        _ => Color::Red,
+    let colour = match job.status {
+        RunStatus::Completed => Color::Green,
+        RunStatus::Running => Color::Blue,
+        RunStatus::Partial | RunStatus::Paused | RunStatus::Skipped => Color::Yellow,
+        RunStatus::Failed | RunStatus::Abandoned => Color::Red,
     };
-    tinted(job.status.clone(), colours, colour)
+    tinted(job.status.to_string(), colours, colour)
 }
 
 fn failing(overview: &Overview, settings: &Settings, colours: bool) -> Option<String> {

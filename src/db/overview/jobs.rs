@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::db::reads::Reads;
 use crate::db::runs::Progress;
+use crate::state::RunStatus;
 
 /// Number of runs used to compute the usual interval.
 const INTERVAL_RUNS: i64 = 20;
@@ -26,8 +27,7 @@ pub struct JobState {
     pub started_at: DateTime<Utc>,
     /// Seconds since the start of the job's newest run that was not skipped; it may still be running.
     pub age_seconds: f64,
-    /// `running`, `completed`, `partial`, `failed`, `paused`, `skipped` or `abandoned`.
-    pub status: String,
+    pub status: RunStatus,
     /// Its duration; `None` if it has not ended.
     pub seconds: Option<f64>,
     /// Its row has status `running`, but its heartbeat has stopped.

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::db::Pool;
 use crate::db::host::host;
+use crate::state::RunStatus;
 
 /// Their value of `runs.service`.
 const SERVICE: &str = "syncctl";
@@ -37,8 +38,14 @@ pub async fn begin(pool: &Pool, run: Uuid, job: &str, lease: f64) -> anyhow::Res
     Ok(())
 }
 
-/// Closes a run with its status (`completed`, `partial` or `failed`), its error and its summary.
-pub async fn end(pool: &Pool, run: Uuid, status: &str, error: Option<&str>, summary: &serde_json::Value) -> anyhow::Result<()> {
+/// Closes a run with its status, its error and its summary.
+pub async fn end(
+    pool: &Pool,
+    run: Uuid,
+    status: RunStatus,
+    error: Option<&str>,
+    summary: &serde_json::Value,
+) -> anyhow::Result<()> {
     pool.get()
         .await?
         .execute_typed(

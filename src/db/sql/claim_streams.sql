@@ -25,10 +25,4 @@ SET claimed_by = $1, claimed_until = now() + make_interval(secs => $2), claimed_
 -- A stream of an Attendee project has no account.
 FROM due LEFT JOIN accounts a ON a.user_id = due.user_id LEFT JOIN aside q ON q.stream_id = due.id
 WHERE s.id = due.id
--- Read by column index.
-RETURNING s.id, coalesce(s.user_id, s.attendee_project), s.kind, s.resource, s.cursor, s.page_token, s.pinned, s.pass, s.pass_count, s.full_pass_at,
-  CASE WHEN s.failures > 0 THEN coalesce(extract(epoch FROM now() - s.failing_since), 0) ELSE 0 END::float8 AS failing_for, s.change_mass, s.change_mass_at, s.weight,
-  CASE WHEN s.resync_day = current_date THEN s.resyncs ELSE 0 END AS resyncs_today,
-  coalesce(a.project, s.attendee_project::text, ''), a.access_token, extract(epoch FROM a.token_expires_at - now())::float8 AS token_seconds,
-  extract(epoch FROM s.push_until - now())::float8 AS push_left, s.weight_at, s.change_since, s.change_shape, s.push_missed,
-  q.unfetched, due.again, s.resync_asked_at IS NOT NULL, coalesce(s.passed_with <> $5, false), q.deadly
+-- Followed by RETURNING: stream_columns.sql, then q.unfetched, due.again, whether a pass was requested or is outdated, q.deadly.

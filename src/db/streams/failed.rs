@@ -6,10 +6,18 @@ use uuid::Uuid;
 
 use crate::db::Pool;
 use crate::error::Failure;
+use crate::state::StreamState;
 
 /// Records a failure and releases the stream; the cursor stays. `state`: `stopped` or `removed`, if the failure implies it; `removed` takes effect only if
 /// the previous failure was of the same class.
-pub async fn fail(pool: &Pool, run: Uuid, id: i64, failure: &Failure, wait: f64, state: Option<&str>) -> anyhow::Result<()> {
+pub async fn fail(
+    pool: &Pool,
+    run: Uuid,
+    id: i64,
+    failure: &Failure,
+    wait: f64,
+    state: Option<StreamState>,
+) -> anyhow::Result<()> {
     let mut client = pool.get().await?;
     let tx = client.begin("recording a failed stream").await?;
     tx.execute_typed(

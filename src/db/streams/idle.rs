@@ -5,7 +5,7 @@ use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use crate::db::Pool;
-use crate::db::pool::{DEADLOCK, LOCKED};
+use crate::db::pool::{LOCKED, was_aborted};
 use crate::error::sql_state;
 
 const CLOSE_IDLE: &str = include_str!("../sql/close_idle_streams.sql");
@@ -46,7 +46,7 @@ pub async fn close_idle(pool: &Pool, run: Uuid, idle: &[Idle]) -> anyhow::Result
     };
     // Locks on these streams are rare, so the first attempt does not skip them.
     let row = match close(false).await {
-        Err(error) if matches!(sql_state(&error), Some(LOCKED | DEADLOCK)) => close(true).await?,
+        Err(error) if sql_state(&error) == Some(LOCKED) || was_aborted(&error) => close(true).await?,
         row => row?,
     };
     let ids = |column: usize| row.try_get::<_, Option<Vec<i64>>>(column).map(Option::unwrap_or_default);

@@ -5,14 +5,14 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use crate::db::Pool;
+use crate::state::StreamState;
 
 /// The schedule of a stream of a user or project, for `smart-poll`.
 #[derive(Debug, Clone)]
 pub struct Timing {
     pub id: i64,
     pub kind: String,
-    /// `streams.state`
-    pub state: String,
+    pub state: StreamState,
     /// Seconds until it is due; negative if overdue.
     pub due_in: f64,
     pub polled_ago: Option<f64>,

@@ -5,6 +5,7 @@ use crate::config::Settings;
 use crate::db::lease_holder;
 use crate::db::runs::{self, Look, Opened, Opening, Tables};
 use crate::engine::{Context, Report};
+use crate::state::RunStatus;
 use crate::telemetry::healthchecks::{self, Check};
 
 /// Writes the run's row and takes its lock; if another run holds the job, the report names it.
@@ -22,7 +23,7 @@ pub(super) async fn open(
     let opening = Opening { run, job: &job.name, exclusive, lease: engine.lease.as_secs_f64(), look };
     let opened = runs::open(&context.pool, tables, &opening).await?;
     if !opened.is_ours {
-        report.status = "skipped".into();
+        report.status = RunStatus::Skipped;
         let who = lease_holder::of_job(&context.pool, &job.name).await?.map(|who| format!(": {who}")).unwrap_or_default();
         let why = format!("another run of `{}` holds the job; this one was skipped{who}", job.name);
         if job.is_for_everybody() {

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::db::channels::{Channel, State, Watchable};
+use crate::db::channels::{Channel, Watchable};
+use crate::state::ChannelState;
 
 /// What a run checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,10 +90,11 @@ pub fn plan(streams: &[Watchable], open: Vec<Channel>, rules: &Rules<'_>) -> Vec
         .iter()
         .map(|stream| {
             let channels = of_stream.remove(&stream.id).unwrap_or_default();
-            let another_asks = channels.iter().any(|channel| channel.state == State::Creating);
-            let refused = channels.iter().find(|channel| channel.state == State::Refused).map(|channel| channel.address.clone());
+            let another_asks = channels.iter().any(|channel| channel.state == ChannelState::Creating);
+            let refused =
+                channels.iter().find(|channel| channel.state == ChannelState::Refused).map(|channel| channel.address.clone());
             let (mut live, mut surplus): (Vec<_>, Vec<_>) =
-                channels.into_iter().filter(is_there).partition(|channel| channel.state == State::Live);
+                channels.into_iter().filter(is_there).partition(|channel| channel.state == ChannelState::Live);
             live.sort_by(|a, b| a.left.total_cmp(&b.left));
             let current = live.pop();
             surplus.extend(live);
@@ -114,7 +116,7 @@ pub fn plan(streams: &[Watchable], open: Vec<Channel>, rules: &Rules<'_>) -> Vec
 /// Number of streams whose channel does not announce changes found by polling.
 pub fn silent(streams: &[Watchable], open: &[Channel], rules: &Rules<'_>) -> u64 {
     let live: BTreeSet<i64> =
-        open.iter().filter(|channel| channel.state == State::Live).filter_map(|channel| channel.stream).collect();
+        open.iter().filter(|channel| channel.state == ChannelState::Live).filter_map(|channel| channel.stream).collect();
     streams.iter().filter(|stream| stream.missed >= rules.silent_after && live.contains(&stream.id)).count() as u64
 }
 
@@ -132,8 +134,8 @@ pub fn ends(channels: impl Iterator<Item = Channel>) -> Vec<Task> {
 /// Whether the channel may exist at Google and no run is currently creating it.
 fn is_there(channel: &Channel) -> bool {
     match channel.state {
-        State::Live | State::Stopping => true,
-        State::Creating | State::Refused => false,
+        ChannelState::Live | ChannelState::Stopping => true,
+        ChannelState::Creating | ChannelState::Refused | ChannelState::Stopped => false,
     }
 }
 
@@ -169,15 +171,15 @@ mod tests {
     const HOUR: f64 = 3600.0;
     const RULES: Rules<'static> = Rules { mode: Mode::Age, address: "https://here/", renew_within: 24.0 * HOUR, silent_after: 3 };
 
-    fn channel(state: State, left: f64, life: f64) -> Channel {
+    fn channel(state: ChannelState, left: f64, life: f64) -> Channel {
         Channel {
             id: Uuid::new_v4(),
             stream: Some(1),
             user: Uuid::nil(),
             state,
             address: "https://here/".into(),
-            resource: (state == State::Live).then(|| "r".into()),
-            lost: state != State::Live,
+            resource: (state == ChannelState::Live).then(|| "r".into()),
+            lost: state != ChannelState::Live,
             told: false,
             left,
             life,
@@ -193,38 +195,47 @@ mod tests {
     fn a_channel_is_renewed_within_a_day_of_its_end_and_a_short_one_after_half_its_life() {
         let week = 168.0 * HOUR;
         assert_eq!(renewal_reason(vec![], &RULES, 0), Some(RenewalReason::Missing));
-        assert_eq!(renewal_reason(vec![channel(State::Live, 25.0 * HOUR, week)], &RULES, 0), None);
-        assert_eq!(renewal_reason(vec![channel(State::Live, 23.0 * HOUR, week)], &RULES, 0), Some(RenewalReason::Expiring));
-        assert_eq!(renewal_reason(vec![channel(State::Live, 0.6 * HOUR, HOUR)], &RULES, 0), None);
-        assert_eq!(renewal_reason(vec![channel(State::Live, 0.4 * HOUR, HOUR)], &RULES, 0), Some(RenewalReason::Expiring));
+        assert_eq!(renewal_reason(vec![channel(ChannelState::Live, 25.0 * HOUR, week)], &RULES, 0), None);
+        assert_eq!(
+            renewal_reason(vec![channel(ChannelState::Live, 23.0 * HOUR, week)], &RULES, 0),
+            Some(RenewalReason::Expiring)
+        );
+        assert_eq!(renewal_reason(vec![channel(ChannelState::Live, 0.6 * HOUR, HOUR)], &RULES, 0), None);
+        assert_eq!(renewal_reason(vec![channel(ChannelState::Live, 0.4 * HOUR, HOUR)], &RULES, 0), Some(RenewalReason::Expiring));
     }
 
     #[test]
     fn health_finds_what_age_leaves_alone() {
         let health = Rules { mode: Mode::Health, ..RULES };
         let moved = Rules { mode: Mode::Health, address: "https://there/", ..RULES };
-        let live = || vec![channel(State::Live, 100.0 * HOUR, 168.0 * HOUR)];
+        let live = || vec![channel(ChannelState::Live, 100.0 * HOUR, 168.0 * HOUR)];
         assert_eq!(renewal_reason(live(), &health, 2), None);
         assert_eq!(renewal_reason(live(), &health, 3), Some(RenewalReason::Silent));
         assert_eq!(renewal_reason(live(), &moved, 0), Some(RenewalReason::OldAddress));
-        assert_eq!(renewal_reason(vec![channel(State::Refused, HOUR, HOUR)], &health, 0), Some(RenewalReason::Refused));
-        assert_eq!(renewal_reason(vec![channel(State::Refused, HOUR, HOUR)], &RULES, 0), None);
-        assert_eq!(renewal_reason(vec![channel(State::Stopping, HOUR, HOUR)], &health, 0), Some(RenewalReason::Orphaned));
-        assert_eq!(renewal_reason(vec![channel(State::Creating, HOUR, HOUR)], &RULES, 0), None, "another run is creating it");
+        assert_eq!(renewal_reason(vec![channel(ChannelState::Refused, HOUR, HOUR)], &health, 0), Some(RenewalReason::Refused));
+        assert_eq!(renewal_reason(vec![channel(ChannelState::Refused, HOUR, HOUR)], &RULES, 0), None);
+        assert_eq!(renewal_reason(vec![channel(ChannelState::Stopping, HOUR, HOUR)], &health, 0), Some(RenewalReason::Orphaned));
+        assert_eq!(
+            renewal_reason(vec![channel(ChannelState::Creating, HOUR, HOUR)], &RULES, 0),
+            None,
+            "another run is creating it"
+        );
     }
 
     #[test]
     fn a_channel_at_an_old_address_is_replaced_by_age_too_unless_the_new_one_was_refused() {
         let moved = Rules { address: "https://there/", ..RULES };
-        let live = || channel(State::Live, 100.0 * HOUR, 168.0 * HOUR);
+        let live = || channel(ChannelState::Live, 100.0 * HOUR, 168.0 * HOUR);
         assert_eq!(renewal_reason(vec![live()], &moved, 0), Some(RenewalReason::OldAddress));
-        let refused = Channel { address: "https://there/".into(), ..channel(State::Refused, HOUR, HOUR) };
+        let refused = Channel { address: "https://there/".into(), ..channel(ChannelState::Refused, HOUR, HOUR) };
         assert_eq!(renewal_reason(vec![live(), refused], &moved, 0), None);
     }
 
     #[test]
     fn the_longest_lived_channel_stays_and_without_an_address_none_does() {
-        let channels = || vec![channel(State::Live, 30.0 * HOUR, 168.0 * HOUR), channel(State::Live, 160.0 * HOUR, 168.0 * HOUR)];
+        let channels = || {
+            vec![channel(ChannelState::Live, 30.0 * HOUR, 168.0 * HOUR), channel(ChannelState::Live, 160.0 * HOUR, 168.0 * HOUR)]
+        };
         let stream = [Watchable { id: 1, user: Uuid::nil(), missed: 0 }];
         let tasks = plan(&stream, channels(), &RULES);
         assert!(tasks[0].reason.is_none() && tasks[0].surplus.len() == 1 && tasks[0].surplus[0].left == 30.0 * HOUR);

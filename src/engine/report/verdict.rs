@@ -3,24 +3,30 @@
 use super::Report;
 use crate::engine::Counts;
 use crate::error::{Class, Exit};
+use crate::state::RunStatus;
 
 /// Classes that reject an account, as opposed to a call.
 const OF_ACCOUNTS: [Class; 2] = [Class::AuthRevoked, Class::ClientRefused];
 
 impl Report {
     /// The status. For a run that was stopped early, it describes only what was polled: `stopped_early` shows that the rest is left to the next run.
-    pub(super) fn verdict(&self) -> &'static str {
+    pub(super) fn verdict(&self) -> RunStatus {
         let failed = self.failed_streams + self.unknown_users;
         let all_failed = failed > 0 && failed == self.polls + self.unknown_users;
         let has_polled = self.polls > 0;
-        match () {
-            () if self.error.is_some() || all_failed || self.refused_all() => "failed",
-            () if failed > 0 => "partial",
-            () if !self.paused.is_empty() && !has_polled => "paused",
-            () if self.held_streams > 0 && !has_polled => "skipped",
-            () if !self.paused.is_empty() || self.held_streams > 0 || self.refused_many() => "partial",
-            () if self.unprepared.is_some() || self.has_problem || self.did_nothing() => "partial",
-            () => "completed",
+        let is_held_up = !self.paused.is_empty() || self.held_streams > 0 || self.refused_many();
+        if self.error.is_some() || all_failed || self.refused_all() {
+            RunStatus::Failed
+        } else if failed > 0 {
+            RunStatus::Partial
+        } else if !self.paused.is_empty() && !has_polled {
+            RunStatus::Paused
+        } else if self.held_streams > 0 && !has_polled {
+            RunStatus::Skipped
+        } else if is_held_up || self.unprepared.is_some() || self.has_problem || self.did_nothing() {
+            RunStatus::Partial
+        } else {
+            RunStatus::Completed
         }
     }
 
@@ -104,19 +110,33 @@ impl Report {
     /// The exit code of the process.
     pub fn exit(&self) -> Exit {
         let is_busy = self.held_streams > 0 && self.failed_streams == 0 && self.paused.is_empty() && !self.refused_many();
-        match self.status.as_str() {
-            "completed" => Exit::Done,
-            "skipped" => Exit::Busy,
-            "partial" if is_busy && self.unknown_users == 0 => Exit::Busy,
-            "partial" if self.has_problem && self.failed_only_by(&[Class::AuthRevoked]) => Exit::Refused,
-            "partial" if self.has_problem && self.failed_only_by(&[Class::Settings]) => Exit::Settings,
-            "failed" if self.error.is_some() => self.error_exit.unwrap_or(Exit::SomeFailed),
-            "failed" if self.unknown_users > 0 => Exit::SomeFailed,
-            "failed" if self.refused_all() => self.exit_of_refusal(),
-            "failed" if self.failed_only_by(&[Class::Transient]) => Exit::Unavailable,
-            "failed" if self.failed_only_by(&[Class::Settings]) => Exit::Settings,
-            "failed" if self.failed_only_by(&[Class::AuthRevoked, Class::ClientRefused, Class::TokenStale]) => Exit::Refused,
-            _ => Exit::SomeFailed,
+        match self.status {
+            RunStatus::Completed => Exit::Done,
+            RunStatus::Skipped => Exit::Busy,
+            RunStatus::Partial if is_busy && self.unknown_users == 0 => Exit::Busy,
+            RunStatus::Partial if self.has_problem && self.failed_only_by(&[Class::AuthRevoked]) => Exit::Refused,
+            RunStatus::Partial if self.has_problem && self.failed_only_by(&[Class::Settings]) => Exit::Settings,
+            RunStatus::Failed => self.exit_of_failure(),
+            RunStatus::Partial | RunStatus::Paused | RunStatus::Running | RunStatus::Abandoned => Exit::SomeFailed,
+        }
+    }
+
+    fn exit_of_failure(&self) -> Exit {
+        const CREDENTIALS: [Class; 3] = [Class::AuthRevoked, Class::ClientRefused, Class::TokenStale];
+        if self.error.is_some() {
+            self.error_exit.unwrap_or(Exit::SomeFailed)
+        } else if self.unknown_users > 0 {
+            Exit::SomeFailed
+        } else if self.refused_all() {
+            self.exit_of_refusal()
+        } else if self.failed_only_by(&[Class::Transient]) {
+            Exit::Unavailable
+        } else if self.failed_only_by(&[Class::Settings]) {
+            Exit::Settings
+        } else if self.failed_only_by(&CREDENTIALS) {
+            Exit::Refused
+        } else {
+            Exit::SomeFailed
         }
     }
 }

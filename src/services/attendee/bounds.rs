@@ -151,7 +151,7 @@ mod tests {
             id: Uuid::nil(),
             project: Uuid::nil(),
             dedup_key: String::new(),
-            state: "settled".into(),
+            state: crate::state::BotState::Settled,
             room: String::new(),
             start: DateTime::UNIX_EPOCH,
             title: None,

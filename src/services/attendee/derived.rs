@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{SERVICE, finish, store};
 use crate::engine::Stream;
 use crate::engine::verify::{Derived, Differences, Mismatch, wrong};
+use crate::state::BotState;
 
 /// Compares, for settled bots: the transcript, and its document for each user of the meeting; for all bots: the bot fields of their meetings.
 pub async fn compared(tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<Derived> {
@@ -50,7 +51,7 @@ pub async fn rebuild(tx: &Transaction<'_>, differences: &Differences) -> anyhow:
     .await
     .context("distrusting documents of transcripts")?;
     for bot in &bots {
-        if let Some(row) = store::held(tx, *bot).await?.filter(|row| row.state == "settled") {
+        if let Some(row) = store::held(tx, *bot).await?.filter(|row| row.state == BotState::Settled) {
             finish::rebuild(tx, &row).await?;
         }
     }

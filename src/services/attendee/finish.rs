@@ -13,6 +13,7 @@ use super::stored;
 use super::transcript::{self, Participant, Written};
 use crate::db::documents::{self, Change, Document};
 use crate::db::outbox::{self, Event};
+use crate::state::BotState;
 
 /// Event types.
 const CREATED: &str = "attendee.transcript.created";
@@ -24,7 +25,7 @@ pub const EVENTS: [&str; 2] = [CREATED, UPDATED];
 pub struct Row {
     pub id: Uuid,
     pub bot_id: String,
-    pub state: String,
+    pub state: BotState,
     pub raw_state: Option<String>,
     pub ended_at: Option<DateTime<Utc>>,
     pub title: Option<String>,

@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::bot::SCHEDULED;
+use crate::state::BotState;
 
 /// The identity of an occurrence in its calendar. It does not change when the occurrence is moved.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -102,7 +103,7 @@ pub struct ExistingBot {
     pub id: Uuid,
     pub project: Uuid,
     pub dedup_key: String,
-    pub state: String,
+    pub state: BotState,
     pub room: String,
     pub start: DateTime<Utc>,
     pub title: Option<String>,
@@ -119,7 +120,7 @@ pub struct ExistingBot {
 impl ExistingBot {
     /// Whether it has not joined yet, by its last known state.
     pub fn is_ahead(&self) -> bool {
-        self.state == "creating" || (self.state == "open" && self.raw_state.as_deref() == Some(SCHEDULED))
+        self.state == BotState::Creating || (self.state == BotState::Open && self.raw_state.as_deref() == Some(SCHEDULED))
     }
 
     /// Whether it must be moved to another time or room for its meeting.

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::audience;
 use super::bounds::{Bounds, Days};
 use super::plan::{ExistingBot, Meeting, Occurrence, Step, Why};
+use crate::state::BotState;
 
 /// An occurrence that gets no bot although a user wants one.
 #[derive(Debug)]
@@ -72,7 +73,7 @@ pub fn plan(
         }
         open = unmet;
     }
-    let is_unwanted = |bot: &ExistingBot| bot.is_ahead() && (bot.start > now || bot.state == "creating");
+    let is_unwanted = |bot: &ExistingBot| bot.is_ahead() && (bot.start > now || bot.state == BotState::Creating);
     let (unwanted, others): (Vec<ExistingBot>, Vec<ExistingBot>) = unassigned.into_iter().flatten().partition(is_unwanted);
     let mut days = Days::new(bounds, &steps, &others);
     open.sort_by_key(|meeting| meeting.start);

@@ -58,12 +58,12 @@ fn audience_of(all: &[&Occurrence]) -> Option<String> {
     all.first().map(|one| one.audience.clone())
 }
 
-fn known(start: DateTime<Utc>, state: &str, raw_state: &str, events: &[&Occurrence]) -> ExistingBot {
+fn known(start: DateTime<Utc>, state: BotState, raw_state: &str, events: &[&Occurrence]) -> ExistingBot {
     ExistingBot {
         id: id(50),
         project: id(1),
         dedup_key: dedup_key(&room(LINK), start, "x", 0),
-        state: state.into(),
+        state,
         room: room(LINK),
         start,
         title: None,
@@ -96,9 +96,13 @@ fn one_room_at_two_times_gets_two_bots() {
 #[test]
 fn a_bot_that_is_there_is_kept_whatever_its_state() {
     let one = occurrence(1, "a", at(60));
-    for (state, raw) in
-        [("creating", ""), ("open", "scheduled"), ("open", "joined_recording"), ("ended", "ended"), ("settled", "ended")]
-    {
+    for (state, raw) in [
+        (BotState::Creating, ""),
+        (BotState::Open, "scheduled"),
+        (BotState::Open, "joined_recording"),
+        (BotState::Ended, "ended"),
+        (BotState::Settled, "ended"),
+    ] {
         let steps = plan_steps(vec![one.clone()], vec![known(at(60), state, raw, &[&one])]);
         assert!(matches!(steps.as_slice(), [Step::Keep(..)]), "{state}: {steps:?}");
     }
@@ -107,7 +111,7 @@ fn a_bot_that_is_there_is_kept_whatever_its_state() {
 #[test]
 fn a_moved_meeting_takes_its_bot_along_until_that_has_joined() {
     let moved = occurrence(1, "a", at(120));
-    let before = known(at(60), "open", "scheduled", &[&moved]);
+    let before = known(at(60), BotState::Open, "scheduled", &[&moved]);
     assert!(matches!(plan_steps(vec![moved.clone()], vec![before.clone()]).as_slice(), [Step::Keep(bot, meeting)]
         if bot.start == at(60) && meeting.start == at(120)));
     let at_work = ExistingBot { raw_state: Some("joined_recording".into()), ..before };
@@ -117,7 +121,7 @@ fn a_moved_meeting_takes_its_bot_along_until_that_has_joined() {
 #[test]
 fn two_meetings_that_change_places_keep_one_bot_each() {
     let (a, b) = (occurrence(1, "a", at(120)), occurrence(1, "b", at(60)));
-    let bots = vec![known(at(60), "open", "scheduled", &[&a]), known(at(120), "open", "scheduled", &[&b])];
+    let bots = vec![known(at(60), BotState::Open, "scheduled", &[&a]), known(at(120), BotState::Open, "scheduled", &[&b])];
     assert!(
         plan_steps(vec![a, b], bots).iter().all(|step| matches!(step, Step::Keep(bot, meeting) if bot.start == meeting.start))
     );
@@ -127,20 +131,24 @@ fn two_meetings_that_change_places_keep_one_bot_each() {
 fn a_bot_that_nobody_wants_is_removed_unless_it_has_joined() {
     let one = occurrence(1, "a", at(60));
     assert!(matches!(
-        plan_steps(vec![], vec![known(at(60), "open", "scheduled", &[&one])]).as_slice(),
+        plan_steps(vec![], vec![known(at(60), BotState::Open, "scheduled", &[&one])]).as_slice(),
         [Step::Remove(_, Why::Unwanted)]
     ));
     assert!(matches!(
-        plan_steps(vec![], vec![known(at(60), "creating", "", &[&one])]).as_slice(),
+        plan_steps(vec![], vec![known(at(60), BotState::Creating, "", &[&one])]).as_slice(),
         [Step::Remove(_, Why::Unwanted)]
     ));
-    for (state, raw) in
-        [("open", "joined_recording"), ("open", "joining"), ("open", "dancing"), ("ended", "ended"), ("settled", "ended")]
-    {
+    for (state, raw) in [
+        (BotState::Open, "joined_recording"),
+        (BotState::Open, "joining"),
+        (BotState::Open, "dancing"),
+        (BotState::Ended, "ended"),
+        (BotState::Settled, "ended"),
+    ] {
         assert!(plan_steps(vec![], vec![known(at(60), state, raw, &[&one])]).is_empty(), "{raw}");
     }
     // Its join time has passed: the next poll will see it joining.
-    assert!(plan_steps(vec![], vec![known(at(-1), "open", "scheduled", &[&one])]).is_empty());
+    assert!(plan_steps(vec![], vec![known(at(-1), BotState::Open, "scheduled", &[&one])]).is_empty());
 }
 
 #[test]
@@ -179,7 +187,7 @@ fn a_key_is_the_same_for_the_same_room_time_and_audience_and_for_no_other() {
 #[test]
 fn a_bot_at_work_changes_hands_only_among_those_who_hear_it_already() {
     let (ann, bob, eve) = (occurrence(1, "a", at(60)), occurrence(2, "a", at(60)), occurrence(3, "a", at(60)));
-    let bot = known(at(60), "open", "joined_recording", &[&ann, &bob]);
+    let bot = known(at(60), BotState::Open, "joined_recording", &[&ann, &bob]);
     let kept = |occurrences: Vec<Occurrence>| matches!(plan_steps(occurrences, vec![bot.clone()]).as_slice(), [Step::Keep(..)]);
     assert!(kept(vec![bob.clone()]), "it is still for one of them");
     assert!(kept(vec![occurrence(1, "again", at(60))]), "the event was recreated");
@@ -194,7 +202,7 @@ fn a_bot_at_work_changes_hands_only_among_those_who_hear_it_already() {
 #[test]
 fn a_bot_of_a_version_without_audiences_is_kept_by_whoever_it_is_for() {
     let (ann, eve) = (occurrence(1, "a", at(60)), occurrence(3, "private", at(60)));
-    let bot = ExistingBot { audience: None, ..known(at(60), "open", "scheduled", &[&ann]) };
+    let bot = ExistingBot { audience: None, ..known(at(60), BotState::Open, "scheduled", &[&ann]) };
     let steps = plan_steps(vec![eve, ann], vec![bot]);
     assert_eq!(steps.len(), 2, "{steps:?}");
     assert!(steps.iter().any(|step| matches!(step, Step::Keep(_, meeting) if meeting.users() == BTreeSet::from([id(1)]))));

@@ -14,6 +14,7 @@ use super::finish::{self, Row};
 use super::open::next_look;
 use super::transcript::Utterance;
 use crate::engine::{Counts, Item, Stream};
+use crate::state::BotState;
 
 /// Writes a page. `live` is the poll interval of an active bot.
 pub async fn apply(tx: &Transaction<'_>, stream: &Stream, live: Duration, items: &[Item<Change>]) -> anyhow::Result<Counts> {
@@ -27,7 +28,7 @@ pub async fn apply(tx: &Transaction<'_>, stream: &Stream, live: Duration, items:
             continue;
         };
         let changed = match &item.change {
-            Change::Gone if row.state == "settled" => false,
+            Change::Gone if row.state == BotState::Settled => false,
             Change::Gone => {
                 lost(tx, &row).await?;
                 true
@@ -117,11 +118,11 @@ async fn is_changed(
     heard: &Heard,
 ) -> anyhow::Result<bool> {
     // An older answer can arrive later, when this bot is polled by itself.
-    if row.state != "open" && !bot.is_over() {
+    if row.state != BotState::Open && !bot.is_over() {
         return Ok(false);
     }
     // A settled bot changes only if utterances arrive late.
-    if row.state == "settled" {
+    if row.state == BotState::Settled {
         return match heard {
             Heard::Transcript(transcript) => replace(tx, row, transcript).await,
             _ => Ok(false),

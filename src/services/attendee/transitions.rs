@@ -3,6 +3,7 @@
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
+use deadpool_postgres::Transaction;
 use serde_json::json;
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -14,24 +15,13 @@ use super::schedule::{REFUSED, Run};
 use super::{failure, reasons, rows, store};
 use crate::engine::{Calls, Counts};
 use crate::error::{Class, Failure};
+use crate::state::BotState;
 
 /// A bot that should join sooner than this is requested without a time: Attendee rejects times in the past.
 const AT_ONCE: chrono::Duration = chrono::Duration::seconds(10);
 
 /// How far ahead Attendee's clock may be for a meeting that is about to begin to still get its bot.
 const SOON: chrono::Duration = chrono::Duration::minutes(5);
-
-/// Runs a small transaction if this run still holds the job. No connection is held during calls to Attendee.
-macro_rules! written {
-    ($run:expr, $tx:ident, $work:expr) => {{
-        let mut client = $run.runner.pool().get().await?;
-        let $tx = client.begin("beginning to write a bot").await?;
-        $run.runner.keep_job(&$tx).await?;
-        let done = $work;
-        $tx.commit().await.context("writing a bot")?;
-        done
-    }};
-}
 
 /// The row id, project and deduplication key of a bot.
 struct Asking<'a> {
@@ -41,15 +31,27 @@ struct Asking<'a> {
 }
 
 impl Run<'_> {
+    /// Runs a small transaction if this run still holds the job. No connection is held during calls to Attendee.
+    async fn write<T>(&self, work: impl AsyncFnOnce(&Transaction<'_>) -> anyhow::Result<T>) -> Result<T, Failure> {
+        let mut client = self.runner.pool().get().await?;
+        let tx = client.begin("beginning to write a bot").await?;
+        self.runner.keep_job(&tx).await?;
+        let done = work(&tx).await?;
+        tx.commit().await.context("writing a bot")?;
+        Ok(done)
+    }
+
     pub(super) async fn create(&self, calls: &Calls, meeting: &Meeting) -> Result<Counts, Failure> {
         let join_at = self.join_at(meeting);
-        let intended = written!(self, tx, {
-            let intended = rows::intend(&tx, meeting, join_at).await?;
-            if let Some((id, _)) = &intended {
-                rows::link(&tx, *id, meeting, true).await?;
-            }
-            intended
-        });
+        let intended = self
+            .write(async |tx| {
+                let intended = rows::intend(tx, meeting, join_at).await?;
+                if let Some((id, _)) = &intended {
+                    rows::link(tx, *id, meeting, true).await?;
+                }
+                Ok(intended)
+            })
+            .await?;
         let Some((id, key)) = intended else {
             log::info!(project:% = meeting.project; "another run has requested the bot of a meeting: skipping it");
             return Ok(Counts { unchanged: 1, ..Counts::default() });
@@ -91,7 +93,7 @@ impl Run<'_> {
                 )
             })?,
         };
-        written!(self, tx, rows::opened(&tx, id, project, &bot, raw.get(), join_at).await?);
+        self.write(async |tx| rows::opened(tx, id, project, &bot, raw.get(), join_at).await).await?;
         Ok(Counts { created: 1, ..Counts::default() })
     }
 
@@ -110,24 +112,25 @@ impl Run<'_> {
     }
 
     pub(super) async fn keep(&self, calls: &Calls, bot: &ExistingBot, meeting: &Meeting) -> Result<Counts, Failure> {
-        if bot.state == "settled" {
+        if bot.state == BotState::Settled {
             return Ok(Counts { unchanged: 1, ..Counts::default() });
         }
         let links = meeting.occurrences.iter().map(|one| (one.user, one.event.clone())).collect();
         let is_same = bot.links == links && bot.audience.as_ref() == Some(&meeting.audience) && bot.title == meeting.title;
-        if !is_same || bot.state == "creating" {
+        if !is_same || bot.state == BotState::Creating {
             let exactly = bot.is_ahead();
-            written!(self, tx, {
-                rows::link(&tx, bot.id, meeting, exactly).await?;
-                store::show(&tx, &[bot.id]).await?;
-            });
+            self.write(async |tx| {
+                rows::link(tx, bot.id, meeting, exactly).await?;
+                store::show(tx, &[bot.id]).await
+            })
+            .await?;
         }
         let asking = Asking { id: bot.id, project: bot.project, key: &bot.dedup_key };
-        let (bot_id, raw_state) = match (bot.state.as_str(), &bot.bot_id) {
-            ("creating", _) => match self.find(calls, &asking).await? {
+        let (bot_id, raw_state) = match (bot.state, &bot.bot_id) {
+            (BotState::Creating, _) => match self.find(calls, &asking).await? {
                 Some((existing, raw)) => {
                     let join_at = self.join_at(meeting);
-                    written!(self, tx, rows::opened(&tx, bot.id, bot.project, &existing, raw.get(), join_at).await?);
+                    self.write(async |tx| rows::opened(tx, bot.id, bot.project, &existing, raw.get(), join_at).await).await?;
                     (existing.id, Some(existing.state))
                 }
                 // Looked for even after a refusal: an earlier request may have succeeded although its answer was lost.
@@ -136,14 +139,14 @@ impl Run<'_> {
                 }
                 None => {
                     let join_at = self.join_at(meeting);
-                    written!(self, tx, rows::moved(&tx, bot.id, bot.project, meeting, join_at).await?);
+                    self.write(async |tx| rows::moved(tx, bot.id, bot.project, meeting, join_at).await).await?;
                     return self.request(calls, &asking, meeting).await;
                 }
             },
             (_, Some(id)) => (id.clone(), bot.raw_state.clone()),
             (state, None) => return Err(Failure::new(Class::Internal, format!("a bot in state {state} has no id"))),
         };
-        let adopted = bot.state == "creating";
+        let adopted = bot.state == BotState::Creating;
         if !bot.is_elsewhere(meeting) || raw_state.as_deref() != Some(SCHEDULED) {
             return Ok(if adopted {
                 Counts { created: 1, ..Counts::default() }
@@ -165,24 +168,25 @@ impl Run<'_> {
     ) -> Result<Counts, Failure> {
         let join_at = self.join_at(meeting);
         let time = join_at.max(Utc::now() + AT_ONCE);
-        written!(self, tx, ());
+        self.write(async |_| Ok(())).await?;
         let link = (bot.room != meeting.room).then_some(meeting.link.as_str());
         match self.attendee.api.reschedule(bot.project, calls, bot_id, time, link).await? {
             Changed::Done => {
-                written!(self, tx, rows::moved(&tx, bot.id, bot.project, meeting, join_at).await?);
+                self.write(async |tx| rows::moved(tx, bot.id, bot.project, meeting, join_at).await).await?;
                 Ok(Counts { updated: 1, ..Counts::default() })
             }
             // A poll reads its state; then the meeting gets another bot for its new time.
             Changed::TooLate => {
-                written!(self, tx, rows::look_now(&tx, bot.id, bot.project).await?);
+                self.write(async |tx| rows::look_now(tx, bot.id, bot.project).await).await?;
                 self.refuse(bot, "Attendee can no longer move it: it joins at its old time and link");
                 Ok(Counts { unchanged: 1, ..Counts::default() })
             }
             Changed::Gone => {
-                written!(self, tx, {
-                    rows::unsure(&tx, bot.id).await?;
-                    rows::moved(&tx, bot.id, bot.project, meeting, join_at).await?;
-                });
+                self.write(async |tx| {
+                    rows::unsure(tx, bot.id).await?;
+                    rows::moved(tx, bot.id, bot.project, meeting, join_at).await
+                })
+                .await?;
                 self.request(calls, asking, meeting).await
             }
         }
@@ -191,14 +195,14 @@ impl Run<'_> {
     pub(super) async fn remove(&self, calls: &Calls, bot: &ExistingBot) -> Result<Counts, Failure> {
         let asking = Asking { id: bot.id, project: bot.project, key: &bot.dedup_key };
         let join_at = bot.start;
-        let bot_id = match (bot.state.as_str(), &bot.bot_id) {
-            ("open", Some(bot_id)) => {
-                written!(self, tx, rows::unsure(&tx, bot.id).await?);
+        let bot_id = match (bot.state, &bot.bot_id) {
+            (BotState::Open, Some(bot_id)) => {
+                self.write(async |tx| rows::unsure(tx, bot.id).await).await?;
                 Some(bot_id.clone())
             }
             _ => {
                 let existing = self.find(calls, &asking).await?;
-                written!(self, tx, ());
+                self.write(async |_| Ok(())).await?;
                 existing.map(|(existing, _)| existing.id)
             }
         };
@@ -208,7 +212,7 @@ impl Run<'_> {
         };
         match removed {
             Changed::Done | Changed::Gone => {
-                written!(self, tx, rows::removed(&tx, bot.id).await?);
+                self.write(async |tx| rows::removed(tx, bot.id).await).await?;
                 Ok(Counts { deleted: 1, ..Counts::default() })
             }
             // It is or was in the meeting: it stays, and is followed like any other bot.
@@ -216,10 +220,11 @@ impl Run<'_> {
                 let mut why = "Attendee can no longer remove it".to_owned();
                 if let Some((existing, raw)) = self.find(calls, &asking).await? {
                     why = kept(&existing.state);
-                    written!(self, tx, {
-                        rows::opened(&tx, bot.id, bot.project, &existing, raw.get(), join_at).await?;
-                        reasons::explained(&tx, bot.id, &why).await?;
-                    });
+                    self.write(async |tx| {
+                        rows::opened(tx, bot.id, bot.project, &existing, raw.get(), join_at).await?;
+                        reasons::explained(tx, bot.id, &why).await
+                    })
+                    .await?;
                 }
                 self.refuse(bot, &why);
                 Ok(Counts { unchanged: 1, ..Counts::default() })
