@@ -66,9 +66,10 @@ impl Calls {
             return decode(raw.to_owned());
         }
         let named = Poison::of(raw, items::DEADLY);
-        match self.is_deadly(&named.item_id) {
-            true => Err(named),
-            false => isolated::at(isolated::checkpoint(self.stream, Some(&named.item_id)), || decode(raw.to_owned())),
+        if self.is_deadly(&named.item_id) {
+            Err(named)
+        } else {
+            isolated::at(isolated::checkpoint(self.stream, Some(&named.item_id)), || decode(raw.to_owned()))
         }
     }
 

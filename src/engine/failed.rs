@@ -20,17 +20,17 @@ pub async fn store<S: Source>(shared: &Shared<S>, row: &StreamRow, failure: Fail
         return PollEnd::Paused(failure);
     }
     let off = failure.class.is_off();
-    match off {
-        true => {
-            log::info!(stream = row.id, user:% = row.user_id, class:% = failure.class; "nothing to sync: {}", failure.message)
-        }
-        false => shared.digest.failed("stream failed", &Stream::of(row), &failure),
+    if off {
+        log::info!(stream = row.id, user:% = row.user_id, class:% = failure.class; "nothing to sync: {}", failure.message)
+    } else {
+        shared.digest.failed("stream failed", &Stream::of(row), &failure)
     }
     // A failure that is not the stream's fault does not postpone the stream: hosts with correct settings can still poll it.
     if !shared.dry_run && !matches!(failure.class, Class::LeaseLost | Class::Settings) {
-        let stored = match off {
-            true => streams::turn_off(&shared.context.pool, shared.run, row.id, &failure).await,
-            false => fail(shared, row, &failure).await,
+        let stored = if off {
+            streams::turn_off(&shared.context.pool, shared.run, row.id, &failure).await
+        } else {
+            fail(shared, row, &failure).await
         };
         if let Err(error) = stored {
             shared.digest.failed("could not store the failure", &Stream::of(row), &error.into());

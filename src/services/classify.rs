@@ -86,9 +86,10 @@ impl Classify {
     /// Returns a settings `Fault` (exit 78) if the endpoint's settings are invalid.
     pub fn new(context: &Context, dry_run: bool) -> anyhow::Result<Self> {
         let settings = &context.settings;
-        let endpoint = match settings.classify.endpoint.is_on() && !dry_run {
-            true => Some(Endpoint::new(Arc::clone(&context.http), &settings.classify.endpoint)?),
-            false => None,
+        let endpoint = if settings.classify.endpoint.is_on() && !dry_run {
+            Some(Endpoint::new(Arc::clone(&context.http), &settings.classify.endpoint)?)
+        } else {
+            None
         };
         let asks = Asks::new(endpoint, settings);
         Ok(Self {
