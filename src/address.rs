@@ -54,11 +54,10 @@ impl Pattern {
             domain if is_plain(domain) && !domain.is_empty() => BTreeSet::from([domain.to_lowercase()]),
             _ => return Err(wrong()),
         };
-        match is_plain(before) && is_plain(after) {
-            true => {
-                Ok(Self { before: before.to_lowercase(), after: after.to_lowercase(), domains, is_of_user: domain == DOMAIN })
-            }
-            false => Err(wrong()),
+        if is_plain(before) && is_plain(after) {
+            Ok(Self { before: before.to_lowercase(), after: after.to_lowercase(), domains, is_of_user: domain == DOMAIN })
+        } else {
+            Err(wrong())
         }
     }
 

@@ -34,14 +34,15 @@ pub fn decode(bytes: &[u8], label: Option<&str>) -> Decoded {
         Label::Named(Charset::SevenBit(kind)) => by(kind.encoding(), &seven_bit::widened(bytes, kind)),
         Label::Named(Charset::Utf7(utf7)) => lossy(utf7.decode_without_bom_handling(bytes).0.into_owned(), "UTF-7"),
         Label::Silent => unlabelled(bytes, "no charset named"),
-        Label::Unknown(name) => match bytes.is_ascii() {
-            true => unlabelled(bytes, ""),
-            false => {
+        Label::Unknown(name) => {
+            if bytes.is_ascii() {
+                unlabelled(bytes, "")
+            } else {
                 let decoded = unlabelled(bytes, "");
                 let read_as = decoded.note.as_deref().map_or(", read as UTF-8", |_| ", read in a detected charset");
                 Decoded { note: Some(format!("charset {name} unknown{read_as}")), ..decoded }
             }
-        },
+        }
     }
 }
 
@@ -68,10 +69,11 @@ fn labelled(bytes: &[u8], encoding: &'static Encoding) -> Decoded {
         return lossy(text.into_owned(), encoding.name());
     }
     let guessed = unlabelled(bytes, &wrong());
-    match guessed.text.contains('\u{fffd}') {
+    if guessed.text.contains('\u{fffd}') {
         // Detection is no better, so follow the label.
-        true => lossy(text.into_owned(), encoding.name()),
-        false => Decoded { note: guessed.note.or_else(|| Some(format!("{}, read as UTF-8", wrong()))), ..guessed },
+        lossy(text.into_owned(), encoding.name())
+    } else {
+        Decoded { note: guessed.note.or_else(|| Some(format!("{}, read as UTF-8", wrong()))), ..guessed }
     }
 }
 

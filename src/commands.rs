@@ -72,10 +72,7 @@ impl Output {
 
     /// Formats a result for printing.
     pub fn text(self, value: &impl Serialize, text: impl FnOnce() -> String) -> anyhow::Result<String> {
-        Ok(match self.json {
-            true => progress::harmless_json(serde_json::to_string_pretty(value)?),
-            false => progress::harmless(&text()),
-        })
+        Ok(if self.json { progress::harmless_json(serde_json::to_string_pretty(value)?) } else { progress::harmless(&text()) })
     }
 }
 

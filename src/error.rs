@@ -254,13 +254,10 @@ impl Failure {
 
 /// Joins a message into one line. PostgreSQL puts details and hints on separate lines, and settings parsers draw the faulty part.
 pub fn one_line(message: &str) -> String {
-    match message.contains(char::is_control) {
-        true => message
-            .split(|c: char| c.is_whitespace() || c.is_control())
-            .filter(|word| !word.is_empty())
-            .collect::<Vec<_>>()
-            .join(" "),
-        false => message.to_owned(),
+    if message.contains(char::is_control) {
+        message.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+    } else {
+        message.to_owned()
     }
 }
 

@@ -101,9 +101,10 @@ impl TargetReport {
 impl Report {
     /// `Exit::SomeFailed` (1) if anything failed in this run, or a target with an open circuit has pending events.
     pub fn exit(&self) -> Exit {
-        match self.targets.iter().any(|target| target.failed > 0 || target.refused || target.is_held_up()) {
-            true => Exit::SomeFailed,
-            false => Exit::Done,
+        if self.targets.iter().any(|target| target.failed > 0 || target.refused || target.is_held_up()) {
+            Exit::SomeFailed
+        } else {
+            Exit::Done
         }
     }
 

@@ -132,9 +132,10 @@ pub fn harmless_json(json: String) -> String {
     }
     let mut clean = String::with_capacity(json.len());
     for c in json.chars() {
-        match c == '\n' || !(c.is_control() || is_invisible(c)) {
-            true => clean.push(c),
-            false => clean.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}"))),
+        if c == '\n' || !(c.is_control() || is_invisible(c)) {
+            clean.push(c)
+        } else {
+            clean.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")))
         }
     }
     clean

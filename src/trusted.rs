@@ -151,16 +151,14 @@ pub fn read_keys(path: &Path) -> io::Result<String> {
     let stat = fstat(&file)?;
     let me = User::me();
     let closed = if stat.st_uid == me.uid { Mode::RWXG | Mode::RWXO } else { Mode::WGRP | Mode::XGRP | Mode::RWXO };
-    let wrong = match () {
-        () if !me.owns(&stat) => format!("it belongs to another user: `chown {} {}`", me.uid, path.display()),
-        () if Mode::from_raw_mode(stat.st_mode).intersects(closed) => {
-            format!("others may read or change it: `chmod 600 {}`", path.display())
-        }
-        () => {
-            let mut text = String::new();
-            file.read_to_string(&mut text)?;
-            return Ok(text);
-        }
+    let wrong = if !me.owns(&stat) {
+        format!("it belongs to another user: `chown {} {}`", me.uid, path.display())
+    } else if Mode::from_raw_mode(stat.st_mode).intersects(closed) {
+        format!("others may read or change it: `chmod 600 {}`", path.display())
+    } else {
+        let mut text = String::new();
+        file.read_to_string(&mut text)?;
+        return Ok(text);
     };
     Err(io::Error::new(
         io::ErrorKind::PermissionDenied,

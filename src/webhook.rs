@@ -237,10 +237,9 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Outcome> {
     match tokio::time::timeout(PATIENCE, axum::body::to_bytes(body, BODY_MAX)).await {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(error)) => {
-            match std::error::Error::source(&error).is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>()) {
-                true => Err(Outcome::TooLarge),
-                false => Err(Outcome::Malformed),
-            }
+            let is_too_large =
+                std::error::Error::source(&error).is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>());
+            Err(if is_too_large { Outcome::TooLarge } else { Outcome::Malformed })
         }
         Err(_) => Err(Outcome::Slow),
     }
@@ -257,9 +256,10 @@ fn is_key(text: &str) -> bool {
 }
 
 async fn health(State(intake): Shared) -> (StatusCode, &'static str) {
-    match intake.writer.is_alive(&intake.pool).await {
-        true => (StatusCode::OK, "ok\n"),
-        false => (StatusCode::SERVICE_UNAVAILABLE, "the database is away\n"),
+    if intake.writer.is_alive(&intake.pool).await {
+        (StatusCode::OK, "ok\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "the database is away\n")
     }
 }
 

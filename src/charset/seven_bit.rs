@@ -63,9 +63,10 @@ pub fn widened(bytes: &[u8], kind: SevenBit) -> Vec<u8> {
                 wide.push(byte);
             }
             (_, 0x21..=0x7e, [second @ 0x21..=0x7e, after @ ..]) if is_shifted => {
-                match is_known {
-                    true => wide.extend([byte | 0x80, second | 0x80]),
-                    false => wide.push(0xff),
+                if is_known {
+                    wide.extend([byte | 0x80, second | 0x80])
+                } else {
+                    wide.push(0xff)
                 }
                 rest = after;
             }

@@ -93,9 +93,10 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
 }
 
 async fn import_file(context: &Context, file: &std::path::Path, output: Output) -> anyhow::Result<Exit> {
-    let text = match file.as_os_str() == "-" {
-        true => std::io::read_to_string(std::io::stdin()).context("reading accounts from standard input")?,
-        false => std::fs::read_to_string(file).map_err(|error| Fault::usage(format!("{}: {error}", file.display())))?,
+    let text = if file.as_os_str() == "-" {
+        std::io::read_to_string(std::io::stdin()).context("reading accounts from standard input")?
+    } else {
+        std::fs::read_to_string(file).map_err(|error| Fault::usage(format!("{}: {error}", file.display())))?
     };
     let imported = import::import(context, &text).await?;
     for (line, wrong) in &imported.bad {

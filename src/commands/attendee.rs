@@ -171,10 +171,7 @@ async fn smart_poll(args: &SmartPollArgs, context: &Context, output: Output) -> 
     if bot.is_settled {
         skipped.push(format!("bot {}: it is done, and its transcript, if any, is stored", bot.bot_id));
     }
-    let due = match skipped.is_empty() || args.force {
-        true => vec![bot],
-        false => Vec::new(),
-    };
+    let due = if skipped.is_empty() || args.force { vec![bot] } else { Vec::new() };
     let mut report = poll(context, "smart-poll", &due, args.poll.bounds, Vec::new()).await?;
     report.skipped = if args.force { Vec::new() } else { skipped };
     attendee_output::finish(report, output)
@@ -222,10 +219,7 @@ async fn known(context: &Context, verb: &str, args: &PollArgs) -> anyhow::Result
 }
 
 async fn find_bot(context: &Context, id: &str) -> anyhow::Result<BotOrMeeting> {
-    let matches = match nul::is_in(id) {
-        true => Vec::new(),
-        false => stored::find(&context.pool, &[id]).await?,
-    };
+    let matches = if nul::is_in(id) { Vec::new() } else { stored::find(&context.pool, &[id]).await? };
     matches.into_iter().next().ok_or_else(|| unknown(id).into())
 }
 

@@ -49,9 +49,8 @@ pub(super) async fn run(verb: &Verb, context: &Context, output: Output) -> anyho
             let tx = client.begin("beginning to add a project").await?;
             let (id, new) = projects::add(&tx, &context.vault, name, &key, *default).await?;
             tx.commit().await.context("adding a project")?;
-            output.print(&serde_json::json!({ "id": id, "name": name, "new": new }), || match new {
-                true => format!("added project {name}"),
-                false => format!("project {name} has a new key"),
+            output.print(&serde_json::json!({ "id": id, "name": name, "new": new }), || {
+                if new { format!("added project {name}") } else { format!("project {name} has a new key") }
             })?;
         }
         Verb::List => {

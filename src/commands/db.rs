@@ -152,10 +152,7 @@ fn cluster(location: &DatabaseLocation) -> anyhow::Result<&Cluster> {
 fn status(location: &DatabaseLocation, output: Output) -> anyhow::Result<()> {
     let cluster = location.cluster.as_ref().map(Cluster::status).transpose()?;
     let reachable = cluster.as_ref().is_none_or(|cluster| cluster.running);
-    let entries = match reachable {
-        true => migrate::status(&location.target)?,
-        false => Vec::new(),
-    };
+    let entries = if reachable { migrate::status(&location.target)? } else { Vec::new() };
     let value = serde_json::json!({ "database": location.target.display(), "private_cluster": cluster, "migrations": entries });
     output.print(&value, || {
         let mut text = format!("database  {}\n", location.target.display());

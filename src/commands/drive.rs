@@ -113,10 +113,7 @@ async fn smart_poll(args: &SmartPollArgs, context: &Context, output: Output) -> 
         let feed = streams::of_user(&context.pool, REGISTERED.service, route.user).await?;
         let feed: Vec<_> = feed.into_iter().filter(|feed| feed.id == route.item.stream).collect();
         let reasons = jobs::reasons(&feed);
-        match reasons.is_empty() || args.force {
-            true => due.push(route),
-            false => skipped.extend(reasons),
-        }
+        if reasons.is_empty() || args.force { due.push(route) } else { skipped.extend(reasons) }
     }
     poll(context, "smart-poll", &due, args.poll.bounds, (Vec::new(), skipped), output).await
 }

@@ -206,9 +206,10 @@ impl Facts {
             return format!("{}; {next}", full_pass(pass, row.full_pass_at.is_none()));
         }
         let mut facts = Vec::new();
-        match outlook.fixed {
-            true => facts.push("a fixed interval".to_owned()),
-            false => self.paced(row, outlook, &mut facts),
+        if outlook.fixed {
+            facts.push("a fixed interval".to_owned())
+        } else {
+            self.paced(row, outlook, &mut facts)
         }
         let push = match (timing.push_alive, timing.pushed_ago) {
             (true, _) if outlook.silent => format!("push silent: {} changes in a row were not announced", row.push_missed),

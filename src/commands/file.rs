@@ -25,9 +25,10 @@ pub fn replace(path: &Path, text: impl AsRef<[u8]>) -> anyhow::Result<()> {
 /// Like `replace`, with this mode, so that a private file stays private.
 pub fn replace_with(path: &Path, text: impl AsRef<[u8]>, mode: u32) -> anyhow::Result<()> {
     let text = text.as_ref();
-    let put = match OPEN.iter().any(|open| path.starts_with(open)) {
-        true => std::fs::write(path, text),
-        false => put(path, text, Mode::from_bits_truncate(mode)),
+    let put = if OPEN.iter().any(|open| path.starts_with(open)) {
+        std::fs::write(path, text)
+    } else {
+        put(path, text, Mode::from_bits_truncate(mode))
     };
     put.with_context(|| format!("writing {}", path.display()))
 }

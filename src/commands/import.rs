@@ -66,10 +66,13 @@ pub async fn import(context: &Context, text: &str) -> anyhow::Result<Imported> {
             Ok((line, credentials)) => match add(context, &line.user(), credentials).await {
                 Ok((_, true)) => imported.added += 1,
                 Ok((_, false)) => imported.renewed += 1,
-                Err(error) => match taken_username(&error) {
-                    true => imported.bad.push((number + 1, "username: another user has it already".into())),
-                    false => return Err(error),
-                },
+                Err(error) => {
+                    if taken_username(&error) {
+                        imported.bad.push((number + 1, "username: another user has it already".into()))
+                    } else {
+                        return Err(error);
+                    }
+                }
             },
         }
     }

@@ -109,9 +109,10 @@ pub(super) fn reasons(streams: &[streams::Timing]) -> Vec<String> {
         .filter(|stream| stream.due_in > 0.0 || stream.claimed)
         .map(|stream| {
             let mut reason = format!("stream {} ({})", stream.id, stream.kind);
-            match stream.claimed {
-                true => reason.push_str(": another run is polling it"),
-                false => reason.push_str(&format!(": due in {}", minutes(stream.due_in))),
+            if stream.claimed {
+                reason.push_str(": another run is polling it")
+            } else {
+                reason.push_str(&format!(": due in {}", minutes(stream.due_in)))
             }
             if stream.push_alive {
                 reason.push_str(", push alive");

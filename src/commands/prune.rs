@@ -51,9 +51,10 @@ struct Report {
 /// Runs the command.
 pub async fn run(context: &Context, args: &PruneArgs, output: Output) -> anyhow::Result<Exit> {
     let job = StandaloneJob { name: "db prune", is_announced: false };
-    let report = match args.dry_run {
-        true => prune(context, args).await?,
-        false => recorded(context, job, prune(context, args), |_| Exit::Done, |_| None).await?,
+    let report = if args.dry_run {
+        prune(context, args).await?
+    } else {
+        recorded(context, job, prune(context, args), |_| Exit::Done, |_| None).await?
     };
     output.print(&report, || text(&report))?;
     Ok(Exit::Done)
@@ -69,16 +70,18 @@ async fn prune(context: &Context, args: &PruneArgs) -> anyhow::Result<Report> {
         if keep.is_zero() {
             continue;
         }
-        let (rows, more) = match args.dry_run {
-            true => (retention::count(pool, rule, keep).await?, false),
-            false => chunks(is_over, || retention::end(pool, rule, keep, CHUNK)).await?,
+        let (rows, more) = if args.dry_run {
+            (retention::count(pool, rule, keep).await?, false)
+        } else {
+            chunks(is_over, || retention::end(pool, rule, keep, CHUNK)).await?
         };
         tables.push(Pruned { table: rule.table, texts: rule.is_of_texts(), setting, keep_seconds: keep.as_secs(), rows, more });
     }
     let keep = context.settings.webhook.keep;
-    let (rows, more) = match args.dry_run {
-        true => (notifications::count_old(pool, keep).await?, false),
-        false => chunks(is_over, || notifications::forget(pool, keep, CHUNK)).await?,
+    let (rows, more) = if args.dry_run {
+        (notifications::count_old(pool, keep).await?, false)
+    } else {
+        chunks(is_over, || notifications::forget(pool, keep, CHUNK)).await?
     };
     tables.push(Pruned {
         table: "notifications",
@@ -92,9 +95,10 @@ async fn prune(context: &Context, args: &PruneArgs) -> anyhow::Result<Report> {
     // Without targets it is unknown which events are still needed; `deliver` keeps them too.
     if !names.is_empty() {
         let keep = context.settings.outbox.keep;
-        let (rows, more) = match args.dry_run {
-            true => (routing::count_old(pool, &names, keep).await?, false),
-            false => chunks(is_over, || routing::forget(pool, &names, keep, CHUNK)).await?,
+        let (rows, more) = if args.dry_run {
+            (routing::count_old(pool, &names, keep).await?, false)
+        } else {
+            chunks(is_over, || routing::forget(pool, &names, keep, CHUNK)).await?
         };
         tables.push(Pruned {
             table: "outbox_events",

@@ -95,9 +95,10 @@ fn text(requested: &Requested) -> String {
         let changed = if changed.is_empty() { "–".into() } else { changed.join(", ") };
         table.add_row([(*service).to_owned(), streams.to_string(), changed]);
     }
-    let then = match requested.dry_run {
-        true => "would make a full pass; nothing was changed",
-        false => "make a full pass with the next `cron`, in its order and within the quota; `syncctl status` shows the progress",
+    let then = if requested.dry_run {
+        "would make a full pass; nothing was changed"
+    } else {
+        "make a full pass with the next `cron`, in its order and within the quota; `syncctl status` shows the progress"
     };
     format!("{}\n{then}", table.trim_fmt())
 }

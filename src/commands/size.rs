@@ -61,9 +61,10 @@ fn growth(table: &Table) -> String {
     let mark = if growth.by == Books::Counters { "~ " } else { "" };
     let rows = format!("{:.0} rows", growth.rows_a_day);
     // Assume that a new row takes as much space as the present ones, including indexes.
-    match total_bytes(table) >= MIN_BYTES && table.rows > 0 {
-        true => format!("{mark}+{} ({rows})", bytes((growth.rows_a_day * total_bytes(table) as f64 / table.rows as f64) as i64)),
-        false => format!("{mark}+{rows}"),
+    if total_bytes(table) >= MIN_BYTES && table.rows > 0 {
+        format!("{mark}+{} ({rows})", bytes((growth.rows_a_day * total_bytes(table) as f64 / table.rows as f64) as i64))
+    } else {
+        format!("{mark}+{rows}")
     }
 }
 

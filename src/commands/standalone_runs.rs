@@ -34,10 +34,8 @@ pub(super) async fn recorded<T: Serialize>(
     line: impl Fn(&T) -> Option<String>,
 ) -> anyhow::Result<T> {
     let (run, lease) = (Uuid::now_v7(), context.settings.engine.lease);
-    let check = match job.is_announced {
-        true => Check::begin(&context.settings.healthchecks, &context.http, job.name, run),
-        false => Check::none(),
-    };
+    let check =
+        if job.is_announced { Check::begin(&context.settings.healthchecks, &context.http, job.name, run) } else { Check::none() };
     let begun = runs::begin(&context.pool, run, job.name, lease.as_secs_f64()).await;
     if let Err(error) = &begun {
         log::warn!("the run of `{}` is not recorded: {error:#}", job.name);

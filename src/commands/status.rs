@@ -55,9 +55,8 @@ pub fn run(args: &StatusArgs, settings: Settings, output: Output) -> anyhow::Res
                 }
                 // End when the reader closes the pipe: no user can interrupt it then.
                 (Ok(overview), None) => {
-                    match printed(&output.text(&to_output(overview), || view::text(overview, &context.settings, colours()))?)? {
-                        true => {}
-                        false => return Ok(Exit::Done),
+                    if !printed(&output.text(&to_output(overview), || view::text(overview, &context.settings, colours()))?)? {
+                        return Ok(Exit::Done);
                     }
                 }
                 (Err(error), Some(_)) => Screen::draw(&format!("cannot read: {error:#}\nretrying every {every:?}"))?,

@@ -141,9 +141,10 @@ fn text(verified: &Verified) -> String {
             continue;
         };
         let Compared { seed, chosen, of, kinds, repair } = compared;
-        let which = match chosen < of {
-            true => format!("{chosen} of {of} streams, chosen at random (--seed {seed} chooses them again, --all compares all)"),
-            false => format!("all {of} streams"),
+        let which = if chosen < of {
+            format!("{chosen} of {of} streams, chosen at random (--seed {seed} chooses them again, --all compares all)")
+        } else {
+            format!("all {of} streams")
         };
         text.push_str(&format!(
             "{}: {which}, in {:.2} s with {} calls ({} quota units)\n",
@@ -169,10 +170,12 @@ fn text(verified: &Verified) -> String {
     }
     text.extend(verified.runs.iter().map(jobs::format_skipped));
     let stopped = verified.runs.iter().any(|report| report.stopped_early.is_some());
-    text.push_str(match verified.in_step {
-        true => "in step",
-        false if stopped => "not everything was compared",
-        false => "not in step",
+    text.push_str(if verified.in_step {
+        "in step"
+    } else if stopped {
+        "not everything was compared"
+    } else {
+        "not in step"
     });
     text
 }

@@ -38,9 +38,10 @@ impl TryFrom<String> for PingUrl {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let parsed = Url::parse(&text.replace("{job}", "job"));
-        match text.is_empty() || parsed.is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
-            true => Ok(Self(SecretString::from(text))),
-            false => Err("must be an http or https URL"),
+        if text.is_empty() || parsed.is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
+            Ok(Self(SecretString::from(text)))
+        } else {
+            Err("must be an http or https URL")
         }
     }
 }

@@ -50,10 +50,7 @@ pub fn locate(settings: &Db) -> anyhow::Result<DatabaseLocation> {
 
 /// The folder of the private cluster.
 pub fn data_dir(settings: &Db) -> anyhow::Result<PathBuf> {
-    match settings.data_dir.as_os_str().is_empty() {
-        true => embedded::default_data_dir(),
-        false => Ok(settings.data_dir.clone()),
-    }
+    if settings.data_dir.as_os_str().is_empty() { embedded::default_data_dir() } else { Ok(settings.data_dir.clone()) }
 }
 
 impl DatabaseLocation {

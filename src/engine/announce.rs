@@ -78,10 +78,7 @@ pub fn at<T>(checkpoint: Option<Checkpoint>, work: impl FnOnce() -> T) -> T {
 
 /// Runs long work in another thread; `None` if it panicked. A process that polls in isolation does nothing else meanwhile.
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    match is_on() {
-        true => std::thread::spawn(work).join().ok(),
-        false => tokio::task::spawn_blocking(work).await.ok(),
-    }
+    if is_on() { std::thread::spawn(work).join().ok() } else { tokio::task::spawn_blocking(work).await.ok() }
 }
 
 /// Announces the current checkpoint; returns the previous one.

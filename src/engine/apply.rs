@@ -106,10 +106,8 @@ async fn apply_items<S: Source>(
     let mut counts = Counts::default();
     let mut poison: Vec<Poison> = page.poison.clone();
     // Failing batches are halved, so one bad item among thousands costs a dozen statements and affects no other item.
-    let mut pending: Vec<&[Item<S::Change>]> = match announce::is_on() {
-        true => page.items.chunks(1).rev().collect(),
-        false => vec![&page.items],
-    };
+    let mut pending: Vec<&[Item<S::Change>]> =
+        if announce::is_on() { page.items.chunks(1).rev().collect() } else { vec![&page.items] };
     while let Some(part) = pending.pop() {
         let Some(first) = part.first() else { continue };
         let checkpoint = announce::checkpoint(stream.id, Some(&first.id));

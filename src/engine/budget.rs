@@ -95,9 +95,10 @@ async fn add_demands<S: Source, K: std::hash::Hash + Eq>(
         let demand = demands.entry(key(&mut paced)).or_insert_with(empty);
         demand.streams += 1;
         demand.max_rate = demand.max_rate.max(3600.0 / bounds.min.as_secs_f64());
-        match push_alive {
-            true => demand.safety += safety,
-            false => demand.demand.add(&forecast, weight, &bounds),
+        if push_alive {
+            demand.safety += safety;
+        } else {
+            demand.demand.add(&forecast, weight, &bounds);
         }
     }
     Ok(demands)

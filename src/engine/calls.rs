@@ -66,9 +66,10 @@ impl Calls {
             return decode(raw.to_owned());
         }
         let named = Poison::of(raw, items::DEADLY);
-        match self.is_deadly(&named.item_id) {
-            true => Err(named),
-            false => announce::at(announce::checkpoint(self.stream, Some(&named.item_id)), || decode(raw.to_owned())),
+        if self.is_deadly(&named.item_id) {
+            Err(named)
+        } else {
+            announce::at(announce::checkpoint(self.stream, Some(&named.item_id)), || decode(raw.to_owned()))
         }
     }
 

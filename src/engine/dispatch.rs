@@ -185,14 +185,14 @@ impl<'a, S: Source> Dispatcher<'a, S> {
         };
         let wants_passes = passes < state.low.passes || state.firsts() < state.low.firsts;
         let max_chunk = self.chunk;
-        let ids: Vec<i64> = match () {
-            () if polls < state.low.polls => self.polls.drain(..max_chunk.min(polls_left)).collect(),
-            () if polls_left == 0 && passes_left > 0 && wants_passes => {
-                let count = max_chunk.min(passes_left);
-                self.firsts = self.firsts.saturating_sub(count);
-                self.passes.drain(..count).collect()
-            }
-            () => return Vec::new(),
+        let ids: Vec<i64> = if polls < state.low.polls {
+            self.polls.drain(..max_chunk.min(polls_left)).collect()
+        } else if polls_left == 0 && passes_left > 0 && wants_passes {
+            let count = max_chunk.min(passes_left);
+            self.firsts = self.firsts.saturating_sub(count);
+            self.passes.drain(..count).collect()
+        } else {
+            return Vec::new();
         };
         self.chunk = self.max_chunk.min(self.chunk.saturating_mul(8));
         ids
@@ -229,10 +229,7 @@ impl<'a, S: Source> Dispatcher<'a, S> {
         let pool = &shared.context.pool;
         let lease = shared.context.settings.engine.lease.as_secs_f64();
         let claim = Claim { run: shared.run, lease, ids: &ids, force: selection.force, settings: &shared.pass_settings };
-        let rows = match shared.dry_run {
-            true => claims::preview(pool, &claim).await?,
-            false => claims::claim(pool, &claim).await?,
-        };
+        let rows = if shared.dry_run { claims::preview(pool, &claim).await? } else { claims::claim(pool, &claim).await? };
         let missed = ids.len() - rows.len();
         let tasks: Vec<Box<Task>> = rows.into_iter().map(|row| Task::of(&shared.source, row)).collect();
         if !shared.dry_run {

@@ -31,9 +31,10 @@ pub fn wait_of<S: Source>(
     let settings = &shared.context.settings;
     let urgency = shared.source.urgency(row.id);
     let interval = pacing::outlook(settings, &shared.prices, bounds, urgency, row, history, now).interval;
-    let wait = match first {
-        true => pace::first_wait(interval, rand::random()),
-        false => pace::jittered(interval, settings.pace.jitter, rand::random()),
+    let wait = if first {
+        pace::first_wait(interval, rand::random())
+    } else {
+        pace::jittered(interval, settings.pace.jitter, rand::random())
     };
     wait.as_secs_f64()
 }

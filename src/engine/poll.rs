@@ -180,9 +180,10 @@ impl<S: Source> Slice<'_, S> {
         }
         let Shared { context, run, .. } = self.shared;
         let max = context.settings.engine.resyncs_per_day as i32;
-        match Box::pin(streams::forget_cursor(&context.pool, *run, task.row.id, max)).await? {
-            true => Ok(()),
-            false => Err(Failure::new(Class::LeaseLost, "another run has taken over this stream")),
+        if Box::pin(streams::forget_cursor(&context.pool, *run, task.row.id, max)).await? {
+            Ok(())
+        } else {
+            Err(Failure::new(Class::LeaseLost, "another run has taken over this stream"))
         }
     }
 

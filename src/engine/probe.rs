@@ -33,12 +33,11 @@ pub async fn probe<S: Source>(shared: &Arc<Shared<S>>) -> anyhow::Result<()> {
             break;
         };
         let sliced = poll::slice(Arc::clone(shared), task, Some(granted), Until::Page).await;
-        match has_answered(&sliced) {
-            true => {
-                log::info!(project; "works again; pause lifted");
-                quota::resume(pool, Some(S::TABLES.service), &project).await?;
-            }
-            false => shared.meter.are_paused(why.map(|why| (project, why))),
+        if has_answered(&sliced) {
+            log::info!(project; "works again; pause lifted");
+            quota::resume(pool, Some(S::TABLES.service), &project).await?;
+        } else {
+            shared.meter.are_paused(why.map(|why| (project, why)))
         }
         ended.push(sliced);
     }

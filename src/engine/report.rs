@@ -201,9 +201,10 @@ impl Report {
     /// Counts claimed streams that the run will not get to: full passes between two pages, and streams that have not begun.
     pub(super) fn give_back(&mut self, outcomes: Vec<Outcome>) {
         for outcome in outcomes {
-            match outcome.fetches.is_empty() {
-                true => self.interrupted_streams += u64::from(!self.gave_way.contains(&outcome.id)),
-                false => self.add(&Outcome { end: PollEnd::Interrupted, ..outcome }),
+            if outcome.fetches.is_empty() {
+                self.interrupted_streams += u64::from(!self.gave_way.contains(&outcome.id));
+            } else {
+                self.add(&Outcome { end: PollEnd::Interrupted, ..outcome });
             }
         }
     }

@@ -34,10 +34,13 @@ pub async fn retry<S: Source>(context: &Context, source: &S, item: &Quarantined)
         return Ok(Retried::Applied);
     }
     let poison = match decoded {
-        Err(error) => match streams::hold(&tx, item.stream_id).await? {
-            true => Poison { item_id: item.item_id.clone(), raw: item.raw.clone(), error, unfetched: None },
-            false => return Ok(removed()),
-        },
+        Err(error) => {
+            if streams::hold(&tx, item.stream_id).await? {
+                Poison { item_id: item.item_id.clone(), raw: item.raw.clone(), error, unfetched: None }
+            } else {
+                return Ok(removed());
+            }
+        }
         Ok(decoded) => match single::held(source, &mut tx, &stream, &decoded, None).await? {
             ApplyOutcome::Applied(_) => {
                 tx.commit().await.context("committing the retry")?;

@@ -116,9 +116,10 @@ impl<S: Source> Shared<S> {
     /// Reserves what a stream needs to begin: units of its project and user and, for a page of a pass, page memory.
     pub fn admit(&self, task: &Task) -> Admitted<Granted> {
         let row = &task.row;
-        let (what, cost) = match task.is_pass() {
-            true => (For::Passes, self.source.page_cost(&row.kind, &row.position)),
-            false => (For::Polls, S::cost(&row.kind)..=S::cost(&row.kind)),
+        let (what, cost) = if task.is_pass() {
+            (For::Passes, self.source.page_cost(&row.kind, &row.position))
+        } else {
+            (For::Polls, S::cost(&row.kind)..=S::cost(&row.kind))
         };
         let booking = match self.meter.book(&row.account.project, row.user_id, &cost, what) {
             Ok(booking) => booking,

@@ -131,9 +131,10 @@ async fn write<S: Single>(
             items::quarantine(&tx, stream.id, &[poison], None).await?;
         }
     }
-    match shared.dry_run {
-        true => tx.rollback().await.context("rolling back the dry run")?,
-        false => tx.commit().await.context("committing the write")?,
+    if shared.dry_run {
+        tx.rollback().await.context("rolling back the dry run")?
+    } else {
+        tx.commit().await.context("committing the write")?
     }
     Ok(true)
 }

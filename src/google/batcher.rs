@@ -106,10 +106,7 @@ impl Batcher {
     /// Sends calls in one request and passes each its response. A single call is sent without a batch.
     async fn send_together(&self, endpoint: Endpoint, calls: Vec<Call>, turn: RequestPermit<'_>) {
         let together = calls.len() > 1 && !self.refused.load(Ordering::Relaxed);
-        let answers = match together {
-            true => self.batch(endpoint, &calls, &turn).await,
-            false => Err(None),
-        };
+        let answers = if together { self.batch(endpoint, &calls, &turn).await } else { Err(None) };
         drop(turn);
         match answers {
             Ok(answers) => {

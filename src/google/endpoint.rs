@@ -24,11 +24,10 @@ pub fn allowed(uri: &str, root: Option<&Url>, more: &[String]) -> Result<Url, St
         return Err(format!("token_uri must be an https URL, not {}", url.scheme()));
     }
     let host = &url[Position::BeforeHost..Position::AfterPort];
-    match GOOGLE.contains(&host) || more.iter().any(|known| known.eq_ignore_ascii_case(host)) {
-        true => Ok(url),
-        false => {
-            Err(format!("token_uri points to {host}, which is not a Google host; if it is yours, add it to google.token_hosts"))
-        }
+    if GOOGLE.contains(&host) || more.iter().any(|known| known.eq_ignore_ascii_case(host)) {
+        Ok(url)
+    } else {
+        Err(format!("token_uri points to {host}, which is not a Google host; if it is yours, add it to google.token_hosts"))
     }
 }
 

@@ -72,9 +72,10 @@ fn token(text: &str) -> &str {
 
 /// Whether a character ends an address: spaces, quotes and brackets; outside ASCII also punctuation and invisible characters.
 fn ends(letter: char) -> bool {
-    match letter.is_ascii() {
-        true => letter.is_ascii_whitespace() || letter.is_ascii_control() || "\"'<>()[]{}|\\^`".contains(letter),
-        false => !letter.is_alphanumeric(),
+    if letter.is_ascii() {
+        letter.is_ascii_whitespace() || letter.is_ascii_control() || "\"'<>()[]{}|\\^`".contains(letter)
+    } else {
+        !letter.is_alphanumeric()
     }
 }
 

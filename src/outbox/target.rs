@@ -149,9 +149,10 @@ impl Chunk<'_> {
         let probing = self.circuit.is_open();
         let answers = stream::iter(claimed)
             .map(|delivery| async move {
-                let outcome = match self.may_begin(probing) {
-                    true => Some(sender.post(self.target, self.url, &delivery, Utc::now()).await),
-                    false => None,
+                let outcome = if self.may_begin(probing) {
+                    Some(sender.post(self.target, self.url, &delivery, Utc::now()).await)
+                } else {
+                    None
                 };
                 self.note(outcome.as_ref());
                 (delivery, outcome)

@@ -102,9 +102,10 @@ impl Service for Classify {
     /// Returns a settings `Fault` (exit 78) if the endpoint's settings are invalid.
     async fn load(context: &Context, _selection: &Selection, dry_run: bool) -> anyhow::Result<Self> {
         let settings = &context.settings;
-        let endpoint = match settings.classify.endpoint.is_on() && !dry_run {
-            true => Some(Endpoint::new(Arc::clone(&context.http), &settings.classify.endpoint)?),
-            false => None,
+        let endpoint = if settings.classify.endpoint.is_on() && !dry_run {
+            Some(Endpoint::new(Arc::clone(&context.http), &settings.classify.endpoint)?)
+        } else {
+            None
         };
         let asks = Asks::new(endpoint, settings);
         Ok(Self {

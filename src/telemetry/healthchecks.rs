@@ -88,10 +88,10 @@ impl Address {
         }
         url.query_pairs_mut().append_pair("rid", &self.run.to_string());
         let request = self.client.post(url).timeout(within).body(without_addresses(&line));
-        let response = request.send().await.map_err(|error| match error.is_timeout() {
-            true => late(signal),
-            false => http::transient(signal, error),
-        })?;
+        let response = request
+            .send()
+            .await
+            .map_err(|error| if error.is_timeout() { late(signal) } else { http::transient(signal, error) })?;
         match response.status() {
             status if status.is_success() => Ok(()),
             status => Err(Failure::new(Class::Permanent, format!("{signal}: it answered {status}"))),

@@ -67,9 +67,10 @@ impl Signal {
         url: Url,
         message: &(impl prost::Message + serde::Serialize),
     ) -> Result<(), String> {
-        let (kind, body) = match json {
-            true => ("application/json", serde_json::to_vec(message).map_err(|error| error.to_string())?),
-            false => ("application/x-protobuf", message.encode_to_vec()),
+        let (kind, body) = if json {
+            ("application/json", serde_json::to_vec(message).map_err(|error| error.to_string())?)
+        } else {
+            ("application/x-protobuf", message.encode_to_vec())
         };
         let client = http.to(&url).map_err(|failure| failure.message)?;
         let request = client.post(url).headers(self.headers()?).header(CONTENT_TYPE, kind).body(body);
@@ -80,10 +81,7 @@ impl Signal {
         }
         // The body only reports how many of our points were rejected, and why.
         let (answer, is_whole) = http::beginning(&mut response, http::SMALL).await;
-        match is_whole.map_err(failed)? {
-            true => refused(json, &answer).map_or(Ok(()), Err),
-            false => Ok(()),
-        }
+        if is_whole.map_err(failed)? { refused(json, &answer).map_or(Ok(()), Err) } else { Ok(()) }
     }
 
     fn is_json(&self) -> Result<bool, String> {
@@ -125,19 +123,16 @@ impl Signal {
 
 /// What a collector rejected of a request that it accepted. Responses for spans have the same fields with the same numbers.
 fn refused(json: bool, answer: &[u8]) -> Option<String> {
-    let (count, why) = match json {
-        true => {
-            let response: serde_json::Value = serde_json::from_slice(answer).ok()?;
-            let partial = response.get("partialSuccess")?;
-            let count = partial.get("rejectedSpans").or_else(|| partial.get("rejectedDataPoints"));
-            // 64-bit integers are strings in JSON.
-            let count = count.and_then(|count| count.as_i64().or_else(|| count.as_str()?.parse().ok()));
-            (count.unwrap_or(0), partial.get("errorMessage").and_then(|why| why.as_str()).unwrap_or_default().to_owned())
-        }
-        false => {
-            let partial = <ExportMetricsServiceResponse as prost::Message>::decode(answer).ok()?.partial_success?;
-            (partial.rejected_data_points, partial.error_message)
-        }
+    let (count, why) = if json {
+        let response: serde_json::Value = serde_json::from_slice(answer).ok()?;
+        let partial = response.get("partialSuccess")?;
+        let count = partial.get("rejectedSpans").or_else(|| partial.get("rejectedDataPoints"));
+        // 64-bit integers are strings in JSON.
+        let count = count.and_then(|count| count.as_i64().or_else(|| count.as_str()?.parse().ok()));
+        (count.unwrap_or(0), partial.get("errorMessage").and_then(|why| why.as_str()).unwrap_or_default().to_owned())
+    } else {
+        let partial = <ExportMetricsServiceResponse as prost::Message>::decode(answer).ok()?.partial_success?;
+        (partial.rejected_data_points, partial.error_message)
     };
     (count > 0).then(|| format!("it rejected {count} of them: {}", without_addresses(&why)))
 }

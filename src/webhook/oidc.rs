@@ -41,10 +41,7 @@ impl Verifier {
         let key = self.keys.find(&id).await.map_err(|_| Outcome::Unavailable)?;
         let key = DecodingKey::from_jwk(&key.ok_or(Outcome::Refused)?).map_err(|_| Outcome::Refused)?;
         let claims = jsonwebtoken::decode::<Claims>(token, &key, &self.validation).map_err(|_| Outcome::Refused)?.claims;
-        match claims.email_verified && claims.email == self.email {
-            true => Ok(()),
-            false => Err(Outcome::Refused),
-        }
+        if claims.email_verified && claims.email == self.email { Ok(()) } else { Err(Outcome::Refused) }
     }
 }
 

@@ -220,18 +220,9 @@ impl Senders {
                 Arrived::Attendee { bot, .. } => bots.extend(bot.as_deref()),
             }
         }
-        let channels = match ids.is_empty() {
-            true => HashMap::new(),
-            false => notifications::open_channels(client, &ids).await?,
-        };
-        let mailboxes = match addresses.is_empty() {
-            true => HashMap::new(),
-            false => notifications::mailboxes(client, &addresses).await?,
-        };
-        let bots = match bots.is_empty() {
-            true => HashMap::new(),
-            false => notifications::streams_of_bots(client, &bots).await?,
-        };
+        let channels = if ids.is_empty() { HashMap::new() } else { notifications::open_channels(client, &ids).await? };
+        let mailboxes = if addresses.is_empty() { HashMap::new() } else { notifications::mailboxes(client, &addresses).await? };
+        let bots = if bots.is_empty() { HashMap::new() } else { notifications::streams_of_bots(client, &bots).await? };
         Ok(Self { channels, mailboxes, bots })
     }
 

@@ -67,11 +67,10 @@ fn main() -> ExitCode {
             work.iter().map(|(target, inputs)| threads.spawn(|| run::parent(target, order.seed, *inputs))).collect();
         all.into_iter().map(|one| one.join().unwrap_or(false)).collect()
     });
-    match done.iter().all(|well| *well) {
-        true => {
-            println!("{} inputs, seed {}: all well", work.iter().map(|(_, inputs)| inputs).sum::<u64>(), order.seed);
-            ExitCode::SUCCESS
-        }
-        false => ExitCode::FAILURE,
+    if done.iter().all(|well| *well) {
+        println!("{} inputs, seed {}: all well", work.iter().map(|(_, inputs)| inputs).sum::<u64>(), order.seed);
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
     }
 }

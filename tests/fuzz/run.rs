@@ -75,9 +75,10 @@ pub fn parent(target: &'static Target, seed: u64, inputs: u64) -> bool {
     // Repeats the last few inputs, writing each to disk before it is tried.
     let from = last.parse().unwrap_or(0);
     let (again, _) = process(target, seed, ("--trace-from", from), (from + STEP).min(inputs));
-    match again.success() {
-        true => println!("{:13} FAILED ({status}) at one of the inputs {from} to {}, and not again", target.name, from + STEP),
-        false => println!("{:13} FAILED ({again}) at the input in {}", target.name, kept(target).display()),
+    if again.success() {
+        println!("{:13} FAILED ({status}) at one of the inputs {from} to {}, and not again", target.name, from + STEP)
+    } else {
+        println!("{:13} FAILED ({again}) at the input in {}", target.name, kept(target).display())
     }
     false
 }

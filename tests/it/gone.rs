@@ -55,13 +55,11 @@ fn assert_back(world: &World) {
 fn a_calendar_that_leaves_the_list_takes_its_events_and_bots_along_and_brings_them_back() {
     for removed in [false, true] {
         let world = team();
-        match removed {
-            false => calendar(&world, json!({ "selected": false })),
-            true => {
-                let request =
-                    ureq::delete(format!("{}/admin/calendars", world.sim.url)).header("content-type", "application/json");
-                request.force_send_body().send(json!({ "user": ANN, "id": TEAM }).to_string()).expect("removing a calendar");
-            }
+        if removed {
+            let request = ureq::delete(format!("{}/admin/calendars", world.sim.url)).header("content-type", "application/json");
+            request.force_send_body().send(json!({ "user": ANN, "id": TEAM }).to_string()).expect("removing a calendar");
+        } else {
+            calendar(&world, json!({ "selected": false }))
         }
         // Its events may be requested before the list shows it.
         world.syncctl(&["calendar", "cron", "--force"]);

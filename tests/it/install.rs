@@ -59,11 +59,10 @@ impl Machine {
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(&folder).expect("a folder") {
                 let path = entry.expect("an entry").path();
-                match path.is_dir() {
-                    true => folders.push(path),
-                    false => {
-                        paths.insert(path.strip_prefix(&self.root).expect("below the root").display().to_string());
-                    }
+                if path.is_dir() {
+                    folders.push(path)
+                } else {
+                    paths.insert(path.strip_prefix(&self.root).expect("below the root").display().to_string());
                 }
             }
         }

@@ -32,9 +32,10 @@ fn units(ending: &str) -> Vec<PathBuf> {
 fn commands(service: &Path) -> Vec<String> {
     let text = read(service);
     let Some(start) = text.lines().find_map(|line| line.strip_prefix("ExecStart=syncctl ")) else { return Vec::new() };
-    match start.contains("%i") {
-        true => ["calendar", "drive", "gmail"].iter().map(|service| start.replace("%i", service)).collect(),
-        false => vec![start.to_owned()],
+    if start.contains("%i") {
+        ["calendar", "drive", "gmail"].iter().map(|service| start.replace("%i", service)).collect()
+    } else {
+        vec![start.to_owned()]
     }
 }
 

@@ -92,9 +92,10 @@ async fn pages(
         if args.check {
             page = allowed(context, credentials, page, &mut done.refused).await?;
         }
-        match args.dry_run {
-            true => look_up(context, page, done).await?,
-            false => store(context, credentials, page, done).await?,
+        if args.dry_run {
+            look_up(context, page, done).await?
+        } else {
+            store(context, credentials, page, done).await?
         }
         bar.set_position(done.added + done.renewed + (done.refused.len() + done.would.len()) as u64);
         if context.stop.is_cancelled() {

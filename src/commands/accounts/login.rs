@@ -64,9 +64,10 @@ pub(super) async fn login(context: &Context, args: &LoginArgs, output: Output) -
     tokio::task::yield_now().await;
     // Do not send users to the consent page if their answer could not be stored.
     context.vault.writing_key()?;
-    let ended = match args.no_browser {
-        true => by_hand(context, args, &requested, app).await?,
-        false => by_browser(context, args, &requested, app).await?,
+    let ended = if args.no_browser {
+        by_hand(context, args, &requested, app).await?
+    } else {
+        by_browser(context, args, &requested, app).await?
     };
     output.print(&ended, || {
         let done = if ended.added { "added" } else { "renewed" };
@@ -108,13 +109,10 @@ async fn by_browser(
 ) -> anyhow::Result<LoggedIn> {
     let mut landing = Landing::open().await?;
     let consent = question(context, args, requested, app, &landing.origin)?;
-    match has_screen() && open::that_detached(consent.url().as_str()).is_ok() {
-        true => {
-            ask(&format!("Your browser opens Google's consent page. If it does not, open this address:\n{}\n", consent.url()))
-        }
-        false => {
-            ask(&format!("Open this address in a browser on this machine (on another one: --no-browser):\n{}\n", consent.url()))
-        }
+    if has_screen() && open::that_detached(consent.url().as_str()).is_ok() {
+        ask(&format!("Your browser opens Google's consent page. If it does not, open this address:\n{}\n", consent.url()))
+    } else {
+        ask(&format!("Open this address in a browser on this machine (on another one: --no-browser):\n{}\n", consent.url()))
     }
     let ended = arrived(context, args, requested, consent, &mut landing).await;
     landing.close().await?;

@@ -107,11 +107,10 @@ impl People {
 }
 
 fn listed(file: &Path) -> anyhow::Result<People> {
-    let text = match file.as_os_str() == "-" {
-        true => std::io::read_to_string(std::io::stdin()).context("reading addresses from standard input")?,
-        false => {
-            std::fs::read_to_string(file).map_err(|error| Fault::usage(format!("--subjects {}: {error}", file.display())))?
-        }
+    let text = if file.as_os_str() == "-" {
+        std::io::read_to_string(std::io::stdin()).context("reading addresses from standard input")?
+    } else {
+        std::fs::read_to_string(file).map_err(|error| Fault::usage(format!("--subjects {}: {error}", file.display())))?
     };
     let (addresses, bad) = addresses(&text);
     Ok(People::List { pages: addresses.chunks(PAGE).map(<[String]>::to_vec).collect(), bad })
@@ -122,13 +121,13 @@ fn addresses(text: &str) -> (Vec<String>, Vec<(usize, String)>) {
     let (mut seen, mut unique, mut bad) = (HashSet::new(), Vec::new(), Vec::new());
     for (number, line) in text.lines().enumerate() {
         let line = line.split('#').next().unwrap_or_default().trim();
-        match () {
-            () if line.is_empty() => {}
-            () if !is_address(line) => {
-                bad.push((number + 1, "not an address: write one per line".into()));
-            }
-            () if seen.insert(line.to_lowercase()) => unique.push(line.to_owned()),
-            () => {}
+        if line.is_empty() {
+            continue;
+        }
+        if !is_address(line) {
+            bad.push((number + 1, "not an address: write one per line".into()));
+        } else if seen.insert(line.to_lowercase()) {
+            unique.push(line.to_owned());
         }
     }
     // Sorted, so that concurrent runs lock their rows in the same order.

@@ -70,14 +70,17 @@ pub fn refused(overview: &Overview, settings: &Settings, findings: &mut Findings
     let refused = &overview.accounts;
     let share = settings.engine.refused_share;
     let remedy = || remedies::of(Class::AuthRevoked, refused.kinds.iter().map(String::as_str), &refused.client_ids, settings);
-    match refused.is_above(share) {
-        _ if refused.accounts == 0 => {}
-        true => findings.fail(
+    if refused.accounts == 0 {
+        return;
+    }
+    if refused.is_above(share) {
+        findings.fail(
             CHECK,
             format!("{}, and more than {:.0} % (engine.refused_share)", refused.in_words(), share * 100.0),
             remedy(),
-        ),
-        false => findings.warn(CHECK, refused.in_words(), remedy()),
+        );
+    } else {
+        findings.warn(CHECK, refused.in_words(), remedy());
     }
 }
 

@@ -78,11 +78,10 @@ pub async fn check(pool: &Pool, location: &DatabaseLocation, settings: &Settings
 fn report_server(server: &health::Server, location: &DatabaseLocation, findings: &mut Findings) {
     let message = format!("PostgreSQL {}, {:.1} MB ({})", server.version, server.bytes as f64 / 1e6, location.target.display());
     // 150018 is 15.18.
-    match server.number / 10_000 >= OLDEST_POSTGRES as i32 {
-        true => findings.ok(CHECK, message),
-        false => {
-            findings.fail(CHECK, message, format!("upgrade the server: syncctl needs PostgreSQL {OLDEST_POSTGRES} or newer"))
-        }
+    if server.number / 10_000 >= OLDEST_POSTGRES as i32 {
+        findings.ok(CHECK, message)
+    } else {
+        findings.fail(CHECK, message, format!("upgrade the server: syncctl needs PostgreSQL {OLDEST_POSTGRES} or newer"))
     }
     let config = location.target.config();
     let is_local = config.get_hosts().iter().all(|host| match host {
@@ -127,19 +126,17 @@ fn rights(server: &health::Server, is_current: bool, findings: &mut Findings) {
 async fn check_pooler(pool: &Pool, findings: &mut Findings) -> anyhow::Result<()> {
     let latency = health::latency(pool).await?.as_secs_f64() * 1e3;
     let message = format!("a round trip takes {latency:.2} ms");
-    match latency > SLOW {
-        true => findings.warn(
-            "latency",
-            message,
-            "run syncctl closer to its database: each page of a stream takes several round trips",
-        ),
-        false => findings.ok("latency", message),
+    if latency > SLOW {
+        findings.warn("latency", message, "run syncctl closer to its database: each page of a stream takes several round trips")
+    } else {
+        findings.ok("latency", message)
     }
     findings.ok(
         "pooler",
-        match health::shares_processes(pool).await? {
-            true => "a pooler in transaction mode: syncctl works with it",
-            false => "none, or one in session mode",
+        if health::shares_processes(pool).await? {
+            "a pooler in transaction mode: syncctl works with it"
+        } else {
+            "none, or one in session mode"
         },
     );
     Ok(())

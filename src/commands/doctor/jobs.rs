@@ -121,9 +121,10 @@ fn pause(name: &str) -> f64 {
 fn late(job: &JobState, pause: f64, findings: &mut Findings) {
     let max = job.usual_seconds.map_or(pause, |usual| LATE * usual + GRACE);
     let (name, age, others) = (&job.job, seconds_text(job.age_seconds), others(job));
-    match job.age_seconds > max && job.running.is_empty() {
-        true => findings.fail(JOBS, format!("`{name}` last ran {age} ago{}{others}", usually(job)), TIMER),
-        false => findings.ok(JOBS, format!("`{name}` ran {age} ago: {}{others}", job.status)),
+    if job.age_seconds > max && job.running.is_empty() {
+        findings.fail(JOBS, format!("`{name}` last ran {age} ago{}{others}", usually(job)), TIMER)
+    } else {
+        findings.ok(JOBS, format!("`{name}` ran {age} ago: {}{others}", job.status))
     }
 }
 

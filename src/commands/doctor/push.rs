@@ -92,9 +92,10 @@ async fn certificate(host: &str, port: u16) -> anyhow::Result<DateTime<Utc>> {
 fn expiry(ends: DateTime<Utc>, findings: &mut Findings) {
     let days = (ends - Utc::now()).num_days();
     let message = format!("the certificate is valid for {days} days");
-    match days < MIN_DAYS {
-        true => findings.warn("push TLS", message, "renew it, and find out why it was not renewed automatically"),
-        false => findings.ok("push TLS", message),
+    if days < MIN_DAYS {
+        findings.warn("push TLS", message, "renew it, and find out why it was not renewed automatically")
+    } else {
+        findings.ok("push TLS", message)
     }
 }
 

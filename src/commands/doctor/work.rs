@@ -67,9 +67,10 @@ fn failing(overview: &Overview, settings: &Settings, findings: &mut Findings) {
         let of = overview.services.iter().find(|one| one.service == service).map_or(0, |one| one.streams);
         // Temporary failures do not indicate a configuration error.
         let is_temporary = matches!(Class::from_name(&failing.class), Some(Class::Transient | Class::RateLimited));
-        match !is_temporary && failing.streams as f64 > settings.engine.refused_share * of as f64 {
-            true => findings.fail("streams", format!("{text} (of {of} streams)"), remedy),
-            false => findings.warn("streams", text, remedy),
+        if !is_temporary && failing.streams as f64 > settings.engine.refused_share * of as f64 {
+            findings.fail("streams", format!("{text} (of {of} streams)"), remedy)
+        } else {
+            findings.warn("streams", text, remedy)
         }
     }
     for service in overview.services.iter().filter(|service| service.degraded > 0) {

@@ -104,11 +104,13 @@ fn spliced(before: &str, lines: &str) -> anyhow::Result<String> {
 pub(super) fn read() -> anyhow::Result<String> {
     let output = Command::new("crontab").arg("-l").env("LC_ALL", "C").output().map_err(missing)?;
     let message = String::from_utf8_lossy(&output.stderr);
-    match output.status.success() {
-        true => String::from_utf8(output.stdout).context("the crontab is not UTF-8: edit it with `crontab -e`"),
+    if output.status.success() {
+        String::from_utf8(output.stdout).context("the crontab is not UTF-8: edit it with `crontab -e`")
+    } else if message.contains("no crontab for") {
         // `crontab -l` fails for a user without a crontab.
-        false if message.contains("no crontab for") => Ok(String::new()),
-        false => Err(Fault::usage(format!("crontab -l failed: {}", message.trim())).into()),
+        Ok(String::new())
+    } else {
+        Err(Fault::usage(format!("crontab -l failed: {}", message.trim())).into())
     }
 }
 
@@ -116,11 +118,10 @@ fn write(text: &str) -> anyhow::Result<()> {
     let mut child = Command::new("crontab").arg("-").stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(missing)?;
     let sent = child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(text.as_bytes()));
     let output = child.wait_with_output().context("waiting for crontab")?;
-    match output.status.success() {
-        true => sent.context("passing the crontab to crontab(1)"),
-        false => {
-            Err(Fault::usage(format!("crontab refused the lines: {}", String::from_utf8_lossy(&output.stderr).trim())).into())
-        }
+    if output.status.success() {
+        sent.context("passing the crontab to crontab(1)")
+    } else {
+        Err(Fault::usage(format!("crontab refused the lines: {}", String::from_utf8_lossy(&output.stderr).trim())).into())
     }
 }
 

@@ -81,12 +81,13 @@ impl Unit {
     /// Returns the names of its timers or sockets with the commands they run: one per service for a template unit, otherwise one.
     fn instances(&self) -> Vec<(String, String)> {
         let started_by = self.started_by.0;
-        match started_by.contains('@') {
-            true => registry::names(|service| service.channels.is_some())
+        if started_by.contains('@') {
+            registry::names(|service| service.channels.is_some())
                 .into_iter()
                 .map(|service| (started_by.replace('@', &format!("@{service}")), self.command().replace("%i", service)))
-                .collect(),
-            false => vec![(started_by.to_owned(), self.command().to_owned())],
+                .collect()
+        } else {
+            vec![(started_by.to_owned(), self.command().to_owned())]
         }
     }
 
@@ -110,10 +111,8 @@ pub(super) fn install(destination: &Where, loaded: &Loaded, machine: &Machine) -
         )
         .into());
     }
-    let folder = match destination.user {
-        true => user_units()?,
-        false => destination.prefix.as_deref().unwrap_or(Path::new("/")).join(SYSTEM),
-    };
+    let folder =
+        if destination.user { user_units()? } else { destination.prefix.as_deref().unwrap_or(Path::new("/")).join(SYSTEM) };
     let (chosen, rest): (Vec<&Unit>, Vec<&Unit>) =
         UNITS.iter().partition(|unit| unit.is_optional() || !unit.required(settings).is_empty());
     let written = files::write(&unit_files(&chosen, &folder, destination, settings, machine)?, destination.dry_run)?;
@@ -207,9 +206,10 @@ fn this_machine(user: bool, machine: &Machine) -> anyhow::Result<String> {
     );
     let is_hidden = |path: &Path| HIDDEN.iter().any(|folder| path.starts_with(folder));
     if let Some(settings) = machine.settings.as_deref().filter(|path| *path != Path::new(MACHINE_SETTINGS) || user) {
-        match user || (is_open(settings)? && !is_hidden(settings)) {
-            true => text.push_str(&format!("Environment=SYNCCTL_CONFIG={}\n", settings.display())),
-            false => text.push_str(&as_credential(settings)),
+        if user || (is_open(settings)? && !is_hidden(settings)) {
+            text.push_str(&format!("Environment=SYNCCTL_CONFIG={}\n", settings.display()))
+        } else {
+            text.push_str(&as_credential(settings))
         }
     } else if let Some(settings) = machine.settings.as_deref()
         && !is_open(settings)?

@@ -30,9 +30,10 @@ pub struct AllArgs {
 
 fn prom(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
-    match path.extension().is_some_and(|ending| ending == "prom") {
-        true => Ok(path),
-        false => Err("node_exporter reads only files whose names end in .prom".into()),
+    if path.extension().is_some_and(|ending| ending == "prom") {
+        Ok(path)
+    } else {
+        Err("node_exporter reads only files whose names end in .prom".into())
     }
 }
 

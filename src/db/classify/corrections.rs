@@ -98,10 +98,7 @@ pub async fn projects(pool: &Pool, user: Uuid) -> anyhow::Result<(Vec<Open>, Has
     let (mut open, mut closed) = (Vec::new(), HashMap::new());
     for row in &rows {
         let (id, name) = (row.try_get(0)?, row.try_get(1)?);
-        match row.try_get(3)? {
-            true => drop(closed.insert(id, name)),
-            false => open.push(Open { id, name, description: row.try_get(2)? }),
-        }
+        if row.try_get(3)? { drop(closed.insert(id, name)) } else { open.push(Open { id, name, description: row.try_get(2)? }) }
     }
     Ok((open, closed))
 }

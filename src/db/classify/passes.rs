@@ -106,9 +106,10 @@ pub async fn part(pool: &Pool, user: Uuid, scope: &Scope, after: Uuid, limit: i6
         Scope { .. } => WINDOW,
     };
     // Traits are read only if the scope needs them.
-    let (traits, is_reference) = match scope.near.is_empty() {
-        true => ("NULL::text, NULL::text, NULL::text, NULL::text", "false"),
-        false => (TRAITS, "d.id = ANY ($4)"),
+    let (traits, is_reference) = if scope.near.is_empty() {
+        ("NULL::text, NULL::text, NULL::text, NULL::text", "false")
+    } else {
+        (TRAITS, "d.id = ANY ($4)")
     };
     let row = pool
         .get()

@@ -233,10 +233,11 @@ fn split_port(host: &str) -> Result<(&str, &str), String> {
         };
     }
     let (name, port) = host.split_once(':').unwrap_or((host, ""));
-    match port.is_empty() || port.parse::<u16>().is_ok() {
-        true => Ok((name, port)),
+    if port.is_empty() || port.parse::<u16>().is_ok() {
+        Ok((name, port))
+    } else {
         // It could be a password whose `@` is missing.
-        false => Err("the text after the host's colon is not a port (1 to 65535)".into()),
+        Err("the text after the host's colon is not a port (1 to 65535)".into())
     }
 }
 

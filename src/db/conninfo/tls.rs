@@ -151,9 +151,10 @@ impl ServerCertVerifier for FileVerifier {
 fn certificates(key: &str, path: &str) -> Result<Vec<CertificateDer<'static>>, Fault> {
     let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let certificates = read.map_err(|error| unreadable(key, path, &error))?;
-    match certificates.is_empty() {
-        true => Err(Fault::settings(format!("{key}={path}: no PEM certificate in it"))),
-        false => Ok(certificates),
+    if certificates.is_empty() {
+        Err(Fault::settings(format!("{key}={path}: no PEM certificate in it")))
+    } else {
+        Ok(certificates)
     }
 }
 

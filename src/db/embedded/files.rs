@@ -80,14 +80,15 @@ fn check_parent(part: &Path, stat: &Stat, data_dir: &Path) -> Result<(), Fault> 
     let me = User::me();
     // In a folder like /tmp it is unknown who created a folder that belongs to the server's user.
     let shared = me.is_root() && data_dir.parent() == Some(part) && me.is_shared(stat);
-    match trusted::kind(stat).is_dir() && me.alone_changes(stat) && !shared {
-        true => Ok(()),
-        false => Err(Fault::settings(format!(
+    if trusted::kind(stat).is_dir() && me.alone_changes(stat) && !shared {
+        Ok(())
+    } else {
+        Err(Fault::settings(format!(
             "{}: so the private cluster in {} could belong to another user; choose a db.data_dir where {} can create folders",
             trusted::refused(part, stat),
             data_dir.display(),
             if me.is_root() { "only root" } else { "only you and root" }
-        ))),
+        )))
     }
 }
 
@@ -105,9 +106,10 @@ pub(super) fn make_private_dir(path: &Path) -> io::Result<()> {
 /// Returns `Fault::settings` if another user created it.
 pub(super) fn private_dir(path: &Path, model: &Path) -> anyhow::Result<()> {
     make_private_dir(path).with_context(|| format!("creating {}", path.display()))?;
-    match same_owner_only(path, model) {
-        true => Ok(()),
-        false => Err(Fault::settings(format!("{} was created by another user: remove it", path.display())).into()),
+    if same_owner_only(path, model) {
+        Ok(())
+    } else {
+        Err(Fault::settings(format!("{} was created by another user: remove it", path.display())).into())
     }
 }
 

@@ -54,8 +54,9 @@ fn create_database(owner: &Owner, binaries: &Binaries, data: &Path) -> anyhow::R
     postgres.args(["--single", "-D"]).arg(data).arg("postgres");
     let words = Owner::run(postgres, &format!("CREATE DATABASE {NAME};\n"))?;
     // It exits with success even if the statement fails.
-    match words.contains("ERROR:") || words.contains("FATAL:") {
-        true => Err(Fault::unavailable(owner::last_lines(&words)).into()),
-        false => Ok(()),
+    if words.contains("ERROR:") || words.contains("FATAL:") {
+        Err(Fault::unavailable(owner::last_lines(&words)).into())
+    } else {
+        Ok(())
     }
 }

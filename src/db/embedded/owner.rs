@@ -147,9 +147,10 @@ impl Owner {
         }
         let output = child.wait_with_output().with_context(|| format!("waiting for {name}"))?;
         let words = [output.stdout, output.stderr].map(|stream| String::from_utf8_lossy(&stream).into_owned()).concat();
-        match output.status.success() {
-            true => Ok(words),
-            false => Err(Fault::unavailable(format!("{name} failed ({}): {}", output.status, last_lines(&words))).into()),
+        if output.status.success() {
+            Ok(words)
+        } else {
+            Err(Fault::unavailable(format!("{name} failed ({}): {}", output.status, last_lines(&words))).into())
         }
     }
 }

@@ -81,11 +81,8 @@ pub(super) async fn services(client: &impl Reads, known: &[&str]) -> anyhow::Res
             off: row.try_get(9)?,
             revoked: row.try_get(10)?,
             oldest_unfinished_seconds: row.try_get(11)?,
-            delays: match known.contains(&service.as_str()) {
-                true => waited(client, &service).await?,
-                // A service of another version has no summary tables here.
-                false => Waited::default(),
-            },
+            // A service of another version has no summary tables here.
+            delays: if known.contains(&service.as_str()) { waited(client, &service).await? } else { Waited::default() },
             service,
         });
     }

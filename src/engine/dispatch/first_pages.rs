@@ -19,9 +19,10 @@ impl<S: Source> Dispatcher<'_, S> {
     /// If the run holds its maximum number of passes, selects those that give way to users who have no data yet. Returns their outcomes so far.
     pub(super) fn to_give_way(&self, state: &mut State) -> Vec<Outcome> {
         let is_full = state.passes >= self.max_passes();
-        match !self.shared.dry_run && is_full && state.firsts() < state.low.firsts {
-            true => state.take_deep(self.firsts.min(READY_PASSES)),
-            false => Vec::new(),
+        if !self.shared.dry_run && is_full && state.firsts() < state.low.firsts {
+            state.take_deep(self.firsts.min(READY_PASSES))
+        } else {
+            Vec::new()
         }
     }
 

@@ -134,9 +134,10 @@ async fn reserve(
             Reservation::DayFull { .. } => units,
             Reservation::Granted { .. } => target,
         };
-        match (units..target).contains(&remaining) {
-            true => target = remaining,
-            false => break (at, lacking, answer),
+        if (units..target).contains(&remaining) {
+            target = remaining;
+        } else {
+            break (at, lacking, answer);
         }
     };
     match answer {

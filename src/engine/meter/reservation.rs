@@ -41,9 +41,10 @@ impl Meter {
         }
         unspent.retain(|unspent| unspent.left.units > 0);
         polled.retain(|(_, units)| *units > 0);
-        match unspent.is_empty() && polled.is_empty() {
-            true => Ok(()),
-            false => quota::release(&self.pool, self.service, &unspent, &polled).await,
+        if unspent.is_empty() && polled.is_empty() {
+            Ok(())
+        } else {
+            quota::release(&self.pool, self.service, &unspent, &polled).await
         }
     }
 }

@@ -91,9 +91,10 @@ fn after_page<C>(state: &State<'_>, page: Page<C>) -> Transition<C> {
         }
         Next::Cursor(cursor) => {
             let cursor = cursor.clone();
-            match is_idle(&page, state.at) && !state.has_changed {
-                true => Transition::Idle(page, cursor),
-                false => Transition::Finish(page, cursor),
+            if is_idle(&page, state.at) && !state.has_changed {
+                Transition::Idle(page, cursor)
+            } else {
+                Transition::Finish(page, cursor)
             }
         }
     }
@@ -104,11 +105,14 @@ fn after_failure<C>(state: &State<'_>, failure: Failure) -> Transition<C> {
     match failure.class {
         // Stopped while waiting for its turn: nothing failed.
         Class::RateLimited if state.winding_down => Transition::Interrupt,
-        Class::PageExpired | Class::CursorExpired if at.page_token.is_some() => match state.restarts < MAX_RESTARTS {
-            // With a new pass number: items seen by earlier pages may be gone by now.
-            true => Transition::Restart(Position { cursor: at.cursor.clone(), ..Position::default() }),
-            false => Transition::Fail(failure),
-        },
+        Class::PageExpired | Class::CursorExpired if at.page_token.is_some() => {
+            if state.restarts < MAX_RESTARTS {
+                // With a new pass number: items seen by earlier pages may be gone by now.
+                Transition::Restart(Position { cursor: at.cursor.clone(), ..Position::default() })
+            } else {
+                Transition::Fail(failure)
+            }
+        }
         Class::CursorExpired if at.cursor.is_some() => match (state.resyncs + 1, state.max_resyncs) {
             (resyncs, max) if resyncs > max => {
                 let message = format!("degraded: resync {resyncs} today, {max} are allowed; {}", failure.message);

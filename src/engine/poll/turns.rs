@@ -25,19 +25,19 @@ impl<S: Source> Slice<'_, S> {
         if self.shared.wind_down.is_cancelled() {
             return Ok(Err(Step::Ended(PollEnd::Interrupted)));
         }
-        let granted = match self.waits_for_turns(task) {
-            false => None,
-            true if self.until == Until::Page || self.shared.queue.is_wanted(&task.row.account.project) => {
+        let mut granted = None;
+        if self.waits_for_turns(task) {
+            if self.until == Until::Page || self.shared.queue.is_wanted(&task.row.account.project) {
                 return Ok(Err(Step::Wait(None)));
             }
-            true => match self.shared.admit(task) {
+            granted = match self.shared.admit(task) {
                 Admitted::Yes(granted) => Some(granted),
                 Admitted::Lacks(Lack::User(until)) => {
                     return Ok(Err(Step::Wait(Some(until.saturating_duration_since(Instant::now())))));
                 }
                 Admitted::Lacks(Lack::Project(_)) | Admitted::Full => return Ok(Err(Step::Wait(None))),
-            },
-        };
+            };
+        }
         match self.admit(granted).await? {
             Ok(memory) => Ok(Ok((self.fetch(task).await, memory))),
             Err(wait) => Ok(Err(Step::Wait(wait))),

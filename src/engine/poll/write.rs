@@ -41,9 +41,10 @@ impl<S: Source> Slice<'_, S> {
         let applied = Box::pin(self.apply(&page, &seen, rewrite, None, dry_run_tx.as_deref_mut()));
         // Google prepares the next page while PostgreSQL writes this one: never more than two pages of a stream in memory.
         let ahead = Box::pin(self.ask_ahead(task));
-        let (written, ahead) = match self.shared.dry_run {
-            true => (applied.await, dry_run::alive(dry_run_tx.as_deref(), ahead).await),
-            false => tokio::join!(applied, ahead),
+        let (written, ahead) = if self.shared.dry_run {
+            (applied.await, dry_run::alive(dry_run_tx.as_deref(), ahead).await)
+        } else {
+            tokio::join!(applied, ahead)
         };
         match written {
             Ok(written) => task.outcome.wrote(written, &seen.delays),

@@ -47,10 +47,8 @@ fn projects_take_turns_and_one_without_quota_holds_up_nobody_else() {
     let both = || (1..=6).map(|id| task(id, if id < 4 { "p" } else { "q" }, None, None));
     assert_eq!(order(&queue(both()), |_| Admitted::Yes(())), [1, 4, 2, 5, 3, 6]);
     let later = Instant::now() + Duration::from_secs(60);
-    let lacking = |task: &Task| match task.row.account.project == "p" {
-        true => Admitted::Lacks(Lack::Project(later)),
-        false => Admitted::Yes(()),
-    };
+    let lacking =
+        |task: &Task| if task.row.account.project == "p" { Admitted::Lacks(Lack::Project(later)) } else { Admitted::Yes(()) };
     let queue = queue(both());
     assert_eq!(order(&queue, lacking), [4, 5, 6]);
     assert!(matches!(queue.take(usize::MAX, lacking), Taken::Nothing(Some(until)) if until == later));

@@ -101,10 +101,7 @@ impl Report {
 
     /// A missing scope or a disabled API does not mean that credentials are refused.
     fn exit_of_refusal(&self) -> Exit {
-        match self.refused.as_ref().is_some_and(|refused| refused.lacking > 0) {
-            true => Exit::SomeFailed,
-            false => Exit::Refused,
-        }
+        if self.refused.as_ref().is_some_and(|refused| refused.lacking > 0) { Exit::SomeFailed } else { Exit::Refused }
     }
 
     /// The exit code of the process.

@@ -40,9 +40,10 @@ pub async fn passes<S: Verify>(shared: &Arc<Shared<S>>, differing: Vec<(StreamRo
 
 async fn one<S: Verify>(shared: &Arc<Shared<S>>, row: &StreamRow, look: &Look) -> anyhow::Result<Outcome> {
     let derived = is_wrong(&look.derived.found);
-    let outcome = match is_wrong(&look.differences) || (derived && S::DERIVED_BY_PASS) {
-        true => pass(shared, row, look).await?,
-        false => Outcome::of(row),
+    let outcome = if is_wrong(&look.differences) || (derived && S::DERIVED_BY_PASS) {
+        pass(shared, row, look).await?
+    } else {
+        Outcome::of(row)
     };
     // After the pass, which has rebuilt the rows of the items it wrote.
     if derived && matches!(outcome.end, PollEnd::Done) {

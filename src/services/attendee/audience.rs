@@ -53,9 +53,8 @@ fn leads(occurrences: &[&Occurrence]) -> Vec<String> {
         }
     }
     let user = |of: usize| occurrences.iter().zip(&circle).filter(|(_, circle)| **circle == of).map(|(one, _)| one.user).min();
-    let name = |(one, circle): (&&Occurrence, &usize)| match one.part.is_decided && one.part.takes_part() {
-        true => String::new(),
-        false => user(*circle).unwrap_or(one.user).to_string(),
+    let name = |(one, circle): (&&Occurrence, &usize)| {
+        if one.part.is_decided && one.part.takes_part() { String::new() } else { user(*circle).unwrap_or(one.user).to_string() }
     };
     occurrences.iter().zip(&circle).map(name).collect()
 }

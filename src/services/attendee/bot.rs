@@ -88,10 +88,7 @@ impl Bot {
     /// Decodes a bot.
     pub fn read(raw: &RawValue) -> Result<Self, Poison> {
         let bot: Self = serde_json::from_str(raw.get()).map_err(|error| Poison::of(raw, format!("not a bot: {error}")))?;
-        match bot.id.is_empty() {
-            true => Err(Poison::of(raw, "not a bot: no id")),
-            false => Ok(bot),
-        }
+        if bot.id.is_empty() { Err(Poison::of(raw, "not a bot: no id")) } else { Ok(bot) }
     }
 
     /// The time of its last event, if it has any.

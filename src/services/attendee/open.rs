@@ -103,10 +103,12 @@ impl OpenBots {
 
     /// How long the next poll of a project can wait, after one at `now`.
     pub fn wait(&self, project: Uuid, now: DateTime<Utc>, live: Duration, idle: Duration) -> Duration {
-        let next = self.0.get(&project).into_iter().flatten().map(|open| match open.due {
-            true => next_look(open.ended_at, now, live),
-            false => open.look_at,
-        });
+        let next = self
+            .0
+            .get(&project)
+            .into_iter()
+            .flatten()
+            .map(|open| if open.due { next_look(open.ended_at, now, live) } else { open.look_at });
         let Some(next) = next.min() else { return idle };
         (next - now).to_std().unwrap_or_default().clamp(live.min(Duration::from_secs(1)), idle)
     }

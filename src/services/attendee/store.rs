@@ -35,9 +35,10 @@ pub async fn apply(tx: &Transaction<'_>, stream: &Stream, live: Duration, items:
             }
             Change::Bot(bot, heard) => is_changed(tx, &row, live, bot, item.raw.get(), heard).await?,
         };
-        match changed {
-            true => counts.updated += 1,
-            false => counts.unchanged += 1,
+        if changed {
+            counts.updated += 1;
+        } else {
+            counts.unchanged += 1;
         }
     }
     Ok(counts)

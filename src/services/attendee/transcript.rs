@@ -127,15 +127,14 @@ pub fn write(lines: &[Line]) -> Written {
         let goes_on = before.is_some_and(|before| {
             before.speaker_uuid == line.speaker_uuid && line.at_ms - (before.at_ms + before.duration_ms) < PARAGRAPH_MS
         });
-        match goes_on {
-            true => text.push(' '),
-            false => {
-                if before.is_some() {
-                    text.push('\n');
-                }
-                let seconds = (line.at_ms - first) / 1000;
-                let _ = write!(text, "[{:02}:{:02}:{:02}] {name}: ", seconds / 3600, seconds / 60 % 60, seconds % 60);
+        if goes_on {
+            text.push(' ')
+        } else {
+            if before.is_some() {
+                text.push('\n');
             }
+            let seconds = (line.at_ms - first) / 1000;
+            let _ = write!(text, "[{:02}:{:02}:{:02}] {name}: ", seconds / 3600, seconds / 60 % 60, seconds % 60);
         }
         text.push_str(&line.text);
         before = Some(line);

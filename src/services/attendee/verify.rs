@@ -73,9 +73,10 @@ impl Verify for Attendee {
         rows.iter()
             .map(|row| {
                 let (state, transcription): (&str, Option<&str>) = (row.try_get(1)?, row.try_get(4)?);
-                let version = match words_may_come(state, transcription) {
-                    true => with_lines(state_of(state), usize::try_from(row.try_get::<_, i64>(5)?)?),
-                    false => state_of(state).to_owned(),
+                let version = if words_may_come(state, transcription) {
+                    with_lines(state_of(state), usize::try_from(row.try_get::<_, i64>(5)?)?)
+                } else {
+                    state_of(state).to_owned()
                 };
                 Ok((row.try_get(0)?, ItemState { version, alive: row.try_get(2)?, awaited: row.try_get(3)? }))
             })

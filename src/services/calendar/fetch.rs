@@ -109,9 +109,10 @@ fn append_position(url: &mut Url, at: &Position) {
 /// Lists the ids and versions of all events in the window, or of all calendars.
 pub async fn list_versions(calendar: &Calendar, stream: &Stream, calls: &Calls, window: &Window) -> Result<Things, Failure> {
     let is_list = stream.kind == LIST;
-    let (what, path): (_, &[&str]) = match is_list {
-        true => ("calendarList.list", &CALENDAR_LIST),
-        false => ("events.list", &["calendar", "v3", "calendars", &stream.resource, "events"]),
+    let (what, path): (_, &[&str]) = if is_list {
+        ("calendarList.list", &CALENDAR_LIST)
+    } else {
+        ("events.list", &["calendar", "v3", "calendars", &stream.resource, "events"])
     };
     let mut versions = Things::new();
     let mut page_token: Option<String> = None;
@@ -120,17 +121,18 @@ pub async fn list_versions(calendar: &Calendar, stream: &Stream, calls: &Calls, 
         {
             let mut query = url.query_pairs_mut();
             query.append_pair("showDeleted", "true");
-            match is_list {
-                true => query
+            if is_list {
+                query
                     .append_pair("maxResults", LIST_PAGE)
                     .append_pair("showHidden", "true")
-                    .append_pair("fields", "items(id,etag,deleted),nextPageToken"),
-                false => query
+                    .append_pair("fields", "items(id,etag,deleted),nextPageToken")
+            } else {
+                query
                     .append_pair("fields", "items(id,etag,status,recurringEventId),nextPageToken")
                     .append_pair("maxResults", EVENTS_PAGE)
                     .append_pair("singleEvents", "false")
                     .append_pair("timeMin", &window.time_min)
-                    .append_pair("timeMax", &window.time_max),
+                    .append_pair("timeMax", &window.time_max)
             };
             query.extend_pairs(page_token.as_ref().map(|token| ("pageToken", token)));
         }
@@ -188,9 +190,10 @@ struct Request {
 async fn page(calendar: &Calendar, calls: &Calls, at: &Position, request: &Request) -> Result<Page<Change>, Failure> {
     let Request { what, url, is_small, pinned, decode } = request;
     let scope = SCOPE;
-    let answer = match is_small {
-        true => calendar.batcher.get(BATCH, what, &calls.credential, scope, url.clone()).await,
-        false => calendar.google.get(what, &calls.credential, scope, url.clone()).await,
+    let answer = if *is_small {
+        calendar.batcher.get(BATCH, what, &calls.credential, scope, url.clone()).await
+    } else {
+        calendar.google.get(what, &calls.credential, scope, url.clone()).await
     };
     let body = answer.map_err(|failure| at.blame(failure))?;
     let List { items, next_page_token, next_sync_token } = List::read(what, &body)?;

@@ -153,10 +153,7 @@ fn check(event: &mut Event) -> Result<(), String> {
     }
     when("start", event.start.as_ref())?;
     let has_start = event.start.as_ref().is_some_and(|start| start.date.is_some() || start.date_time.is_some());
-    match has_start || event.is_cancelled() {
-        true => Ok(()),
-        false => Err("start: the event has neither a date nor a dateTime".into()),
-    }
+    if has_start || event.is_cancelled() { Ok(()) } else { Err("start: the event has neither a date nor a dateTime".into()) }
 }
 
 /// Checks a date or a time.

@@ -103,9 +103,10 @@ async fn calendars(tx: &Transaction<'_>, stream: &Stream, configured: &[String])
     let mut versions = Things::new();
     for row in &rows {
         let entry: Entry = serde_json::from_str(row.try_get(2)?).context("reading a stored calendar")?;
-        let version = match entry.is_synced(configured) && !row.try_get::<_, bool>(3)? {
-            true => ItemState::dead(),
-            false => ItemState::alive(row.try_get::<_, String>(1)?),
+        let version = if entry.is_synced(configured) && !row.try_get::<_, bool>(3)? {
+            ItemState::dead()
+        } else {
+            ItemState::alive(row.try_get::<_, String>(1)?)
         };
         versions.insert(row.try_get(0)?, version);
     }

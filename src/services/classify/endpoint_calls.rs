@@ -145,9 +145,8 @@ impl Asks {
     ) -> Result<Vec<Poison>, Failure> {
         let Some(endpoint) = &self.endpoint else { return Ok(Vec::new()) };
         let began = Instant::now();
-        let questions = pending.into_iter().map(async |one| match began.elapsed() < PATIENCE {
-            true => (self.ask_one(endpoint, pool, &one, digest).await, one),
-            false => (Ok(None), one),
+        let questions = pending.into_iter().map(async |one| {
+            if began.elapsed() < PATIENCE { (self.ask_one(endpoint, pool, &one, digest).await, one) } else { (Ok(None), one) }
         });
         // Collect all answers first: how long the unasked documents wait is known only at the end.
         let answers: Vec<_> = futures_util::stream::iter(questions).buffer_unordered(AT_ONCE).collect().await;

@@ -53,11 +53,11 @@ pub(super) fn item(id: Uuid, change: Change) -> anyhow::Result<Item<Change>> {
 
 /// `version` is that of the stored model: documents judged by a model that is not stored yet are judged again once it is.
 pub(super) fn change(classify: &Classify, state: &State, queued: &Queued, version: i32, requested: bool) -> Change {
-    match queued.is_settled {
-        true => Change::Settled(queued.id),
-        false if requested => Change::Asked(Box::new(judgement(classify, state, queued, version))),
-        false => Change::Judged(Box::new(judgement(classify, state, queued, version))),
+    if queued.is_settled {
+        return Change::Settled(queued.id);
     }
+    let judgement = Box::new(judgement(classify, state, queued, version));
+    if requested { Change::Asked(judgement) } else { Change::Judged(judgement) }
 }
 
 fn judgement(classify: &Classify, state: &State, queued: &Queued, version: i32) -> Judgement {

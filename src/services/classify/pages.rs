@@ -39,9 +39,10 @@ impl SeenDocuments {
     /// Whether a document is new. `keep` remembers it.
     fn is_new(&self, user: Uuid, queued: &Queued, keep: bool) -> bool {
         let version = (queued.id, queued.content_hash.clone(), queued.said);
-        match keep {
-            true => self.all().entry(user).or_default().insert(version),
-            false => self.all().get(&user).is_none_or(|seen| !seen.contains(&version)),
+        if keep {
+            self.all().entry(user).or_default().insert(version)
+        } else {
+            self.all().get(&user).is_none_or(|seen| !seen.contains(&version))
         }
     }
 

@@ -148,9 +148,10 @@ pub async fn read(pool: &Pool, user: Uuid, now: &ModelState) -> anyhow::Result<S
     let lesson = learn::learn(pool, &said, known.unwrap_or_default(), learnt_to).await?;
     let is_stored = !is_full && now.said_to == now.learnt_to;
     let Lesson { learner, people, new, beyond } = lesson;
-    let learnt = match is_stored || (now.said_to == now.learnt_to && now.version == 0) {
-        true => None,
-        false => Some((learnt(&learner, now, is_full)?, new)),
+    let learnt = if is_stored || (now.said_to == now.learnt_to && now.version == 0) {
+        None
+    } else {
+        Some((learnt(&learner, now, is_full)?, new))
     };
     let version = learnt.as_ref().map_or(now.version, |(learnt, _)| learnt.version);
     let (projects, closed) = corrections::projects(pool, user).await?;

@@ -72,14 +72,19 @@ pub fn since(known: Option<&LastSeen>, file: &File) -> Option<Action> {
     let edited = file.content_key() != known.content_key;
     let renamed = file.name != known.name;
     let moved = set(&file.parents) != set(&known.parents);
-    Some(match () {
-        () if file.trashed && !known.trashed => Action::Trashed,
-        () if !file.trashed && known.trashed => Action::Untrashed,
+    Some(if file.trashed && !known.trashed {
+        Action::Trashed
+    } else if !file.trashed && known.trashed {
+        Action::Untrashed
+    } else if edited && !(file.is_googles_own() && (renamed || moved)) {
         // Some clients update the time of Google's own formats when they rename or move a file; the text then shows whether it was edited.
-        () if edited && !(file.is_googles_own() && (renamed || moved)) => Action::Modified,
-        () if renamed => Action::Renamed,
-        () if moved => Action::Moved,
-        () => Action::Metadata,
+        Action::Modified
+    } else if renamed {
+        Action::Renamed
+    } else if moved {
+        Action::Moved
+    } else {
+        Action::Metadata
     })
 }
 

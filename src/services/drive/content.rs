@@ -204,10 +204,7 @@ impl<'a> Reading<'a> {
         let (mut readable, mut received, mut ended) = (Readable::new(max), Received::default(), true);
         let take = |part: &[u8]| {
             received.push(part);
-            ended = match received.bytes > MAX_RECEIVED {
-                true => readable.end(),
-                false => readable.push(part),
-            };
+            ended = if received.bytes > MAX_RECEIVED { readable.end() } else { readable.push(part) };
             ended
         };
         let kind = google.download(what, &calls.credential, SCOPE, url, take).await?;

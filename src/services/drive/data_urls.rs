@@ -108,9 +108,10 @@ impl Readable {
 
     fn keep(&mut self, byte: u8) {
         self.before = byte;
-        match self.kept.len() < self.max {
-            true => self.kept.push(byte),
-            false => self.cut = true,
+        if self.kept.len() < self.max {
+            self.kept.push(byte);
+        } else {
+            self.cut = true;
         }
     }
 }

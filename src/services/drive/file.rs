@@ -120,9 +120,10 @@ pub fn decode(raw: Box<RawValue>) -> Result<Item<Change>, Poison> {
     }
     let Some(id) = shape.file_id else {
         let file: File = serde_json::from_str(raw.get()).map_err(|error| wrong(format!("not a file: {error}")))?;
-        return match file.id.is_empty() {
-            true => Err(wrong("not a file: no id".into())),
-            false => Ok(Item { id: file.id.clone(), changed_at: file.modified_time, raw, change: of(file) }),
+        return if file.id.is_empty() {
+            Err(wrong("not a file: no id".into()))
+        } else {
+            Ok(Item { id: file.id.clone(), changed_at: file.modified_time, raw, change: of(file) })
         };
     };
     match (shape.removed, shape.file) {

@@ -32,12 +32,11 @@ impl Received {
         }
         let sum = HEXLOWER.encode(&self.sum.finalize());
         let same = file.md5_checksum.as_deref().is_none_or(|expected| expected.eq_ignore_ascii_case(&sum));
-        match same && size.is_none_or(|size| size == self.bytes) {
-            true => Ok(()),
-            false => {
-                let failure = Failure::new(Class::Permanent, "files.get: the content does not match md5Checksum and size");
-                Err(Failure { retry_after: Some(std::time::Duration::ZERO), ..failure })
-            }
+        if same && size.is_none_or(|size| size == self.bytes) {
+            Ok(())
+        } else {
+            let failure = Failure::new(Class::Permanent, "files.get: the content does not match md5Checksum and size");
+            Err(Failure { retry_after: Some(std::time::Duration::ZERO), ..failure })
         }
     }
 }

@@ -74,9 +74,10 @@ impl<'de> Visitor<'de> for Kept {
     fn visit_seq<A: SeqAccess<'de>>(self, mut all: A) -> Result<Headers, A::Error> {
         let (mut headers, mut budget) = (Headers::default(), HeaderBudget::default());
         while let Some(header) = all.next_element::<Header>()? {
-            match budget.take(header.name.as_bytes(), header.value.as_bytes()) {
-                true => headers.kept.push(header),
-                false => headers.is_cut = true,
+            if budget.take(header.name.as_bytes(), header.value.as_bytes()) {
+                headers.kept.push(header);
+            } else {
+                headers.is_cut = true;
             }
         }
         Ok(headers)

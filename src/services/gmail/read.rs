@@ -53,13 +53,12 @@ pub async fn messages(gmail: &Gmail, calls: &Calls, ids: &[String]) -> Result<Re
     let (now, later) = ids.split_at(ids.len().min(max));
     let Requested { mut read, answered, failed, .. } = request(gmail, calls, now).await;
     if !failed.is_empty() {
-        match answered >= failed.len() || others_can_be_read(gmail, calls, &failed).await? {
-            true => read.poison.extend(failed.iter().map(|(id, failure)| Poison::unfetched(id, failure))),
+        if answered >= failed.len() || others_can_be_read(gmail, calls, &failed).await? {
+            read.poison.extend(failed.iter().map(|(id, failure)| Poison::unfetched(id, failure)))
+        } else {
             // The failure is not specific to these messages.
-            false => {
-                read.rest.extend(failed.iter().map(|(id, _)| id.clone()));
-                read.stopped = read.stopped.or(failed.into_iter().next().map(|(_, failure)| failure));
-            }
+            read.rest.extend(failed.iter().map(|(id, _)| id.clone()));
+            read.stopped = read.stopped.or(failed.into_iter().next().map(|(_, failure)| failure));
         }
     }
     read.rest.extend_from_slice(later);
@@ -172,15 +171,16 @@ async fn message(gmail: &Gmail, calls: &Calls, id: &str) -> Result<Option<Result
         return Ok(Some(Ok(item)));
     }
     let size = message.size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
-    let read = match size > gmail.settings.whole_max_size {
-        true => Content {
+    let read = if size > gmail.settings.whole_max_size {
+        Content {
             note: Some(format!("{size} bytes, more than gmail.whole_max_size: text and attachments were not read")),
             ..Content::default()
-        },
-        false => match unless_gone(Box::pin(body(gmail, calls, id, size)).await)? {
+        }
+    } else {
+        match unless_gone(Box::pin(body(gmail, calls, id, size)).await)? {
             Some(read) => read,
             None => return Ok(None),
-        },
+        }
     };
     let notes =
         [read.note.clone(), detect::addresses(&message.mail.recipients, &gmail.pattern).1.then(|| detect::CUT.to_owned())];
@@ -199,9 +199,10 @@ async fn body(gmail: &Gmail, calls: &Calls, id: &str, size: u64) -> Result<Conte
             // Acquired for each attempt, so that a mailbox that backs off holds no memory.
             let memory = gmail.memory.acquire_many(mebibytes).await;
             let _memory = memory.map_err(|_| Failure::new(Class::Internal, "the run is closed"))?;
-            let answer = match size < MAX_BATCHED_SIZE {
-                true => gmail.batcher.get(BATCH, "messages.get", credential, scope, url.clone()).await,
-                false => gmail.google.get("messages.get", credential, scope, url.clone()).await,
+            let answer = if size < MAX_BATCHED_SIZE {
+                gmail.batcher.get(BATCH, "messages.get", credential, scope, url.clone()).await
+            } else {
+                gmail.google.get("messages.get", credential, scope, url.clone()).await
             };
             let Raw { raw } = parse_json("messages.get", &answer?)?;
             let message = bytes_of(&raw)?;

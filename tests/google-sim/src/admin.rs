@@ -193,9 +193,10 @@ struct DeleteEvent {
 
 async fn delete_event(State(world): Shared, Json(gone): Json<DeleteEvent>) -> Answer {
     let calendar = calendar(&world, &gone.user, &gone.calendar)?;
-    match event::delete(&mut lock(&calendar.events), &gone.id, world.now()) {
-        true => Ok(Json(json!({ "deleted": gone.id }))),
-        false => Err(Wrong(format!("no live event {}", gone.id))),
+    if event::delete(&mut lock(&calendar.events), &gone.id, world.now()) {
+        Ok(Json(json!({ "deleted": gone.id })))
+    } else {
+        Err(Wrong(format!("no live event {}", gone.id)))
     }
 }
 

@@ -171,10 +171,11 @@ fn list(
         unroll: single.then_some(&unroll),
     };
     let empty = world.empty_pages.load(Ordering::Relaxed);
-    let page = match params.contains_key("pageToken") || empty == 0 || rand::random::<u64>() % 1_000 >= empty {
-        true => feed.page(&ask),
+    let page = if params.contains_key("pageToken") || empty == 0 || rand::random::<u64>() % 1_000 >= empty {
+        feed.page(&ask)
+    } else {
         // An empty page with a token for the rest.
-        false => crate::feed::Page { texts: Vec::new(), next: Some((start.after, start.skip)), version: feed.version() },
+        crate::feed::Page { texts: Vec::new(), next: Some((start.after, start.skip)), version: feed.version() }
     };
     let (name, position) = match page.next {
         Some((after, skip)) => ("nextPageToken", Place { k: 'p', epoch: feed.page_epoch, after, skip, ..start }),

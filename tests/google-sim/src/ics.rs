@@ -185,9 +185,10 @@ fn when(property: &Property<'_>, calendar_zone: &str) -> Option<Value> {
     let local = NaiveDateTime::parse_from_str(text.trim_end_matches('Z'), "%Y%m%dT%H%M%S").ok()?;
     // A TZID that is not an IANA name (Outlook's) and a floating time fall back to the calendar's zone.
     let named = parameter(property, "TZID");
-    let zone: chrono_tz::Tz = match text.ends_with('Z') {
-        true => chrono_tz::UTC,
-        false => named.and_then(|name| name.parse().ok()).or_else(|| calendar_zone.parse().ok()).unwrap_or(chrono_tz::UTC),
+    let zone: chrono_tz::Tz = if text.ends_with('Z') {
+        chrono_tz::UTC
+    } else {
+        named.and_then(|name| name.parse().ok()).or_else(|| calendar_zone.parse().ok()).unwrap_or(chrono_tz::UTC)
     };
     let at = zone.from_local_datetime(&local).earliest().unwrap_or_else(|| Utc.from_utc_datetime(&local).with_timezone(&zone));
     Some(json!({ "dateTime": at.to_rfc3339(), "timeZone": zone.name() }))

@@ -22,9 +22,10 @@ async fn main() -> anyhow::Result<()> {
     let sim = Sim::listen(arguments.listen).await?;
     println!("google-sim listening on {}", sim.url);
     let stdin = async {
-        match arguments.exit_with_stdin {
-            true => drop(tokio::io::copy(&mut tokio::io::stdin(), &mut tokio::io::sink()).await),
-            false => std::future::pending().await,
+        if arguments.exit_with_stdin {
+            drop(tokio::io::copy(&mut tokio::io::stdin(), &mut tokio::io::sink()).await)
+        } else {
+            std::future::pending().await
         }
     };
     let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;

@@ -118,9 +118,10 @@ fn grant(world: &World, request: &Request, host: &str) -> Result<Response, Box<R
 }
 
 fn of_the_client(request: &Request) -> Result<(), Box<Response>> {
-    match request.client_id.as_deref() == Some(CLIENT_ID) && request.client_secret.as_deref() == Some(CLIENT_SECRET) {
-        true => Ok(()),
-        false => Err(refuse(401, "invalid_client", "The OAuth client was not found.")),
+    if request.client_id.as_deref() == Some(CLIENT_ID) && request.client_secret.as_deref() == Some(CLIENT_SECRET) {
+        Ok(())
+    } else {
+        Err(refuse(401, "invalid_client", "The OAuth client was not found."))
     }
 }
 
@@ -157,13 +158,14 @@ fn by_assertion(world: &World, request: &Request, host: &str) -> Result<(Arc<Use
     })?;
     let scopes: Vec<String> = claims.scope.split_whitespace().map(str::to_owned).collect();
     let delegated = lock(&user.scopes).clone();
-    match scopes.iter().all(|scope| delegated.contains(scope)) {
-        true => Ok((user, scopes)),
-        false => Err(refuse(
+    if scopes.iter().all(|scope| delegated.contains(scope)) {
+        Ok((user, scopes))
+    } else {
+        Err(refuse(
             401,
             "unauthorized_client",
             "Client is unauthorized to retrieve access tokens using this method, or client not authorized for any of the scopes requested.",
-        )),
+        ))
     }
 }
 

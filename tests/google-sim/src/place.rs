@@ -89,11 +89,14 @@ pub fn place(feed: &Feed, params: &Params, bound: u64) -> Result<Place, Refusal>
     }
     if let Some(text) = params.get("pageToken") {
         let place = Place::decode(text, 'p').ok_or_else(|| bad("pageToken", "not a page token"))?;
-        return match () {
-            () if place.epoch != feed.page_epoch => Err(bad("pageToken", "expired")),
-            () if place.bound != bound => Err(bad("pageToken", "belongs to a request with other parameters")),
-            () if place.follows != params.contains_key("syncToken") => Err(bad("pageToken", "belongs to another pass")),
-            () => Ok(place),
+        return if place.epoch != feed.page_epoch {
+            Err(bad("pageToken", "expired"))
+        } else if place.bound != bound {
+            Err(bad("pageToken", "belongs to a request with other parameters"))
+        } else if place.follows != params.contains_key("syncToken") {
+            Err(bad("pageToken", "belongs to another pass"))
+        } else {
+            Ok(place)
         };
     }
     if let Some(text) = params.get("syncToken") {
@@ -102,9 +105,10 @@ pub fn place(feed: &Feed, params: &Params, bound: u64) -> Result<Place, Refusal>
             let reason = feed.expired_reason.as_deref().unwrap_or("fullSyncRequired");
             return Err(Box::new(errors::google(410, reason, "Sync token is no longer valid, a full sync is required.")));
         }
-        return match place.bound == bound {
-            true => Ok(Place { follows: true, ..place }),
-            false => Err(bad("syncToken", "belongs to a request with other parameters")),
+        return if place.bound == bound {
+            Ok(Place { follows: true, ..place })
+        } else {
+            Err(bad("syncToken", "belongs to a request with other parameters"))
         };
     }
     Ok(Place {

@@ -83,10 +83,7 @@ impl Window {
                 now + length
             }
         };
-        match self.spent + units > limit {
-            true => Err(end - now),
-            false => Ok(()),
-        }
+        if self.spent + units > limit { Err(end - now) } else { Ok(()) }
     }
 }
 
@@ -131,16 +128,18 @@ fn step(now: DateTime<Utc>) -> i64 {
 
 impl Minute {
     fn has_room(&mut self, units: u64, limit: u64, sliding: bool, now: DateTime<Utc>) -> bool {
-        match sliding {
-            true => self.sliding.has_room(units, limit, now),
-            false => self.fixed.check(units, limit, TimeDelta::minutes(1), now).is_ok(),
+        if sliding {
+            self.sliding.has_room(units, limit, now)
+        } else {
+            self.fixed.check(units, limit, TimeDelta::minutes(1), now).is_ok()
         }
     }
 
     fn add(&mut self, units: u64, sliding: bool, now: DateTime<Utc>) {
-        match sliding {
-            true => self.sliding.add(units, now),
-            false => self.fixed.spent += units,
+        if sliding {
+            self.sliding.add(units, now);
+        } else {
+            self.fixed.spent += units;
         }
     }
 }

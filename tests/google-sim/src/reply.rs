@@ -99,9 +99,10 @@ async fn repeated(response: Answer) -> Answer {
     let (mut parts, body) = response.into_parts();
     let body = full_body(Answer::new(body)).await;
     let mut plain = Vec::new();
-    let unpacked = match parts.headers.contains_key(header::CONTENT_ENCODING) {
-        true => flate2::read::GzDecoder::new(&body[..]).read_to_end(&mut plain).map(|_| &plain[..]),
-        false => Ok(&body[..]),
+    let unpacked = if parts.headers.contains_key(header::CONTENT_ENCODING) {
+        flate2::read::GzDecoder::new(&body[..]).read_to_end(&mut plain).map(|_| &plain[..])
+    } else {
+        Ok(&body[..])
     };
     let json = unpacked.ok().and_then(|text| serde_json::from_slice::<serde_json::Map<String, Value>>(text).ok());
     let Some(mut json) = json else { return Answer::from_parts(parts, Body::from(body)) };

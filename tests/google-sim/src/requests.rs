@@ -71,9 +71,10 @@ fn scopes(world: &World, headers: &HeaderMap) -> Option<Vec<String>> {
 
 fn readable(headers: &HeaderMap, body: &Bytes) -> Value {
     let mut plain = Vec::new();
-    let unpacked = match headers.contains_key(header::CONTENT_ENCODING) {
-        true => flate2::read::GzDecoder::new(&body[..]).read_to_end(&mut plain).map(|_| &plain[..]),
-        false => Ok(&body[..]),
+    let unpacked = if headers.contains_key(header::CONTENT_ENCODING) {
+        flate2::read::GzDecoder::new(&body[..]).read_to_end(&mut plain).map(|_| &plain[..])
+    } else {
+        Ok(&body[..])
     };
     unpacked.ok().and_then(|text| serde_json::from_slice(text).ok()).unwrap_or_default()
 }

@@ -68,10 +68,11 @@ fn kills_lose_no_decision_of_a_person_and_double_none() {
         gate.freeze_after(chance.random_range(1..=said * 3 / 2), chance.random());
         let mut run = desk.world.spawn(&["classify", "cron"]);
         desk.world.url.clone_from(&direct);
-        match gate.stands_still_before_the_end_of(&mut run) {
-            true => run.kill().expect("killing the run"),
+        if gate.stands_still_before_the_end_of(&mut run) {
+            run.kill().expect("killing the run");
+        } else {
             // The number of messages of a run depends on the decisions to learn: assume that the next one sends as many.
-            false => said = gate.passed(),
+            said = gate.passed();
         }
         let status = run.wait_with_output().expect("the run ends").status;
         killed += u64::from(status.signal() == Some(9));

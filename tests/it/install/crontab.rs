@@ -13,10 +13,8 @@ fn assert_lines_run(machine: &Machine, lines: &str, with_user: bool) -> usize {
     let jobs: Vec<&str> = lines.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_digit() || c == '*')).collect();
     for line in &jobs {
         let (command, _) = job(line);
-        let command = match with_user {
-            true => command.strip_prefix("root ").unwrap_or_else(|| panic!("{line}: no user")),
-            false => &command,
-        };
+        let command =
+            if with_user { command.strip_prefix("root ").unwrap_or_else(|| panic!("{line}: no user")) } else { &command };
         let mut shell = Command::new("/bin/sh");
         shell.args(["-c", command]).env_clear().env("PATH", "/usr/bin:/bin").env("HOME", machine.world.folder.path());
         let ended = ran(&mut shell);

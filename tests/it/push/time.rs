@@ -58,10 +58,7 @@ fn kills(service: &'static Service, count: u32) {
         if rounds % 3 == 0 {
             // The set to renew differs; sometimes no stream has a channel.
             nothing = rounds % 9 == 0;
-            match nothing {
-                true => drop(world.syncctl(&["channels", "stop", "--all"]).expect(0)),
-                false => world.execute(AGE),
-            }
+            if nothing { drop(world.syncctl(&["channels", "stop", "--all"]).expect(0)) } else { world.execute(AGE) }
         }
         rounds += 1;
         let mut child = world.spawn(&[service.name, "renew-watches"]);

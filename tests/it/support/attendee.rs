@@ -144,9 +144,10 @@ pub fn churn(world: &World, changes: u32, seed: u64) {
                 break;
             }
             let (user, id) = later.swap_remove(chance.random_range(0..later.len()));
-            match cancels {
-                true => world.sim.delete_event(&user, &id),
-                false => drop(world.meet(&user, &id, EARLY + chance.random_range(10..300))),
+            if cancels {
+                world.sim.delete_event(&user, &id)
+            } else {
+                drop(world.meet(&user, &id, EARLY + chance.random_range(10..300)))
             }
         }
         let users: Vec<String> = world.sim.users().into_iter().collect();

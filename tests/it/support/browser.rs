@@ -129,9 +129,10 @@ impl Browser {
         // A screenshot is larger than the default limit.
         let text = answer.body_mut().with_config().limit(1 << 26).read_to_string().map_err(|error| error.to_string())?;
         let mut answer_json: Value = serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))?;
-        match answer.status().is_success() {
-            true => Ok(answer_json["value"].take()),
-            false => Err(answer_json["value"]["message"].as_str().unwrap_or(&text).to_owned()),
+        if answer.status().is_success() {
+            Ok(answer_json["value"].take())
+        } else {
+            Err(answer_json["value"]["message"].as_str().unwrap_or(&text).to_owned())
         }
     }
 

@@ -89,9 +89,10 @@ impl Reading<'_> {
                 let page = part.parts.iter().find(is_page).copied();
                 let mut text = None;
                 for index in &part.parts {
-                    match page == Some(*index) {
-                        true => text = self.part(*index, true),
-                        false => self.attached(*index),
+                    if page == Some(*index) {
+                        text = self.part(*index, true);
+                    } else {
+                        self.attached(*index);
                     }
                 }
                 text

@@ -100,9 +100,10 @@ fn word(value: &str, start: usize) -> Option<(Piece<'_>, usize)> {
     }
     let text_end = text.find("?=")?;
     let encoded = &text[..text_end];
-    let bytes = match is_base64 {
-        true => transfer::decode(encoded.as_bytes(), "base64").bytes.into_owned(),
-        false => transfer::quoted_printable(encoded.replace('_', " ").as_bytes()),
+    let bytes = if is_base64 {
+        transfer::decode(encoded.as_bytes(), "base64").bytes.into_owned()
+    } else {
+        transfer::quoted_printable(encoded.replace('_', " ").as_bytes())
     };
     let end = value.len() - text.len() + text_end + 2;
     Some((Piece::Words { charset, bytes }, end))

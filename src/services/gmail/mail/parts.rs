@@ -192,16 +192,14 @@ impl<'a> Walk<'a> {
         if let Some(parent) = parent.and_then(|parent| self.parts.all.get_mut(parent)) {
             parent.parts.push(index);
         }
-        match part.mime_type.starts_with("multipart/") {
-            true if self.open.len() < MAX_DEPTH => {
-                self.open.push(Open { index, boundary: part.boundary.clone(), from, is_divided: false });
+        let is_multipart = part.mime_type.starts_with("multipart/");
+        if is_multipart && self.open.len() < MAX_DEPTH {
+            self.open.push(Open { index, boundary: part.boundary.clone(), from, is_divided: false });
+        } else {
+            if is_multipart {
+                self.note(TOO_MANY);
             }
-            is_multipart => {
-                if is_multipart {
-                    self.note(TOO_MANY);
-                }
-                self.leaf = Some((index, from));
-            }
+            self.leaf = Some((index, from));
         }
         self.parts.all.push(part);
         if parent.is_none() {

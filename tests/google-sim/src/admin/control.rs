@@ -135,9 +135,10 @@ async fn expire(State(world): Shared, Json(order): Json<Expire>) -> Answer {
 
 fn set_revoked(world: &World, named: &Named, revoked: bool) -> Answer {
     let user = user(world, &named.user)?;
-    match revoked {
-        true => oauth::end(world, &user.email),
-        false => user.revoked.store(false, Ordering::Relaxed),
+    if revoked {
+        oauth::end(world, &user.email)
+    } else {
+        user.revoked.store(false, Ordering::Relaxed)
     }
     Ok(Json(json!({ "revoked": revoked })))
 }

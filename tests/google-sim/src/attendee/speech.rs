@@ -86,10 +86,7 @@ pub fn utterances(bot: &Bot) -> Vec<Utterance> {
             let speaker = speakers.get(slot(nth) as usize % speakers.len().max(1))?.clone();
             let duration_ms = 1_500 + i64::from(slot(nth) % 7) * 250;
             let soon = spoken + Duration::milliseconds(duration_ms + 2_000);
-            let heard = match late(nth) {
-                false => Some(soon),
-                true => late_words(bot),
-            };
+            let heard = if late(nth) { late_words(bot) } else { Some(soon) };
             let corrected = (!late(nth) && nth % CORRECTED == CORRECTED - 1).then(|| soon + Duration::seconds(30));
             let text = format!("{nth}: {}", SENTENCES[nth as usize % SENTENCES.len()]);
             Some(Utterance { speaker, spoken, duration_ms, text, heard, corrected })

@@ -127,12 +127,12 @@ fn fill(
 pub fn file(store: &Store, home: &Home, folder: Option<Arc<str>>, now: DateTime<Utc>, chance: &mut StdRng) -> (Arc<str>, File) {
     let id = new_id(store, chance);
     let mut draw = chance.random_range(0..100);
-    let kind = MIX.iter().find(|(_, _, share, _)| match draw < *share {
-        true => true,
-        false => {
+    let kind = MIX.iter().find(|(_, _, share, _)| {
+        let is_drawn = draw < *share;
+        if !is_drawn {
             draw -= share;
-            false
         }
+        is_drawn
     });
     let (mime, extension, _, (least, most)) = kind.copied().unwrap_or(MIX[0]);
     let name = format!("{} {}{extension}", NAMES.choose(chance).unwrap_or(&"File"), chance.random_range(1..10_000));

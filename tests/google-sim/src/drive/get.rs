@@ -182,8 +182,9 @@ fn visible<'a>(store: &'a Store, id: &str, user: &str) -> Result<&'a File, Refus
 pub fn seen<'a>(store: &'a Store, id: &str, params: &Params, user: &str) -> Result<&'a File, Refusal> {
     let supported = flag(params, "supportsAllDrives", false)?;
     let file = visible(store, id, user)?;
-    match matches!(file.home, Home::Drive(_)) && !supported {
-        true => Err(refused(404, "notFound", &format!("File not found: {id}."))),
-        false => Ok(file),
+    if matches!(file.home, Home::Drive(_)) && !supported {
+        Err(refused(404, "notFound", &format!("File not found: {id}.")))
+    } else {
+        Ok(file)
     }
 }

@@ -63,9 +63,10 @@ pub fn selector(params: &Params, schema: &Schema, otherwise: &str) -> Result<Sel
 /// The two flags of a client that supports shared drives; returns whether their items are included.
 pub fn all_drives(params: &Params) -> Result<bool, Refusal> {
     let (included, supported) = (flag(params, "includeItemsFromAllDrives", false)?, flag(params, "supportsAllDrives", false)?);
-    match included && !supported {
-        true => Err(bad("includeItemsFromAllDrives", "supportsAllDrives must be true with it")),
-        false => Ok(included),
+    if included && !supported {
+        Err(bad("includeItemsFromAllDrives", "supportsAllDrives must be true with it"))
+    } else {
+        Ok(included)
     }
 }
 
@@ -75,9 +76,10 @@ pub fn drive<'a>(store: &Store, params: &'a Params, user: &str) -> Result<Option
     if !flag(params, "supportsAllDrives", false)? {
         return Err(bad("driveId", "supportsAllDrives must be true with it"));
     }
-    match store.drive(id).is_some_and(|drive| drive.members.contains(user)) {
-        true => Ok(Some(id)),
-        false => Err(refused(404, "notFound", &format!("Shared drive not found: {id}"))),
+    if store.drive(id).is_some_and(|drive| drive.members.contains(user)) {
+        Ok(Some(id))
+    } else {
+        Err(refused(404, "notFound", &format!("Shared drive not found: {id}")))
     }
 }
 

@@ -105,9 +105,10 @@ struct DeleteMessage {
 
 async fn delete_message(State(world): Shared, Json(gone): Json<DeleteMessage>) -> Answer {
     let user = user(&world, &gone.user)?;
-    match lock(&user.mailbox).delete(message(&gone.id)?) {
-        true => Ok(Json(json!({ "deleted": gone.id }))),
-        false => Err(Wrong(format!("{} has no message {}", gone.user, gone.id))),
+    if lock(&user.mailbox).delete(message(&gone.id)?) {
+        Ok(Json(json!({ "deleted": gone.id })))
+    } else {
+        Err(Wrong(format!("{} has no message {}", gone.user, gone.id)))
     }
 }
 
@@ -127,9 +128,10 @@ async fn relabel(State(world): Shared, Json(order): Json<Relabel>) -> Answer {
     let mut mailbox = lock(&user.mailbox);
     let (add, remove) = (places(&mut mailbox, &order.add)?, places(&mut mailbox, &order.remove)?);
     let id = message(&order.id)?;
-    match mailbox.relabel(id, &add, &remove) {
-        true => Ok(Json(json!({ "id": order.id }))),
-        false => Err(Wrong(format!("{} has no message {}", order.user, order.id))),
+    if mailbox.relabel(id, &add, &remove) {
+        Ok(Json(json!({ "id": order.id })))
+    } else {
+        Err(Wrong(format!("{} has no message {}", order.user, order.id)))
     }
 }
 

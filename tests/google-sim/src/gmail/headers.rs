@@ -15,10 +15,7 @@ pub fn of(message: &Message<'_>, part: &MessagePart<'_>, decoded: bool, is_selec
         let field = String::from_utf8_lossy(slice(header.offset_field, header.offset_start));
         let name = field.trim_end().trim_end_matches(':').trim().to_owned();
         let value = slice(header.offset_start, header.offset_end);
-        let value = match decoded {
-            true => self::decoded(&unfolded(&eight_bit(value))),
-            false => unfolded(&String::from_utf8_lossy(value)),
-        };
+        let value = if decoded { self::decoded(&unfolded(&eight_bit(value))) } else { unfolded(&String::from_utf8_lossy(value)) };
         is_selected(&name).then(|| json!({ "name": name, "value": value }))
     };
     part.headers.iter().filter_map(shown).collect()

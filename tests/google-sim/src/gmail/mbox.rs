@@ -81,9 +81,10 @@ impl<R: BufRead> Mbox<R> {
             end = self.offset;
             // The last empty line belongs to the file, not to the message.
             text.extend(blank.take().unwrap_or_default());
-            match is_blank(&line) {
-                true => blank = Some(line),
-                false => text.extend_from_slice(unquoted(&line)),
+            if is_blank(&line) {
+                blank = Some(line);
+            } else {
+                text.extend_from_slice(unquoted(&line));
             }
         }
         Ok(Some(Entry { text, date: date(&separator), end }))

@@ -74,15 +74,18 @@ fn wrong(params: &Params) -> Option<String> {
     let to = get("redirect_uri");
     let loops =
         loopback.iter().any(|origin| to.strip_prefix(origin).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/'])));
-    match () {
-        () if get("client_id") != CLIENT_ID => Some("Error 401: invalid_client. The OAuth client was not found.".into()),
-        () if !loops => Some("Error 400: redirect_uri_mismatch".into()),
-        () if get("response_type") != "code" => Some("Error 400: unsupported_response_type".into()),
-        () if scopes_of(params).is_empty() => Some("Error 400: invalid_request. Missing required parameter: scope".into()),
-        () if get("code_challenge_method") != "S256" || get("code_challenge").len() != 43 => {
-            Some("Error 400: invalid_request. The client must send a code_challenge by S256.".into())
-        }
-        () => None,
+    if get("client_id") != CLIENT_ID {
+        Some("Error 401: invalid_client. The OAuth client was not found.".into())
+    } else if !loops {
+        Some("Error 400: redirect_uri_mismatch".into())
+    } else if get("response_type") != "code" {
+        Some("Error 400: unsupported_response_type".into())
+    } else if scopes_of(params).is_empty() {
+        Some("Error 400: invalid_request. Missing required parameter: scope".into())
+    } else if get("code_challenge_method") != "S256" || get("code_challenge").len() != 43 {
+        Some("Error 400: invalid_request. The client must send a code_challenge by S256.".into())
+    } else {
+        None
     }
 }
 

@@ -81,9 +81,10 @@ async fn silence(State(world): Shared, Json(order): Json<Quiet>) -> Answer {
     }
     if let Some(user) = order.user {
         let mut users = lock(&silence.users);
-        match order.on {
-            true => users.insert(user),
-            false => users.remove(&user),
+        if order.on {
+            users.insert(user)
+        } else {
+            users.remove(&user)
         };
     }
     if let Some(id) = order.channel {

@@ -149,9 +149,10 @@ struct Stop {
 pub fn stop(world: &World, api: &'static str, user: &str, body: &Bytes) -> Result<Response, Refusal> {
     let stop: Stop = read(body)?;
     let now = world.now().timestamp_millis();
-    match lock(&world.push.registry).stop(api, &stop.id, &stop.resource_id, user, now) {
-        true => Ok(StatusCode::NO_CONTENT.into_response()),
-        false => Err(Box::new(errors::google(404, "notFound", &format!("Channel '{}' not found for project", stop.id)))),
+    if lock(&world.push.registry).stop(api, &stop.id, &stop.resource_id, user, now) {
+        Ok(StatusCode::NO_CONTENT.into_response())
+    } else {
+        Err(Box::new(errors::google(404, "notFound", &format!("Channel '{}' not found for project", stop.id))))
     }
 }
 

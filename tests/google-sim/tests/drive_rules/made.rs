@@ -45,9 +45,10 @@ fn who_follows_the_feed_ends_with_what_is_there() {
                 let (changes, next) = google.changes(user, token, &format!("pageSize={size}&{feed}&{fields}"));
                 for change in changes.iter().filter(|change| change["changeType"] == "file") {
                     let id = change["fileId"].as_str().expect("an id").to_owned();
-                    match change["removed"] == true {
-                        true => drop(mirror.remove(&id)),
-                        false => drop(mirror.insert(id, seen(&change["file"], "md5Checksum"))),
+                    if change["removed"] == true {
+                        drop(mirror.remove(&id))
+                    } else {
+                        drop(mirror.insert(id, seen(&change["file"], "md5Checksum")))
                     }
                 }
                 *token = next;

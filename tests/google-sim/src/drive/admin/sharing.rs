@@ -103,8 +103,9 @@ struct Member {
 }
 
 async fn remove_member(State(world): Shared, Json(order): Json<Member>) -> Answer {
-    match lock(&world.drive).remove_member(&order.drive, &order.user, world.now()) {
-        true => Ok(Json(json!({ "drive": order.drive }))),
-        false => Err(Wrong(format!("{} is no member of {}", order.user, order.drive))),
+    if lock(&world.drive).remove_member(&order.drive, &order.user, world.now()) {
+        Ok(Json(json!({ "drive": order.drive })))
+    } else {
+        Err(Wrong(format!("{} is no member of {}", order.user, order.drive)))
     }
 }
