@@ -107,10 +107,10 @@ fn check_names_the_missing_scope_and_finds_a_revoked_grant_mended() {
     world.sim.admin("scopes", json!({ "user": user, "scopes": ["https://www.googleapis.com/auth/calendar.readonly"] }));
     world.sim.admin("revoke", json!({ "user": user }));
     world.syncctl(&["accounts", "check", &user]).expect(77);
-    assert_eq!(world.count("SELECT count(*) FROM accounts WHERE state = 'revoked'"), 1);
+    assert_eq!(world.accounts_in("revoked"), 1);
     world.sim.admin("restore", json!({ "user": user }));
     world.syncctl(&["accounts", "check"]).expect(0);
-    assert_eq!(world.count("SELECT count(*) FROM accounts WHERE state = 'revoked'"), 0);
+    assert_eq!(world.accounts_in("revoked"), 0);
 }
 
 #[test]
@@ -156,10 +156,10 @@ fn a_grant_that_google_could_not_end_stays_an_account() {
         let output = world.syncctl(&[verb, &[&user]].concat()).expect(69);
         assert!(output.stderr.contains("may still live"), "{}", output.stderr);
     }
-    assert_eq!(world.count("SELECT count(*) FROM accounts WHERE state = 'active'"), 1);
+    assert_eq!(world.accounts_in("active"), 1);
     world.sim.clear_faults();
     let report = world.syncctl(&["accounts", "remove", "--revoke", &user, "--json"]).expect(0).json();
-    assert_eq!((&report["grant"], world.count("SELECT count(*) FROM users")), (&json!("revoked"), 0));
+    assert_eq!((&report["grant"], world.users()), (&json!("revoked"), 0));
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn a_delegated_user_is_stopped_here_and_told_where_the_delegation_ends() {
     // An ended account is not a failure when all are checked.
     let all = world.syncctl(&["accounts", "check", "--all"]).expect(0).stdout;
     assert!(all.contains("0 of 1 accounts ok, 1 ended on purpose"), "{all}");
-    assert_eq!(world.count("SELECT count(*) FROM accounts WHERE state = 'ended'"), 1);
+    assert_eq!(world.accounts_in("ended"), 1);
     assert_eq!(world.syncctl(&["calendar", "cron", "--json"]).expect(0).json()["streams"], 0);
 }
 
@@ -220,7 +220,7 @@ fn a_host_whose_clock_is_wrong_condemns_nobody_for_the_others() {
     world.sim.admin("clock", json!({ "advance": 7200 }));
     let run = world.sync_all().expect(1);
     assert!(run.stderr.contains("this machine's clock is wrong"), "{}", run.stderr);
-    assert_eq!(world.count("SELECT count(*) FROM accounts WHERE state = 'revoked'"), 0);
+    assert_eq!(world.accounts_in("revoked"), 0);
     world.sim.admin("clock", json!({ "advance": -7200 }));
     world.sync_all().expect(0);
     world.assert_in_step();

@@ -29,7 +29,7 @@ fn units(run: &Value) -> f64 {
 }
 
 fn stored(world: &World) -> i64 {
-    world.count("SELECT count(*) FROM gmail_messages WHERE deleted_at IS NULL")
+    world.messages()
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn what_was_read_of_a_page_is_kept_when_the_rest_is_refused_and_nothing_is_liste
         bound(&world, 10, 3_600.0);
         let run = world.sync_all().expect(1).json();
         assert_eq!(run["errors"]["rate_limited"]["count"], 1, "{run}");
-        assert_eq!(world.count("SELECT count(*) FROM quarantined_items"), 0);
+        assert_eq!(world.quarantined(), 0);
         assert!((1..=10).contains(&stored(&world)), "{} stored", stored(&world));
         bound(&world, 0, 0.0);
         world.sync_all().expect(0);

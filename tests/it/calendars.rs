@@ -119,7 +119,7 @@ fn a_limit_of_google_is_waited_out_and_never_blamed_on_an_item() {
     world.sim.admin("quota", json!({}));
     world.sync_all().expect(0);
     world.assert_in_step();
-    assert_eq!(world.count("SELECT count(*) FROM quarantined_items"), 0);
+    assert_eq!(world.quarantined(), 0);
 }
 
 #[test]

@@ -131,11 +131,11 @@ fn what_people_say_of_a_thread_holds_for_the_rest_of_it_and_for_what_comes_later
     desk.cron();
     assert_eq!(desk.holds(later), by("kin", "Bridge"));
     // Classifying again changes nothing and sends no events.
-    let events = desk.world.count("SELECT count(*) FROM outbox_events");
+    let events = desk.world.outbox_events();
     desk.cron();
     desk.world.syncctl(&["classify", "batch-poll"]).expect(0);
     desk.world.syncctl(&["classify", "batch-poll", &second.to_string(), &other.to_string()]).expect(0);
-    assert_eq!((desk.world.count("SELECT count(*) FROM outbox_events"), desk.queued()), (events, 0));
+    assert_eq!((desk.world.outbox_events(), desk.queued()), (events, 0));
     let shown = desk.world.syncctl(&["documents", "show", &second.to_string(), "--json"]).expect(0).json();
     assert!(shown["project_id"].is_string(), "{shown}");
 }
@@ -202,7 +202,7 @@ fn a_changed_text_is_judged_again_and_a_closed_project_gets_nothing() {
     assert_eq!((judged(&desk), desk.queued()), (0, 1));
     desk.cron();
     assert_eq!((judged(&desk), desk.queued(), desk.events(second).len()), (1, 0, 1));
-    let bridge = desk.world.query("SELECT id::text FROM projects WHERE name = 'Bridge'")[0].get::<_, String>(0);
+    let bridge = desk.world.project_id("Bridge");
     desk.world.syncctl(&["projects", "close", &bridge]).expect(0);
     let third = desk.mail("m3", "t1", "bob@example.com", "c");
     desk.cron();

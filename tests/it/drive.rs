@@ -52,8 +52,8 @@ fn a_run_over_ten_thousand_followed_files_of_a_hundred_users_asks_each_feed_once
     world.syncctl_with_input(&["drive", "watch-file", "add", "--stdin"], &lines).expect(0);
     let first = world.sync_drive().expect(0).json();
     println!("{watched} documents in {} ms, {} calls", first["elapsed_ms"], first["api_calls"]);
-    assert_eq!(world.count("SELECT count(*) FROM documents WHERE source = 'drive'"), watched);
-    assert_eq!(world.count("SELECT count(*) FROM outbox_events WHERE type = 'drive.file.created'"), watched);
+    assert_eq!(world.documents_of("drive"), watched);
+    assert_eq!(world.outbox_events_of("drive.file.created"), watched);
     world.sim.reset_ledger();
     let idle = world.sync_drive().expect(0).json();
     println!("idle: {} ms", idle["elapsed_ms"]);
@@ -135,7 +135,7 @@ fn a_cursor_that_is_refused_is_resynced_and_removals_in_the_gap_are_found() {
     world.sync_drive().expect(0);
     for (seed, fault) in [(1, "cursor_expired"), (2, "not_found"), (3, "bad_request_400")] {
         world.sim.admin("drive/churn", json!({ "changes": 20, "seed": seed, "kinds": { "delete": 1, "edit": 1, "unshare": 1 } }));
-        let before = world.count("SELECT count(*) FROM drive_file_access WHERE lost_at IS NOT NULL");
+        let before = world.lost_files();
         // Each user's next call is refused, and changes are found only by listing everything.
         world.execute("UPDATE streams SET cursor = 'gone' WHERE kind = 'changes'");
         world.sim.fault(json!({ "fault": fault, "method": "changes.list", "probability": 1.0, "times": 3 }));
@@ -145,7 +145,7 @@ fn a_cursor_that_is_refused_is_resynced_and_removals_in_the_gap_are_found() {
         // Files missing from the list are requested by ID.
         world.sync_drive().expect(0);
         world.assert_files_in_step();
-        assert!(world.count("SELECT count(*) FROM drive_file_access WHERE lost_at IS NOT NULL") > before, "{fault}");
+        assert!(world.lost_files() > before, "{fault}");
     }
 }
 
@@ -164,8 +164,7 @@ fn a_pass_that_is_interrupted_takes_nothing_away_and_is_gone_on_with() {
     child.wait().expect("the run ends");
     world.sim.admin("release", json!({}));
     world.sim.clear_faults();
-    let lost = "SELECT count(*) FROM drive_file_access WHERE lost_at IS NOT NULL";
-    assert_eq!(world.count(lost), 0);
+    assert_eq!(world.lost_files(), 0);
     let pinned = world.query("SELECT pinned FROM streams WHERE kind = 'changes' AND page_token IS NOT NULL");
     assert!(pinned[0].get::<_, Option<String>>(0).is_some(), "the place of the feed is kept from before the first page");
     // Changes during the interruption arrive with the feed from there.
@@ -174,7 +173,7 @@ fn a_pass_that_is_interrupted_takes_nothing_away_and_is_gone_on_with() {
     world.sync_drive().expect(0);
     assert_eq!(world.sync_drive().expect(0).json()["resyncs"], 0);
     world.assert_files_in_step();
-    assert!(world.count(lost) > 0);
+    assert!(world.lost_files() > 0);
 }
 
 #[test]
@@ -188,7 +187,7 @@ fn a_file_that_cannot_be_stored_is_put_aside_and_found_again() {
     world.execute("ALTER TABLE drive_file_access ADD CONSTRAINT odd CHECK (name <> 'odd')");
     world.drive_admin("PUT", "files", &json!({ "id": file, "name": "odd" }));
     world.sync_drive().expect(0);
-    assert_eq!(world.count("SELECT count(*) FROM quarantined_items"), 1);
+    assert_eq!(world.quarantined(), 1);
     world.execute("ALTER TABLE drive_file_access DROP CONSTRAINT odd");
     world.syncctl(&["items", "retry"]).expect(0);
     world.assert_files_in_step();

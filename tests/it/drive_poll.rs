@@ -25,7 +25,7 @@ fn a_file_is_polled_for_each_user_who_follows_it_and_no_position_moves() {
     let report = poll(&world, &file);
     assert_eq!(world.sim.ledger()["by_method"], json!({ "files.get": 2, "files.download": 2 }));
     assert_eq!(report["covered"], json!({ "total": 2, "failed": 0 }));
-    assert_eq!(world.count("SELECT count(*) FROM documents WHERE body = 'Two'"), 2);
+    assert_eq!(world.documents_with("Two"), 2);
     assert_eq!(world.query(positions)[0].get::<_, String>(0), before);
     // Afterwards the feed delivers the same version: nothing new.
     world.sync_drive().expect(0);
@@ -60,7 +60,7 @@ fn a_followed_file_is_polled_before_its_user_was_ever_synced() {
     let file = world.add_file(&user, "a.txt", "One");
     world.watch(&user, &file);
     poll(&world, &file);
-    assert_eq!(world.count("SELECT count(*) FROM documents WHERE body = 'One'"), 1);
+    assert_eq!(world.documents_with("One"), 1);
     world.sync_drive().expect(0);
     assert_eq!(world.actions(&user), ["created"]);
 }
@@ -82,7 +82,7 @@ fn a_poll_that_is_overtaken_by_the_feed_tells_nothing_twice() {
     world.sim.admin("release", json!({}));
     assert!(poll.wait().expect("it ends").success());
     assert_eq!(world.actions(&user), ["created", "modified"]);
-    assert_eq!(world.count("SELECT count(*) FROM documents WHERE body = 'Two'"), 1);
+    assert_eq!(world.documents_with("Two"), 1);
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn batch_poll_skips_a_bad_id_and_polls_the_others() {
     assert!(output.stderr.contains("nosuchfile"), "{}", output.stderr);
     let report = output.json();
     assert_eq!((&report["status"], &report["covered"]), (&json!("partial"), &json!({ "total": 3, "failed": 1 })), "{report}");
-    assert_eq!(world.count("SELECT count(*) FROM documents WHERE body = 'New'"), 2);
+    assert_eq!(world.documents_with("New"), 2);
     // Without IDs: every feed.
     let all = world.syncctl(&["drive", "batch-poll", "--json"]).expect(0).json();
     assert_eq!((&all["streams"], &all["covered"]["total"]), (&json!(2), &json!(2)));
@@ -134,12 +134,12 @@ fn a_failed_poll_of_one_user_is_reported_and_leaves_the_feed_alone() {
     world.sim.fault(json!({ "fault": "server_500", "method": "files.get", "probability": 1.0 }));
     let failed = world.syncctl(&["drive", "poll", &file, "--json"]).expect(69).json();
     assert_eq!(failed["covered"], json!({ "total": 1, "failed": 1 }));
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE failures > 0"), 0);
+    assert_eq!(world.failing_streams(), 0);
     world.sim.clear_faults();
     // A dry run writes nothing.
     world.drive_admin("PUT", "files", &json!({ "id": file, "content": "B" }));
     world.syncctl(&["drive", "poll", &file, "--dry-run"]).expect(0);
-    assert_eq!(world.count("SELECT count(*) FROM documents WHERE body = 'B'"), 0);
+    assert_eq!(world.documents_with("B"), 0);
     world.syncctl(&["drive", "poll", &file]).expect(0);
-    assert_eq!(world.count("SELECT count(*) FROM documents WHERE body = 'B'"), 1);
+    assert_eq!(world.documents_with("B"), 1);
 }

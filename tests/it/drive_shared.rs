@@ -124,7 +124,7 @@ fn what_a_folder_shares_stays_through_full_passes_although_google_does_not_list_
         world.assert_files_in_step();
         world.sync_drive().expect(0);
         world.assert_files_in_step();
-        assert_eq!(world.count("SELECT count(*) FROM quarantined_items"), 0);
+        assert_eq!(world.quarantined(), 0);
         assert_eq!(world.actions(&guest), ["created"], "still seen");
     }
     // Deleted in the meantime, without a change in the feed: found by its ID.

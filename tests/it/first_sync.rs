@@ -120,7 +120,7 @@ fn a_dry_run_that_needs_new_tokens_ends_with_two_connections() {
     let mut world = World::with_users(20, 5);
     world.sync_all().expect(0);
     world.sim.churn(10, 3);
-    world.execute("UPDATE accounts SET access_token = NULL, token_expires_at = NULL");
+    world.forget_access_tokens();
     world.set("SYNCCTL_DB_POOL_SIZE", "2");
     let run = world.syncctl(&["calendar", "cron", "--force", "--dry-run", "--max-duration", "60s", "--json"]).expect(0).json();
     assert_eq!((&run["streams"], &run["stopped_early"]), (&json!(40), &json!(null)), "{run}");

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::bots::ground::{ANN, ahead, bots, counts, event, schedule, text, world};
+use crate::bots::ground::{ANN, ahead, bots, counts, event, schedule, world};
 use crate::support::World;
 
 const TEAM: &str = "team@group.calendar.google.com";
@@ -33,13 +33,13 @@ fn team() -> World {
 }
 
 fn live(world: &World) -> i64 {
-    world.count("SELECT count(*) FROM calendar_events WHERE deleted_at IS NULL")
+    world.events()
 }
 
 #[track_caller]
 fn assert_gone(world: &World) {
     assert_eq!(live(world), 0);
-    assert_eq!(text(world, "SELECT event_status FROM meetings"), "cancelled", "a meeting with a bot is kept");
+    assert_eq!(world.meeting().event_status, "cancelled", "a meeting with a bot is kept");
     assert_eq!(counts(&schedule(world)), [0, 0, 1, 0]);
     assert_eq!(bots(world)[0]["deleted"], true);
 }
@@ -99,7 +99,7 @@ fn a_calendar_that_google_refuses_is_given_up_after_an_hour_and_asked_again_each
         later(24);
         world.syncctl(&["calendar", "cron"]).expect(0);
         assert_back(&world);
-        assert_eq!(world.count("SELECT count(*) FROM streams WHERE failures > 0"), 0);
+        assert_eq!(world.failing_streams(), 0);
     }
 }
 
@@ -156,7 +156,7 @@ fn what_cannot_be_settled_before_the_polls_keeps_nobody_from_them() {
     let run = world.syncctl(&["calendar", "cron", "--json"]).expect(1).json();
     assert_eq!(run["status"], "partial", "{run}");
     assert!(run["unprepared"].to_string().contains("No space left"), "{run}");
-    let message = text(&world, "SELECT error_message FROM calendar_cron_results ORDER BY start_time DESC LIMIT 1");
+    let message = world.last_result("calendar").error;
     assert!(message.contains("the polls ran without it"), "{message}");
     world.execute("DROP TRIGGER no_space ON calendar_events; UPDATE streams SET due_at = now()");
     world.syncctl(&["calendar", "cron"]).expect(0);

@@ -64,9 +64,7 @@ fn a_failure_comes_with_its_line_and_without_anybodys_address() {
 #[test]
 fn a_run_that_was_skipped_neither_starts_nor_ends_anything() {
     let (world, receiver) = watched(1);
-    world.execute(
-        "INSERT INTO job_locks (job, run_id, held_until) VALUES ('calendar cron', gen_random_uuid(), now() + interval '1 hour')",
-    );
+    world.lock_job("calendar cron");
     world.syncctl(&["calendar", "cron"]).expect(75);
     assert_eq!(pings(&receiver).0, ["/ping/s3cret/calendar-cron/log"]);
 }
@@ -114,7 +112,7 @@ fn a_service_that_hangs_breaks_or_refuses_costs_a_warning_and_nothing_else() {
     let run = world.syncctl(&["calendar", "cron", "--force"]).expect(0);
     assert!(run.stderr.lines().count() == 1 && run.stderr.contains("could not connect"), "{run:#?}");
     assert!(!run.stderr.contains("s3cret"), "{run:#?}");
-    assert_eq!(world.count("SELECT count(*) FROM runs WHERE status <> 'completed'"), 0);
+    assert_eq!(world.runs_not_completed(), 0);
 }
 
 #[test]

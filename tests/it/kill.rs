@@ -78,11 +78,11 @@ fn a_hundred_kills(service: &'static Service) {
     world.sync_all().expect(0);
     world.assert_in_step();
     world.assert_no_leftovers();
-    let abandoned = world.count(&format!("SELECT count(*) FROM {}_cron_results WHERE status = 'abandoned'", service.name));
+    let abandoned = world.results_in(service.name, "abandoned");
     println!("{}: {killed} of {round} runs killed; {abandoned} of them had opened their row", service.name);
     // Those killed before they had a row left none.
     assert!((WITH_ROW..=killed as i64).contains(&abandoned), "{abandoned} of {killed} killed runs read abandoned");
-    assert_eq!(world.count("SELECT count(*) FROM runs WHERE status = 'running'"), 0);
+    assert_eq!(world.runs_in("running"), 0);
 }
 
 #[test]

@@ -35,7 +35,7 @@ fn a_run_closes_its_idle_streams_when_somebody_lets_go_of_them_and_passes_over_w
     assert!(stderr.contains("closing idle streams again") && stderr.contains("another transaction holds the stream"), "{stderr}");
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a report");
     assert_eq!((&report["interrupted_streams"], &report["failed_streams"]), (&json!(2), &json!(0)), "{report}");
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE claimed_by IS NOT NULL"), 2, "the others are closed");
+    assert_eq!(world.leased_streams(), 2, "the others are closed");
     other.batch_execute("COMMIT").expect("its end");
     // Their leases lapse.
     world.execute("UPDATE streams SET claimed_until = now() - interval '1 second' WHERE claimed_by IS NOT NULL");
@@ -80,7 +80,7 @@ fn a_run_that_was_suspended_for_longer_than_its_lease_is_recorded_once() {
     world.wait_until_leases_lapse();
     world.churn(4, 1);
     world.sync_all().expect(0);
-    assert_eq!(world.count("SELECT count(*) FROM calendar_cron_results WHERE status = 'abandoned'"), 1);
+    assert_eq!(world.results_in("calendar", "abandoned"), 1);
     rustix::process::kill_process(pid, rustix::process::Signal::CONT).expect("a signal");
     world.sim.admin("release", json!({}));
     let output = run.wait_with_output().expect("it ends");
@@ -115,5 +115,5 @@ fn a_run_that_is_taken_for_dead_at_the_moment_it_ends_is_recorded_once() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let doubled = "SELECT count(*) FROM (SELECT FROM calendar_cron_metrics GROUP BY execution_id HAVING count(*) > 1) d";
     assert_eq!(world.count(doubled), 0);
-    assert_eq!(world.count("SELECT count(*) FROM runs WHERE status <> 'completed'"), 0);
+    assert_eq!(world.runs_not_completed(), 0);
 }

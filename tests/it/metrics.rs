@@ -194,7 +194,7 @@ fn what_no_feed_announced_has_no_delay() {
     let (user, file): (String, String) = (row.get(0), row.get(1));
     world.watch(&user, &file);
     world.sync_drive().expect(0);
-    assert_eq!(world.count("SELECT count(*) FROM documents"), 1);
+    assert_eq!(world.documents(), 1);
     world.syncctl(&["drive", "poll", &file]).expect(0);
     let delays = || world.syncctl(&["drive", "metrics", "--json"]).expect(0).json()["window"]["delays"].clone();
     assert_eq!(delays()["count"], 0, "{}", delays());

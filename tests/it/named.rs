@@ -66,7 +66,7 @@ fn streams_that_are_given_back_while_a_run_waits_are_polled() {
     world.set("SYNCCTL_ENGINE_LEASE", "60s");
     let run = world.spawn(&["calendar", "poll", &user, "--json"]);
     let began = Instant::now();
-    while world.count("SELECT count(*) FROM runs WHERE job = 'calendar poll' AND status = 'running'") == 0 {
+    while world.runs_of("calendar poll", "running") == 0 {
         assert!(began.elapsed() < Duration::from_secs(60), "it never began");
     }
     world.execute("UPDATE streams SET claimed_by = NULL, claimed_until = NULL");

@@ -32,7 +32,7 @@ fn a_database_that_goes_away_ends_the_run_with_69_and_loses_nothing() {
     world.sync_all().expect(0);
     world.assert_in_step();
     world.assert_no_leftovers();
-    assert_eq!(world.count("SELECT count(*) FROM calendar_cron_results WHERE status = 'abandoned'"), 1);
+    assert_eq!(world.results_in("calendar", "abandoned"), 1);
 }
 
 /// Runs a command repeatedly, with the database failing after its first message, its second, and so on, until one run completes.
@@ -165,7 +165,7 @@ fn a_database_whose_disk_is_full_ends_with_69_and_nothing_is_lost() {
         let code = if table == "calendar_events" { 1 } else { 69 };
         assert!(ran.code == code && ran.stderr.contains("No space left on device"), "{table}: {ran:#?}");
         world.execute(&format!("DROP TRIGGER no_room ON {table}"));
-        assert_eq!(world.count("SELECT count(*) FROM quarantined_items"), 0, "{table}: no fault of any item");
+        assert_eq!(world.quarantined(), 0, "{table}: no fault of any item");
         world.wait_until_leases_lapse();
         world.sync_all().expect(0);
         world.assert_in_step();

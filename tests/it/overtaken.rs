@@ -87,7 +87,7 @@ fn a_document_does_not_go_back_to_the_text_that_a_poll_was_given_before() {
     });
     world.sync_drive().expect(0);
     assert_eq!(world.actions(&user), ["created", "modified"]);
-    assert_eq!(world.count("SELECT count(*) FROM documents WHERE body = 'Three'"), 1);
+    assert_eq!(world.documents_with("Three"), 1);
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn a_document_does_not_go_back_to_the_text_that_its_feed_was_given_before() {
         edit(&world, &file, "Three");
         world.syncctl(&["drive", "poll", &file]).expect(0);
     });
-    assert_eq!(world.count("SELECT count(*) FROM documents WHERE body = 'Three'"), 1, "the answer of the feed came last");
+    assert_eq!(world.documents_with("Three"), 1, "the answer of the feed came last");
     world.sync_drive().expect(0);
     assert_eq!(world.actions(&user), ["created", "modified"]);
     world.assert_files_in_step();
@@ -115,7 +115,7 @@ fn a_message_that_is_deleted_while_it_is_asked_for_again_does_not_live_again() {
     world.sim.fault(json!({ "fault": "server_500", "method": "messages.get", "id": id }));
     world.sync_all().expect(0);
     world.sim.clear_faults();
-    assert_eq!(world.count("SELECT count(*) FROM quarantined_items"), 1);
+    assert_eq!(world.quarantined(), 1);
     late(&world, "messages.get", &["items", "retry"], || {
         let url = format!("{}/admin/mail/messages", world.sim.url);
         let request = ureq::delete(url).header("content-type", "application/json").force_send_body();
@@ -123,7 +123,7 @@ fn a_message_that_is_deleted_while_it_is_asked_for_again_does_not_live_again() {
         world.sync_all().expect(0);
     });
     world.assert_in_step();
-    assert_eq!(world.count("SELECT count(*) FROM quarantined_items"), 0);
+    assert_eq!(world.quarantined(), 0);
 }
 
 #[test]

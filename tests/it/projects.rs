@@ -66,7 +66,7 @@ fn a_persons_word_is_stored_told_and_recorded_and_said_once() {
     let recorded: Vec<String> = recorded.iter().map(|row| row.get(0)).collect();
     let bridge = bridge.as_str().expect("an id");
     assert_eq!(recorded, [format!("assigned {bridge} - -"), format!("none - {bridge} human"), "unassigned - - human".to_owned()]);
-    assert_eq!(world.count("SELECT count(*) FROM document_projects"), 0);
+    assert_eq!(world.decided_documents(), 0);
 }
 
 #[test]
@@ -131,19 +131,19 @@ fn lines_are_read_one_by_one_and_bad_ones_are_named() {
     let said = world.syncctl_with_input(&["projects", "assign", "--stdin", "--json"], &lines).expect(1).json();
     assert_eq!((&said["changed"], &said["unchanged"]), (&json!(2), &json!(1)), "{said}");
     assert_eq!(said["bad"].as_array().map(Vec::len), Some(2), "{said}");
-    assert_eq!(world.count("SELECT count(*) FROM document_projects WHERE decided_by = 'human'"), 2);
+    assert_eq!(world.documents_decided_by("human"), 2);
     let counted = say(&world, &["list"]);
     let bridge = counted.as_array().expect("a list").iter().find(|row| row["name"] == "Bridge").expect("Bridge");
     assert_eq!((&bridge["documents"], &bridge["by_people"]), (&json!(1), &json!(1)));
     world.syncctl_with_input(&["projects", "unassign", "--stdin"], &format!("{first}\n{second}\n")).expect(0);
-    assert_eq!(world.count("SELECT count(*) FROM document_projects"), 0);
+    assert_eq!(world.decided_documents(), 0);
 }
 
 #[test]
 fn a_user_who_is_removed_takes_projects_and_decisions_along() {
     let world = World::with_users(2, 1);
     let user: Uuid = world.query("SELECT id FROM users ORDER BY email LIMIT 1")[0].get(0);
-    let name = world.query("SELECT email FROM users ORDER BY email LIMIT 1")[0].get::<_, String>(0);
+    let name = world.emails().remove(0);
     world.syncctl(&["projects", "add", &name, "Bridge"]).expect(0);
     let document = world.document(&email(user, "m1", "Girders", "steel"));
     say(&world, &["assign", &document.to_string(), "Bridge"]);

@@ -117,7 +117,7 @@ fn a_run_that_ends_before_there_is_quota_says_what_it_did_and_what_it_did_not_co
     world.set("SYNCCTL_CALENDAR_PAGE_SIZE", "1");
     world.sim.generate(1, 200);
     world.import();
-    let stored = || world.count("SELECT count(*) FROM calendar_events WHERE deleted_at IS NULL");
+    let stored = || world.events();
     let before = stored();
     let child = world.spawn(&["calendar", "cron", "--force", "--json"]);
     until("a page", || stored() > before);

@@ -45,12 +45,12 @@ fn an_account_that_was_revoked_on_purpose_is_no_alarm_and_a_state_of_its_own() {
     assert!(!text.contains("next at") && !text.contains("retried"), "{text}");
     // It is not called, whatever a check finds, until there are new credentials.
     world.syncctl(&["accounts", "check", &user]).expect(77);
-    assert_eq!(world.count("SELECT count(*) FROM accounts WHERE state = 'ended'"), 1);
+    assert_eq!(world.accounts_in("ended"), 1);
     world.sim.admin("restore", json!({ "user": user }));
     world.import();
     world.sync_all().expect(0);
     world.assert_in_step();
-    assert_eq!(world.count("SELECT count(*) FROM accounts WHERE state = 'active'"), 2);
+    assert_eq!(world.accounts_in("active"), 2);
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn the_remedy_of_a_service_account_names_what_to_enter_and_where() {
         "UPDATE accounts SET refused_at = refused_at - interval '25 hours', ask_at = now() WHERE refused_at IS NOT NULL",
     );
     world.syncctl(&["calendar", "poll", &user]);
-    assert_eq!(world.count("SELECT count(*) FROM accounts WHERE state = 'revoked'"), 1);
+    assert_eq!(world.accounts_in("revoked"), 1);
     assert_delegation(&explained(&world, &user));
     remedies(&world).iter().for_each(|remedy| assert_delegation(remedy));
     assert_delegation(&world.syncctl(&["status"]).expect(0).stdout);
@@ -142,7 +142,8 @@ fn a_check_of_the_failing_ones_asks_for_nobody_else() {
 fn refused(users: u32) -> World {
     let world = World::with_users(users, 3);
     world.sync_all().expect(0);
-    world.execute("UPDATE accounts SET access_token = NULL, token_expires_at = NULL; UPDATE streams SET due_at = now()");
+    world.forget_access_tokens();
+    world.make_all_due();
     world.sim.fault(json!({ "fault": "invalid_grant", "probability": 1.0, "method": "token" }));
     world
 }

@@ -52,9 +52,9 @@ fn a_poll_that_is_refused_before_it_begins_has_its_row() {
     world.syncctl(&["sync", "user", &user]).expect(77);
     assert_eq!(of_service(&world, "gmail poll").0, "failed");
     world.assert_no_leftovers();
-    let runs = world.count("SELECT count(*) FROM runs");
+    let runs = world.runs();
     world.syncctl(&["calendar", "poll", &user, "--dry-run"]).expect(77);
-    assert_eq!(world.count("SELECT count(*) FROM runs"), runs, "a dry run writes nothing");
+    assert_eq!(world.runs(), runs, "a dry run writes nothing");
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn a_scheduled_job_that_finds_nothing_to_do_has_its_row() {
     for words in [&["deliver", "--dry-run"][..], &["db", "prune", "--dry-run"]] {
         world.syncctl(words).expect(0);
     }
-    assert_eq!(world.count("SELECT count(*) FROM runs"), 4, "a dry run writes nothing");
+    assert_eq!(world.runs(), 4, "a dry run writes nothing");
     let shown = world.syncctl(&["status"]).expect(0).stdout;
     for job in ["deliver", "db prune", "report", "webhook drain"] {
         assert!(shown.lines().any(|line| line.starts_with(job) && line.contains("completed")), "{job}: {shown}");

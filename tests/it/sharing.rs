@@ -29,7 +29,7 @@ fn two_parallel_runs_share_the_streams_and_poll_none_twice() {
     world.set("SYNCCTL_ENGINE_CHUNK", "10");
     world.set("SYNCCTL_ENGINE_CONCURRENCY", "4");
     world.sync_all().expect(0);
-    world.execute("UPDATE streams SET due_at = now()");
+    world.make_all_due();
     world.sim.reset_ledger();
     let runs: Vec<_> = (0..2).map(|_| world.spawn(&["calendar", "cron", "--parallel", "--json"])).collect();
     let reports: Vec<Value> = runs
@@ -105,7 +105,7 @@ fn the_day_cap_holds_across_runs_and_hosts() {
     let calls = world.sim.ledger()["total"].as_u64().expect("a number");
     assert!(calls <= 12, "{calls} calls where 12 are allowed");
     assert!(calls >= 8, "{calls} calls: quota was lost");
-    assert_eq!(world.count("SELECT count(*) FROM quota_pauses WHERE until > now()"), 1);
+    assert_eq!(world.quota_pauses(), 1);
 }
 
 #[test]

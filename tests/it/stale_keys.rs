@@ -24,7 +24,7 @@ fn a_host_with_stale_keys_ends_with_78_and_touches_nothing() {
     let stale = world.folder.path().join("stale.keys");
     fs::copy(&good, &stale).expect("a copy");
     world.syncctl(&["accounts", "rekey", "--new-key"]).expect(0);
-    world.execute("UPDATE streams SET due_at = now()");
+    world.make_all_due();
     world.churn(6, 1);
     let before = state(&world);
     let calls = world.sim.get("ledger").to_string();
@@ -34,9 +34,9 @@ fn a_host_with_stale_keys_ends_with_78_and_touches_nothing() {
         assert!(ran.stderr.contains("3 accounts are sealed with key") && ran.stderr.contains("stale.keys"), "{ran:#?}");
         assert_eq!(state(&world), before, "{command:?}");
         assert_eq!(world.sim.get("ledger").to_string(), calls, "{command:?} asked Google");
-        assert_eq!(world.count("SELECT count(*) FROM job_locks"), 0, "{command:?} holds a job that others could do");
+        assert_eq!(world.job_locks(), 0, "{command:?} holds a job that others could do");
     }
-    assert!(world.count("SELECT count(*) FROM calendar_cron_results WHERE status = 'failed'") >= 2);
+    assert!(world.results_in("calendar", "failed") >= 2);
     world.set("SYNCCTL_SEAL_KEY_FILE", good.to_str().expect("a path"));
     world.syncctl(&["calendar", "cron"]).expect(0);
     world.assert_in_step();

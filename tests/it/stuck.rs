@@ -152,15 +152,14 @@ fn a_run_ends_in_its_time_although_every_statement_waits() {
         other.batch_execute("BEGIN; LOCK TABLE streams IN ACCESS EXCLUSIVE MODE").expect("the table");
         world.sim.clear_faults();
         world.sim.admin("release", json!({}));
-        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        until("a statement waits", || world.count(waiting) > 0);
+        until("a statement waits", || world.lock_waits() > 0);
         if arguments.is_empty() {
             terminate(&run);
         }
         let output = ended_by(run, Instant::now() + MINUTE);
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.code() == Some(69) && said.contains("the database held it up"), "{said}");
-        until("its statements have ended too", || world.count(waiting) == 0);
+        until("its statements have ended too", || world.lock_waits() == 0);
         other.batch_execute("COMMIT").expect("its end");
         world.wait_until_leases_lapse();
         world.sync_all().expect(0);
@@ -185,5 +184,5 @@ fn no_transaction_is_open_while_a_provider_is_asked() {
     world.sim.clear_faults();
     world.sim.admin("release", json!({}));
     assert!(run.wait_with_output().expect("it ends").status.success());
-    assert_eq!(world.count("SELECT count(*) FROM calendar_events"), 3);
+    assert_eq!(world.event_rows(), 3);
 }

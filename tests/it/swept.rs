@@ -6,22 +6,9 @@ use serde_json::{Value, json};
 use crate::support::World;
 use crate::support::service::{DRIVE, GMAIL};
 
-/// PostgreSQL refuses the rows of this table that meet this condition.
-fn refuse(world: &World, table: &str, condition: &str) {
-    world.execute(&format!(
-        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-           RAISE EXCEPTION 'refused by a test' USING ERRCODE = 'invalid_parameter_value'; END $$;
-         CREATE TRIGGER refuse BEFORE INSERT ON {table} FOR EACH ROW WHEN ({condition}) EXECUTE FUNCTION refuse()"
-    ));
-}
-
 fn delete(world: &World, path: &str, body: &Value) {
     let request = ureq::delete(format!("{}/admin/{path}", world.sim.url)).header("content-type", "application/json");
     request.force_send_body().send(body.to_string()).unwrap_or_else(|error| panic!("DELETE admin/{path}: {error}"));
-}
-
-fn quarantined(world: &World) -> i64 {
-    world.count("SELECT count(*) FROM quarantined_items")
 }
 
 fn user(world: &World) -> String {
@@ -38,7 +25,7 @@ fn assert_buried(world: &World, what: &str) {
     // The second run requests what the first one could not confirm.
     world.sync_all().expect(0);
     world.sync_all().expect(0);
-    assert_eq!(quarantined(world), 0, "{what} stays in quarantine");
+    assert_eq!(world.quarantined(), 0, "{what} stays in quarantine");
     world.syncctl(&["items", "retry"]).expect(0);
     world.assert_in_step();
     world.syncctl(&["verify", world.service.name, "--all"]).expect(0);
@@ -59,7 +46,7 @@ fn an_event_is_buried() {
     let raw = r#"{"id":"odd","status":"confirmed","etag":"\"9\"","start":5,"end":{"date":"2026-11-26"}}"#;
     world.sim.admin("events", json!({ "user": user, "calendar": "team", "raw": raw }));
     world.sync_all().expect(0);
-    assert_eq!(quarantined(&world), 1);
+    assert_eq!(world.quarantined(), 1);
     // Deleted too long ago for any list to name it.
     delete(&world, "calendars", &json!({ "user": user, "id": "team" }));
     world.sim.admin("calendars", team);
@@ -73,14 +60,14 @@ fn an_event_that_was_never_stored_and_lies_outside_of_the_window_is_asked_for_an
     let user = user(&world);
     let raw = r#"{"id":"old","status":"confirmed","etag":"\"1\"","start":{"date":"1990-01-01"},"end":{"date":"1990-01-02"}}"#;
     world.sync_all().expect(0);
-    refuse(&world, "calendar_events", "NEW.event_id = 'old'");
+    world.refuse_rows("calendar_events", "NEW.event_id = 'old'");
     world.sim.admin("events", json!({ "user": user, "calendar": "primary", "raw": raw }));
     world.sync_all().expect(0);
-    assert_eq!(quarantined(&world), 1);
+    assert_eq!(world.quarantined(), 1);
     world.expire();
     world.sync_all().expect(0);
     world.sync_all().expect(0);
-    assert_eq!(quarantined(&world), 1, "it is there, and cannot be stored");
+    assert_eq!(world.quarantined(), 1, "it is there, and cannot be stored");
     world.execute("DROP TRIGGER refuse ON calendar_events");
     world.syncctl(&["items", "retry"]).expect(0);
     assert_eq!(world.count("SELECT count(*) FROM calendar_events WHERE event_id = 'old' AND deleted_at IS NULL"), 1);
@@ -93,10 +80,10 @@ fn a_message_is_buried() {
     let made = world.sim.admin("mail/messages", json!({ "user": user, "raw": "Subject: odd\r\n\r\nx" }));
     let id = made["id"].as_str().expect("an id").to_owned();
     world.sync_all().expect(0);
-    refuse(&world, "gmail_messages", "NEW.subject = 'odd'");
+    world.refuse_rows("gmail_messages", "NEW.subject = 'odd'");
     world.expire();
     world.sync_all().expect(0);
-    assert_eq!(quarantined(&world), 1);
+    assert_eq!(world.quarantined(), 1);
     delete(&world, "mail/messages", &json!({ "user": user, "id": id }));
     world.expire();
     assert_buried(&world, "a message");
@@ -112,10 +99,10 @@ fn a_file_of_a_shared_drive_and_one_of_my_drive_are_buried() {
     let own = world.add_file(&user, "odd", "x");
     world.sync_all().expect(0);
     let files = [own, of_team["id"].as_str().expect("an id").to_owned()];
-    refuse(&world, "drive_files", "NEW.name = 'odder'");
+    world.refuse_rows("drive_files", "NEW.name = 'odder'");
     files.iter().for_each(|id| world.drive_admin("PUT", "files", &json!({ "id": id, "name": "odder" })));
     world.sync_all().expect(0);
-    assert_eq!(quarantined(&world), 2);
+    assert_eq!(world.quarantined(), 2);
     files.iter().for_each(|id| world.drive_admin("DELETE", "files", &json!({ "id": id })));
     world.expire();
     assert_buried(&world, "a file");
@@ -127,14 +114,14 @@ fn a_calendar_and_a_shared_drive_that_the_list_does_not_name_are_left() {
     let user = user(&world);
     world.sim.admin("calendars", json!({ "user": user, "id": "team", "summary": "Team", "selected": true }));
     world.sync_all().expect(0);
-    refuse(&world, "calendars", "NEW.summary = 'Odd'");
+    world.refuse_rows("calendars", "NEW.summary = 'Odd'");
     world.sim.admin("calendars", json!({ "user": user, "id": "team", "summary": "Odd", "selected": true }));
     world.sync_all().expect(0);
-    assert_eq!(quarantined(&world), 1);
+    assert_eq!(world.quarantined(), 1);
     delete(&world, "calendars", &json!({ "user": user, "id": "team" }));
     list_anew(&world, "calendar_list");
     world.sync_all();
-    assert_eq!((quarantined(&world), world.count("SELECT count(*) FROM calendars WHERE deleted_at IS NULL")), (0, 1));
+    assert_eq!((world.quarantined(), world.count("SELECT count(*) FROM calendars WHERE deleted_at IS NULL")), (0, 1));
 
     let world = World::of(&DRIVE, 1, 1);
     let user = self::user(&world);
@@ -143,11 +130,11 @@ fn a_calendar_and_a_shared_drive_that_the_list_does_not_name_are_left() {
     let live = "SELECT count(*) FROM drives WHERE deleted_at IS NULL AND drive_id = 'TEAM'";
     drive("Team", json!([user]));
     world.sync_all().expect(0);
-    refuse(&world, "drives", "NEW.name = 'Odd'");
+    world.refuse_rows("drives", "NEW.name = 'Odd'");
     drive("Odd", json!([user]));
     world.sync_all().expect(0);
-    assert_eq!((quarantined(&world), world.count(live)), (1, 1));
+    assert_eq!((world.quarantined(), world.count(live)), (1, 1));
     drive("Odd", json!([]));
     world.sync_all();
-    assert_eq!((quarantined(&world), world.count(live)), (0, 0));
+    assert_eq!((world.quarantined(), world.count(live)), (0, 0));
 }

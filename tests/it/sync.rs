@@ -59,9 +59,7 @@ fn one_run_polls_every_service_and_each_has_its_rows() {
 fn a_service_that_fails_or_is_busy_stops_no_other() {
     let world = synced(2);
     world.sim.fault(json!({ "fault": "access_not_configured", "probability": 1.0, "method": "history.list" }));
-    world.execute(
-        "INSERT INTO job_locks (job, run_id, held_until) VALUES ('drive cron', gen_random_uuid(), now() + interval '1 hour')",
-    );
+    world.lock_job("drive cron");
     let output = world.syncctl(&["sync", "cron", "--force", "--json"]).expect(1);
     let run = output.json();
     let status = |index: usize| run["runs"][index]["report"]["status"].as_str().expect("a status").to_owned();
@@ -72,7 +70,7 @@ fn a_service_that_fails_or_is_busy_stops_no_other() {
         output.stderr
     );
     world.sim.clear_faults();
-    world.execute("DELETE FROM job_locks");
+    world.unlock_jobs();
     let user = sync(&world, &["user", ANN]);
     assert!(user["runs"].as_array().into_iter().flatten().all(|run| run["report"]["total_users"] == 1), "{user:#}");
 }

@@ -47,7 +47,6 @@ fn one_ctrl_c_ends_what_only_reads_also_while_the_database_hangs() {
     let world = World::with_users(1, 1);
     let mut other = world.database.connect();
     other.batch_execute("BEGIN; LOCK TABLE users, streams, documents, outbox_events IN ACCESS EXCLUSIVE MODE").expect("a lock");
-    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
     let words: [&[&str]; 7] = [
         &["status"],
         &["metrics"],
@@ -59,9 +58,9 @@ fn one_ctrl_c_ends_what_only_reads_also_while_the_database_hangs() {
     ];
     for arguments in words {
         // The server does not notice a closed client while it waits.
-        let others = world.count(waiting);
+        let others = world.lock_waits();
         let mut child = world.spawn(arguments);
-        until("the command waits", || world.count(waiting) > others);
+        until("the command waits", || world.lock_waits() > others);
         kill_process(Pid::from_child(&child), Signal::INT).expect("a signal");
         let mut ended = None;
         until("it ends", || {

@@ -17,11 +17,11 @@ fn synced(users: u32) -> World {
 }
 
 fn forget_tokens(world: &World) {
-    world.execute("UPDATE accounts SET access_token = NULL, token_expires_at = NULL");
+    world.forget_access_tokens();
 }
 
 fn revoked(world: &World) -> i64 {
-    world.count("SELECT count(*) FROM accounts WHERE state = 'revoked'")
+    world.accounts_in("revoked")
 }
 
 fn token_requests(world: &World) -> Value {
@@ -108,7 +108,7 @@ fn an_account_that_is_renewed_while_its_old_grant_is_being_refused_goes_on() {
     world.sim.admin("release", json!({}));
     run.wait_with_output().expect("the run ends");
     assert_eq!(revoked(&world), 0, "the verdict was on the old grant");
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE state = 'revoked'"), 0);
+    assert_eq!(world.streams_in("revoked"), 0);
     world.sim.admin("restore", json!({ "user": user }));
     world.churn(4, 1);
     world.move_database_clock(1.1);
@@ -145,7 +145,7 @@ fn one_that_was_ended_on_purpose_is_not_asked_for() {
     world.sim.admin("restore", json!({ "user": user }));
     world.move_database_clock(500.0);
     world.syncctl(&["sync", "cron"]).expect(0);
-    assert_eq!(world.count("SELECT count(*) FROM accounts WHERE state = 'ended'"), 1);
+    assert_eq!(world.accounts_in("ended"), 1);
 }
 
 #[test]

@@ -118,11 +118,11 @@ fn a_short_window_is_renewed_before_half_of_it_has_passed() {
     let live = "SELECT string_agg(event_id, ' ' ORDER BY event_id) FROM calendar_events WHERE deleted_at IS NULL";
     let live = |world: &World| world.query(live)[0].get::<_, Option<String>>(0).unwrap_or_default();
     assert_eq!(live(&world), "moved", "the sync token is silent");
-    world.execute("UPDATE streams SET full_pass_at = now() - interval '47 hours' WHERE kind = 'events'");
+    world.age_full_passes("events", "47 hours");
     world.syncctl(&["calendar", "cron", "--force"]).expect(0);
     assert_eq!(live(&world), "moved");
     world.set("SYNCCTL_CALENDAR_WINDOW_FUTURE", "5days 6h");
-    world.execute("UPDATE streams SET full_pass_at = now() - interval '64 hours' WHERE kind = 'events'");
+    world.age_full_passes("events", "64 hours");
     world.syncctl(&["calendar", "cron", "--force"]).expect(0);
     assert_eq!(live(&world), "far");
 }

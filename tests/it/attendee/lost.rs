@@ -29,8 +29,8 @@ fn a_bot_whose_run_was_killed_before_the_commit_is_found_again() {
     let link = killed_after_the_call(&mut world);
     world.schedule().expect(0);
     let bot = world.only_bot(&link);
-    let row = &world.query("SELECT bot_id, bot_status FROM meetings")[0];
-    assert_eq!((row.get::<_, &str>(0), row.get::<_, &str>(1)), (bot["id"].as_str().expect("an id"), "bot_scheduled"));
+    let meeting = world.meeting();
+    assert_eq!([meeting.bot_id.as_str(), &meeting.bot_status], [bot["id"].as_str().expect("an id"), "bot_scheduled"]);
     world.poll_bots().expect(0);
     world.assert_in_step();
     world.assert_no_leftovers();
@@ -69,7 +69,7 @@ fn a_bot_that_was_lost_and_has_failed_meanwhile_is_not_made_anew() {
     world.schedule().expect(0);
     assert_eq!(world.only_bot(&link)["id"], id);
     world.poll_bots().expect(0);
-    assert_eq!(world.query("SELECT bot_status FROM meetings")[0].get::<_, &str>(0), "failed");
+    assert_eq!(world.meeting().bot_status, "failed");
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn a_key_that_somebody_else_took_is_adopted_and_other_refusals_are_not() {
     // As if the row had never been written: a restored backup.
     world.execute("DELETE FROM attendee_bots; UPDATE meetings SET bot_id = NULL, bot_status = 'none'");
     world.schedule().expect(0);
-    assert_eq!(world.query("SELECT bot_id FROM meetings")[0].get::<_, &str>(0), bot["id"].as_str().expect("an id"));
+    assert_eq!(world.meeting().bot_id, bot["id"].as_str().expect("an id"));
     world.assert_in_step();
     let other = world.meet(USER, "refused", 200);
     world.sim.fault(json!({ "fault": "bad_request_400", "method": "bots.create", "times": 1 }));

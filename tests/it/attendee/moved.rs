@@ -21,9 +21,9 @@ fn a_bot_that_cannot_be_taken_back_any_more_is_followed_to_its_end() {
     world.poll_bots().expect(0);
     world.poll_bots().expect(0);
     assert_eq!(world.only_bot(&link)["state"], "ended");
-    let row = &world.query("SELECT bot_status, event_status FROM meetings")[0];
-    assert_eq!((row.get::<_, &str>(0), row.get::<_, &str>(1)), ("completed", "cancelled"));
-    assert_eq!(world.count("SELECT count(*) FROM attendee_bots WHERE state <> 'settled'"), 0);
+    let meeting = world.meeting();
+    assert_eq!([meeting.bot_status, meeting.event_status], ["completed", "cancelled"]);
+    assert_eq!(world.unsettled_bots(), 0);
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn a_meeting_that_moves_when_its_bot_is_on_the_way_gets_one_for_its_new_time() {
     let bots: Vec<_> = world.bots().into_iter().filter(|bot| bot["meeting_url"] == link).collect();
     assert_eq!(bots.len(), 2, "one on the way, and one for the new time: {bots:#?}");
     assert_eq!((&bots[0]["state"], &bots[1]["state"]), (&"staged".into(), &"scheduled".into()));
-    let shown: String = world.query("SELECT bot_id FROM meetings")[0].get(0);
+    let shown = world.meeting().bot_id;
     assert!(bots.iter().any(|bot| bot["id"] == shown));
 }
 

@@ -83,7 +83,7 @@ fn an_endpoint_that_is_away_holds_nothing_up_and_is_asked_when_it_is_back() {
     desk.world.sim.clear_faults();
     desk.cron();
     assert_eq!(desk.holds(open[0]), None);
-    desk.world.execute("UPDATE document_judgements SET ask_at = now() WHERE ask_at IS NOT NULL");
+    desk.world.ask_again_now();
     desk.cron();
     assert!(open.iter().all(|document| desk.holds(*document) == by_endpoint(Some("Bridge"))));
     assert_eq!(desk.world.count("SELECT count(*) FROM document_judgements WHERE ask_at IS NOT NULL OR asks > 0"), 0);
@@ -97,14 +97,13 @@ fn a_refused_key_is_said_by_the_exit_code_and_an_account_without_credit_waits() 
     let refused = desk.world.syncctl(&["classify", "cron", "--json"]).expect(77);
     assert_eq!(refused.json()["errors"]["auth_revoked"]["count"], json!(1));
     assert!(refused.stdout.contains("classify.endpoint.key_file") && !refused.stdout.contains(KEY), "{}", refused.stdout);
-    let again = "UPDATE document_judgements SET ask_at = now() WHERE ask_at IS NOT NULL";
-    desk.world.execute(again);
+    desk.world.ask_again_now();
     desk.world.sim.admin("models", json!({ "key": KEY, "credit": 0 }));
     let report = desk.cron();
     assert_eq!((&report["status"], &report["details"]["endpoint"]["documents"]), (&json!("completed"), &json!({ "waiting": 1 })));
     assert!(report["details"]["endpoint"]["not_asked_because"].as_str().is_some_and(|why| why.contains("credit")), "{report}");
     assert_eq!(desk.holds(open), None);
-    desk.world.execute(again);
+    desk.world.ask_again_now();
     desk.world.sim.admin("models", json!({ "credit": null }));
     desk.cron();
     assert_eq!(desk.holds(open), by_endpoint(Some("Bridge")));
@@ -134,7 +133,7 @@ fn what_gets_no_usable_answer_three_times_is_put_aside_and_can_be_asked_about_ag
     desk.world.sim.admin("models", json!({ "mode": "strict" }));
     desk.world.syncctl(&["items", "retry"]).expect(0);
     desk.cron();
-    assert_eq!((desk.holds(open), desk.world.count("SELECT count(*) FROM quarantined_items")), (by_endpoint(Some("Bridge")), 0));
+    assert_eq!((desk.holds(open), desk.world.quarantined()), (by_endpoint(Some("Bridge")), 0));
 }
 
 #[test]

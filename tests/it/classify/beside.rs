@@ -8,13 +8,10 @@ use syncctl::db::documents::Document;
 use super::{Desk, by};
 use crate::support::library::email;
 
-/// Sessions of the test's database that wait for a lock.
-const WAITS: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-
 /// Waits until a session waits for a lock, or a process has ended.
 fn until_waits_or_ends(desk: &Desk, run: &mut std::process::Child) {
     let patience = Instant::now() + Duration::from_secs(60);
-    while desk.world.count(WAITS) == 0 && run.try_wait().expect("a process").is_none() {
+    while desk.world.lock_waits() == 0 && run.try_wait().expect("a process").is_none() {
         assert!(Instant::now() < patience, "it neither waits nor ends");
         std::thread::sleep(Duration::from_millis(5));
     }

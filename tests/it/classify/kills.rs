@@ -79,8 +79,8 @@ fn a_hundred_kills_lose_no_word_and_double_no_decision() {
     desk.cron();
     desk.cron();
     nothing_is_doubled_or_lost(&desk.world);
-    assert!(desk.world.count("SELECT count(*) FROM document_projects WHERE decided_by = 'model'") > 0);
-    assert!(desk.world.count("SELECT count(*) FROM classify_cron_results WHERE status = 'abandoned'") > 0);
+    assert!(desk.world.documents_decided_by("model") > 0);
+    assert!(desk.world.results_in("classify", "abandoned") > 0);
 }
 
 /// Blocks a page that has its judgements ready, before it locks any document, while the row of `gate` is locked.
@@ -94,9 +94,8 @@ fn gate(desk: &Desk) {
 
 /// Waits until this many sessions wait for a lock.
 fn until(desk: &Desk, sessions: i64) {
-    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
     let patience = Instant::now() + Duration::from_secs(60);
-    while desk.world.count(waits) != sessions {
+    while desk.world.lock_waits() != sessions {
         assert!(Instant::now() < patience, "not {sessions} sessions that wait");
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -212,6 +211,6 @@ fn four_processes_share_the_work_and_double_nothing() {
         }
     }
     nothing_is_doubled_or_lost(&desk.world);
-    assert_eq!(desk.world.count("SELECT count(*) FROM document_projects WHERE decided_by = 'kin'"), 6 * 40);
+    assert_eq!(desk.world.documents_decided_by("kin"), 6 * 40);
     assert_eq!(desk.world.count("SELECT count(*) FROM outbox_events WHERE payload ->> 'decided_by' = 'kin'"), 6 * 40);
 }

@@ -79,8 +79,7 @@ fn a_transaction_that_is_open_for_longer_than_a_lease_is_told_with_whose_it_is()
     // A transaction that blocks others is a failure.
     std::thread::scope(|threads| {
         threads.spawn(|| world.execute("UPDATE streams SET weight = weight"));
-        let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        while world.count(waits) == 0 {
+        while world.lock_waits() == 0 {
             std::thread::yield_now();
         }
         doctor(&world, &["--offline"]).has("fail", "1 statement waits for it");

@@ -10,7 +10,7 @@ fn jobs_that_never_ran_are_late_died_or_failed_are_told() {
     doctor(&world, &[]).has("ok", "`calendar cron` ran").has("fail", "`gmail cron` has never run");
     world.syncctl(&["sync", "cron"]).expect(0);
     assert_eq!(doctor(&world, &[]).lines("fail"), Vec::<String>::new());
-    world.execute("UPDATE runs SET started_at = started_at - interval '3 hours', ended_at = ended_at - interval '3 hours' WHERE job = 'gmail cron'");
+    world.age_runs("gmail cron", "3 hours");
     doctor(&world, &[]).has("fail", "`gmail cron` last ran 3h");
     world.execute(
         "UPDATE runs SET status = 'running', ended_at = NULL, alive_until = now() - interval '1 minute' WHERE job = 'drive cron'",

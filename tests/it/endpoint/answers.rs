@@ -114,7 +114,7 @@ fn a_form_that_is_refused_is_not_asked_for_again_in_the_run() {
         // Refused requests cost only the request.
         let ledger = desk.ledger();
         let tokens = ledger["prompt_tokens"].as_i64().expect("tokens") + ledger["completion_tokens"].as_i64().expect("tokens");
-        assert_eq!(desk.world.count("SELECT tokens FROM model_budgets"), tokens);
+        assert_eq!(desk.world.budget_tokens(), tokens);
     }
 }
 

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::support::World;
 use crate::support::answer::{answer, with};
+use crate::support::world::runs::LastResult;
 
 /// A persistent fault: every stream fails with its class, and the run reports it.
 #[track_caller]
@@ -13,7 +14,7 @@ fn a_lasting_fault_is_named(fault: &str, method: &str, class: &str, code: i32) -
     world.set("SYNCCTL_ENGINE_TRIES", "2");
     world.set("SYNCCTL_GOOGLE_TIMEOUT", "500ms");
     if method == "token" {
-        world.execute("UPDATE accounts SET access_token = NULL, token_expires_at = NULL");
+        world.forget_access_tokens();
     }
     world.sim.fault(json!({ "fault": fault, "probability": 1.0, "method": method, "seconds": 60 }));
     let users: Vec<String> = world.sim.users().into_iter().collect();
@@ -21,10 +22,9 @@ fn a_lasting_fault_is_named(fault: &str, method: &str, class: &str, code: i32) -
     assert_eq!(run.code, code, "{run:#?}");
     let errors = run.json()["errors"].clone();
     assert!(errors[class]["count"].as_u64() > Some(0), "{errors}");
-    let row = &world.query("SELECT status, error_message FROM calendar_cron_results ORDER BY start_time DESC LIMIT 1")[0];
-    let (status, message): (String, Option<String>) = (row.get(0), row.get(1));
+    let LastResult { status, error } = world.last_result("calendar");
     assert!(["partial", "failed", "paused"].contains(&status.as_str()), "{status}");
-    assert!(message.as_deref().is_some_and(|message| message.contains(class) && !message.contains('@')), "{message:?}");
+    assert!(error.contains(class) && !error.contains('@'), "{error}");
     assert!(!run.stderr.contains('@'), "an address in the log: {}", run.stderr);
     world.assert_no_leftovers();
     world
@@ -33,7 +33,7 @@ fn a_lasting_fault_is_named(fault: &str, method: &str, class: &str, code: i32) -
 #[test]
 fn a_missing_scope_stops_the_stream_until_a_check_finds_it_mended() {
     let world = a_lasting_fault_is_named("insufficient_permissions", "events.list", "scope_missing", 1);
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE state = 'stopped'"), 2);
+    assert_eq!(world.streams_in("stopped"), 2);
     // It has persisted for a month.
     world.execute("UPDATE streams SET failing_since = failing_since - interval '30 days', due_at = now() WHERE failures > 0");
     world.syncctl(&["calendar", "cron"]).expect(1);
@@ -65,7 +65,7 @@ fn a_bad_request_without_a_token_in_it_is_permanent() {
 fn a_used_up_day_pauses_the_project_however_it_is_worded() {
     for fault in ["daily_limit", "daily_quota_403", "daily_quota_429"] {
         let world = a_lasting_fault_is_named(fault, "events.list", "daily_quota", 1);
-        assert_eq!(world.count("SELECT count(*) FROM quota_pauses WHERE until > now()"), 1, "{fault}");
+        assert_eq!(world.quota_pauses(), 1, "{fault}");
         world.sim.reset_ledger();
         assert_eq!(world.sync_all().expect(1).json()["status"], "paused", "{fault}");
         assert_eq!(world.sim.ledger()["total"], 0, "{fault}: a paused project is not called");
@@ -116,7 +116,7 @@ fn a_token_endpoint_that_stutters_condemns_no_grant() {
         let class = if fault == "rate_limit_429" { "rate_limited" } else { "transient" };
         let code = if fault == "rate_limit_429" { 1 } else { 69 };
         let world = a_lasting_fault_is_named(fault, "token", class, code);
-        assert_eq!(world.count("SELECT count(*) FROM accounts WHERE state = 'revoked'"), 0, "{fault}");
+        assert_eq!(world.accounts_in("revoked"), 0, "{fault}");
         world.sim.clear_faults();
         world.sync_all().expect(0);
         world.assert_in_step();
@@ -126,7 +126,7 @@ fn a_token_endpoint_that_stutters_condemns_no_grant() {
 #[test]
 fn a_revoked_grant_is_told_in_a_line_and_not_called_again_until_it_is_imported_anew() {
     let world = a_lasting_fault_is_named("invalid_grant", "token", "auth_revoked", 77);
-    assert_eq!(world.count("SELECT count(*) FROM accounts WHERE state = 'revoked'"), 2);
+    assert_eq!(world.accounts_in("revoked"), 2);
     world.sim.reset_ledger();
     let again = world.sync_all().expect(77);
     assert!(again.stderr.contains("2 of 2 accounts are refused") && again.stderr.lines().count() == 1, "{}", again.stderr);
@@ -143,12 +143,12 @@ fn a_calendar_that_is_gone_for_an_hour_is_left_alone() {
         let world = a_lasting_fault_is_named(fault, "events.list", "gone", 1);
         world.sim.clear_faults();
         // A single refusal may be a mistake.
-        assert_eq!(world.count("SELECT count(*) FROM streams WHERE state = 'removed'"), 0);
+        assert_eq!(world.streams_in("removed"), 0);
         world.execute("UPDATE streams SET failing_since = failing_since - interval '1 hour'");
         world.sim.fault(json!({ "fault": fault, "method": "events.list" }));
         world.sync_all().expect(1);
         world.sim.clear_faults();
-        assert_eq!(world.count("SELECT count(*) FROM streams WHERE state = 'removed'"), 2);
+        assert_eq!(world.streams_in("removed"), 2);
         world.sync_all().expect(0);
     }
 }

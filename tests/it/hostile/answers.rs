@@ -74,7 +74,7 @@ fn a_token_endpoint_is_read_for_64_kib() {
     world.set("SYNCCTL_ENGINE_TRIES", "2");
     fails_with_little_memory(&world, &CALENDAR, "transient", "token: the response is larger than 65536 bytes");
     // The grant was not judged.
-    assert_eq!(world.count("SELECT count(*) FROM accounts WHERE state = 'active'"), 1);
+    assert_eq!(world.accounts_in("active"), 1);
 }
 
 #[test]

@@ -118,7 +118,7 @@ fn what_would_go_and_what_stays_is_counted_before_and_told_after() {
     let stays = &dry["stays"];
     assert_eq!((&stays["documents"], &stays["files"], &dry["bots_to_take_back"]), (&json!(1), &json!(1), &json!(1)), "{dry}");
     assert_eq!(stays["bots_at_attendee"].as_array().map(Vec::len), Some(1), "{dry}");
-    assert_eq!(world.count("SELECT count(*) FROM users"), 2);
+    assert_eq!(world.users(), 2);
 
     let report = world.syncctl(&["accounts", "remove", ann, "--json"]).expect(0).json();
     assert_eq!((&report["stays"], &report["withdrawn"]), (stays, &dry["withdrawn"]), "{report}");
@@ -140,12 +140,12 @@ fn an_event_that_is_being_sent_is_waited_for() {
     let mut removing = world.spawn(&["accounts", "remove", ann]);
     let mut report = BufReader::new(removing.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
     assert!(report.any(|line| line.contains("events being sent")), "it does not wait");
-    assert_eq!(world.count("SELECT count(*) FROM users"), 2);
+    assert_eq!(world.users(), 2);
     receiver.answer(|_| Reply::Status(200));
     receiver.release();
     assert_eq!(removing.wait().expect("the end").code(), Some(0));
     assert!(sending.wait_with_output().expect("the end").status.success());
-    assert_eq!(world.count("SELECT count(*) FROM users"), 1);
+    assert_eq!(world.users(), 1);
     receiver.take();
     world.syncctl(&["deliver"]).expect(0);
     assert!(receiver.requests().iter().all(|request| request.json()["user_id"] != json!(lived.id)));
@@ -173,12 +173,12 @@ fn on_a_terminal_it_asks_and_without_a_yes_nothing_is_gone() {
     };
     let (code, shown) = answered("", "n\n");
     assert!(code == Some(2) && shown.contains("calendar_events") && shown.contains("[y/N]"), "{code:?} {shown}");
-    assert!(shown.contains("nothing was removed") && world.count("SELECT count(*) FROM users") == 1, "{shown}");
+    assert!(shown.contains("nothing was removed") && world.users() == 1, "{shown}");
     let (code, shown) = answered("", "y\n");
-    assert_eq!((code, world.count("SELECT count(*) FROM users")), (Some(0), 0), "{shown}");
+    assert_eq!((code, world.users()), (Some(0), 0), "{shown}");
     world.import();
     let (code, shown) = answered("--yes", "");
-    assert_eq!((code, world.count("SELECT count(*) FROM users")), (Some(0), 0), "{shown}");
+    assert_eq!((code, world.users()), (Some(0), 0), "{shown}");
     assert!(!shown.contains("[y/N]"), "{shown}");
 }
 

@@ -81,8 +81,8 @@ fn a_message_that_ends_its_process_is_put_aside_by_its_id_and_everybody_goes_on(
     let report = run(&world, MEMORY).json(0);
     assert_eq!((&report["failed_streams"], &report["error"]), (&json!(0), &Value::Null), "{report}");
     assert!(report["quarantined"].as_u64().is_some_and(|count| count > 0), "{report}");
-    assert_eq!(world.count("SELECT count(*) FROM gmail_messages WHERE subject = 'beside'"), 3);
-    assert_eq!(world.count("SELECT count(*) FROM quarantined_items"), 1);
+    assert_eq!(world.messages_about("beside"), 3);
+    assert_eq!(world.quarantined(), 1);
     assert_eq!(world.count(CONDEMNED), 1);
     let listed = world.syncctl(&["items", "list"]).expect(0).stdout;
     assert!(listed.contains("the process that read this item died, twice"), "{listed}");
@@ -92,11 +92,11 @@ fn a_message_that_ends_its_process_is_put_aside_by_its_id_and_everybody_goes_on(
     assert_eq!(run(&world, MEMORY).json(0)["idle_streams"], 3);
     world.expire();
     run(&world, MEMORY).json(0);
-    assert_eq!((world.count(CONDEMNED), world.count("SELECT max(lapses)::bigint FROM streams")), (1, 0));
+    assert_eq!((world.count(CONDEMNED), world.most_lapses()), (1, 0));
 
     // With more memory, a person can have it read.
     world.syncctl(&["items", "retry"]).expect(0);
-    assert_eq!(world.count("SELECT count(*) FROM quarantined_items"), 0);
+    assert_eq!(world.quarantined(), 0);
     world.assert_in_step();
 }
 
@@ -144,15 +144,15 @@ fn kills_condemn_nothing(service: &'static Service) {
     for _ in 0..6 {
         killed_while_google_is_silent(&world);
     }
-    assert!(world.count("SELECT max(lapses)::bigint FROM streams") >= 2);
+    assert!(world.most_lapses() >= 2);
     let report = world.sync_all().expect(0).json();
     assert_eq!((&report["failed_streams"], &report["quarantined"]), (&json!(0), &json!(0)), "{report}");
     // Streams polled separately are in the run's report.
     assert_eq!(report["total_users"], 3, "{report}");
     world.assert_in_step();
     world.assert_no_leftovers();
-    assert_eq!(world.count("SELECT count(*) FROM quarantined_items"), 0);
-    assert_eq!(world.count("SELECT max(lapses)::bigint FROM streams"), 0);
+    assert_eq!(world.quarantined(), 0);
+    assert_eq!(world.most_lapses(), 0);
 }
 
 #[test]

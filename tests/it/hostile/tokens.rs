@@ -22,7 +22,7 @@ fn answers_with(world: &World, stranger: &str, token: &str) {
     let body = json!({ "access_token": token, "expires_in": 3_599, "token_type": "Bearer" });
     world.sim.clear_faults();
     world.sim.fault(json!({ "fault": "answer", "status": 200, "body": body, "method": "token", "user": stranger }));
-    world.execute("UPDATE accounts SET access_token = NULL, token_expires_at = NULL");
+    world.forget_access_tokens();
 }
 
 /// A valid token of the user, which any user can get.
@@ -101,7 +101,7 @@ fn an_import_that_names_a_token_address_elsewhere_is_refused_and_the_address_is_
         let run = world.syncctl_with_input(&["accounts", "import", "-"], &at(&world, elsewhere)).expect(1);
         assert_eq!(run.stderr.matches("token_uri").count(), 2, "{elsewhere}: {}", run.stderr);
     }
-    assert_eq!(world.count("SELECT count(*) FROM users"), 0);
+    assert_eq!(world.users(), 0);
 
     // Credentials stored before this check existed, or with other settings.
     let allowed = world.sim.url.clone();

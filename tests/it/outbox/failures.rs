@@ -89,7 +89,7 @@ fn a_run_with_nothing_to_try_is_not_done_while_events_wait_for_a_dead_target() {
     let run = world.syncctl(&["deliver"]).expect(1);
     assert!(run.stderr.contains("5 events wait") && run.stderr.contains("HTTP 503"), "{}", run.stderr);
     assert_eq!(receiver.take().len(), 0);
-    assert_eq!(world.count("SELECT count(*) FROM runs WHERE job = 'deliver' AND status = 'partial'"), 2);
+    assert_eq!(world.runs_of("deliver", "partial"), 2);
 }
 
 #[test]

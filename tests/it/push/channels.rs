@@ -58,7 +58,7 @@ fn a_stop_that_fails_is_tried_by_the_next_run_and_a_channel_that_is_gone_counts_
     assert_eq!(world.count("SELECT count(*) FROM channels WHERE state = 'stopping' AND failures = 1"), 1);
     let report = renew(&world).expect(0).json();
     assert_eq!(report["push"]["stopped"], json!(1), "{report}");
-    assert_eq!(world.count("SELECT count(*) FROM channels WHERE state = 'stopping'"), 0);
+    assert_eq!(world.channels_in("stopping"), 0);
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn a_user_is_removed_with_their_channels_and_what_cannot_be_stopped_is_named_and
         let removed = world.syncctl(&["accounts", "remove", &users[0], "--json"]).expect(0).json();
         assert_eq!((&removed["channels_stopped"], &removed["channels_left"]), (&json!(had), &json!([])), "{removed}");
         assert_eq!((of(&users[0]), of(&users[1]) > 0), (0, true));
-        assert_eq!(world.count("SELECT count(*) FROM users"), 2);
+        assert_eq!(world.users(), 2);
         assert_in_step(&world);
 
         let method = if service.name == "gmail" { "users.stop" } else { "channels.stop" };
@@ -113,7 +113,7 @@ fn a_user_is_removed_with_their_channels_and_what_cannot_be_stopped_is_named_and
         world.sim.clear_faults();
         let named = removed.stderr.lines().filter(|line| line.contains("could not be stopped and expires by itself, 20")).count();
         assert_eq!((named, of(&users[1])), (had, had), "{removed:?}");
-        assert_eq!(world.count("SELECT count(*) FROM users"), 1);
+        assert_eq!(world.users(), 1);
         world.move_clock(200.0);
         renew(&world).expect(0);
         assert_eq!(of(&users[1]), 0);

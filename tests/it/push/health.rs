@@ -61,7 +61,7 @@ fn health_finds_old_addresses_and_silent_channels() {
     // The address is closed, so no polled change was announced.
     world.churn(60, 3);
     world.sync_all().expect(0);
-    let silent = world.count("SELECT count(*) FROM streams WHERE push_missed >= 3");
+    let silent = world.silent_streams();
     assert!(silent > 0);
     let report = world.syncctl(&["calendar", "renew-webhooks", "--json"]).expect(0).json();
     let repairs = report["push"]["repairs"].as_array().expect("repairs");
@@ -96,8 +96,8 @@ fn a_channel_that_google_lets_fall_silent_is_an_alarm_until_it_is_replaced() {
     }
     world.churn(40, 3);
     world.sync_all().expect(0);
-    assert_eq!(world.count("SELECT sum(notifications)::int8 FROM channels"), 0, "nothing was announced");
-    let silent = world.count("SELECT count(*) FROM streams WHERE push_missed >= 3");
+    assert_eq!(world.notifications_of_channels(), 0, "nothing was announced");
+    let silent = world.silent_streams();
     assert!(silent > 0);
 
     // Their streams are polled at their own pace again, not just as a safety net.
@@ -176,7 +176,7 @@ fn a_channel_whose_answer_was_lost_is_found_by_its_health_and_stopped() {
     world.wait_for_stall();
     child.kill().expect("killing");
     child.wait().expect("waiting");
-    let orphans = world.count("SELECT count(*) FROM channels WHERE state = 'creating'");
+    let orphans = world.channels_in("creating");
     assert!(orphans > 0);
     world.sim.clear_faults();
     world.sim.admin("release", json!({}));

@@ -69,7 +69,7 @@ fn kills(service: &'static Service, count: u32) {
         std::thread::sleep(duration.mul_f64(chance.random_range(0.05..1.1)));
         child.kill().expect("killing");
         killed += u32::from(child.wait().expect("waiting").signal() == Some(9));
-        asked_for += world.count("SELECT count(*) FROM channels WHERE state = 'creating'");
+        asked_for += world.channels_in("creating");
         let there = by_resource(&world).len() as i64;
         assert!(nothing || there == streams, "a gap: {there} of {streams} streams have a channel after round {rounds}");
         assert_no_leak(&world);
@@ -91,7 +91,7 @@ fn kills(service: &'static Service, count: u32) {
     );
     assert!(past.most <= 2, "{past:?}");
     assert!(asked_for > 0, "no run was killed while it asked for channels");
-    assert_eq!(world.count("SELECT count(*) FROM runs WHERE status = 'running'"), 0);
+    assert_eq!(world.runs_in("running"), 0);
 }
 
 #[test]

@@ -14,7 +14,7 @@ fn all(world: &World, statement: &str) -> Vec<String> {
 /// Damages derived rows; the differences are named and repaired, and the rows are as before.
 #[track_caller]
 fn assert_mended(world: &World, (of, difference): (&str, &str), damage: &str, same: &str) {
-    let (before, events) = (all(world, same), world.count("SELECT count(*) FROM outbox_events"));
+    let (before, events) = (all(world, same), world.outbox_events());
     assert!(!before.is_empty(), "nothing to damage");
     world.execute(damage);
     let report = verify(world, &[]).expect(1).json();
@@ -22,7 +22,7 @@ fn assert_mended(world: &World, (of, difference): (&str, &str), damage: &str, sa
     let repaired = verify(world, &["--repair"]).expect(0).json();
     assert_eq!(repaired["in_step"], true, "{damage}: {repaired}");
     assert_eq!(all(world, same), before, "{damage}");
-    assert_eq!(world.count("SELECT count(*) FROM outbox_events"), events, "{damage}: sent twice");
+    assert_eq!(world.outbox_events(), events, "{damage}: sent twice");
     verify(world, &[]).expect(0);
 }
 
@@ -110,7 +110,7 @@ fn transcripts_their_documents_and_the_bots_of_meetings_are_held_against_the_bot
     world.schedule().expect(0);
     world.pass(120);
     world.poll_bots().expect(0);
-    assert_eq!(world.count("SELECT count(*) FROM attendee_bots WHERE state = 'settled'"), 1);
+    assert_eq!(world.settled_bots(), 1);
     let verified = |more: &[&str]| world.syncctl(&[&["verify", "calendar", "attendee", "--all", "--json"], more].concat());
     verified(&[]).expect(0);
     let same = "SELECT (o.title, o.body, t.text, m.title, m.bot_id, m.transcript_id = t.id)::text

@@ -96,7 +96,7 @@ fn without_its_database_it_answers_503_and_comes_back() {
     start();
     // Google sends it again.
     assert_eq!(server.notify(&channels[0], 2, "exists"), 200);
-    assert_eq!(world.count("SELECT count(*) FROM notifications"), 2);
+    assert_eq!(world.notifications(), 2);
     assert!(server.stop().success());
 }
 
@@ -112,7 +112,7 @@ fn a_row_that_somebody_holds_costs_two_seconds_and_no_notification() {
     assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
     held.commit().expect("let go");
     assert_eq!(server.notify(&channels[0], 1, "exists"), 200);
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE pushed_at > polled_at"), 1);
+    assert_eq!(world.notified_streams(), 1);
 }
 
 /// Connections of syncctl to the world's database.
@@ -143,7 +143,7 @@ fn a_row_or_table_that_somebody_holds_costs_no_other_notification_and_no_further
         other.batch_execute("COMMIT").expect("let go");
         assert_eq!(server.notify(&channels[0], number, "exists"), 200);
     }
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE pushed_at > polled_at"), 2);
+    assert_eq!(world.notified_streams(), 2);
 }
 
 #[test]
@@ -161,9 +161,7 @@ fn a_signal_lets_it_finish_what_it_has_in_hand() {
     }
     let mut stream = server.connect();
     stream.write_all(format!("{request}\r\n").as_bytes()).expect("sent");
-    while world.count("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
-        == 0
-    {}
+    while world.lock_waits() == 0 {}
     let started = Instant::now();
     server.terminate();
     std::thread::sleep(Duration::from_millis(200));
@@ -171,7 +169,7 @@ fn a_signal_lets_it_finish_what_it_has_in_hand() {
     assert_eq!(status(&mut stream), 200);
     assert!(server.ended().success());
     assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
-    assert_eq!(world.count("SELECT count(*) FROM notifications"), 1);
+    assert_eq!(world.notifications(), 1);
 }
 
 /// As after a failover that leaves connections to the old primary open, which is read-only from then on.

@@ -115,7 +115,7 @@ pub fn google<'a>(channel: &'a str, token: &'a str, number: &'a str, state: &'a 
 pub fn watched(users: u32) -> (World, Vec<String>) {
     let world = World::with_users(users, 3);
     world.sync_all().expect(0);
-    world.execute("UPDATE streams SET due_at = now() + interval '1 hour'");
+    world.put_off_all();
     let channels = channels(&world);
     (world, channels)
 }

@@ -1,0 +1,35 @@
+//! Events that are sent to others, notifications that come from providers, and the channels they come by.
+
+use super::World;
+
+impl World {
+    /// How many events were emitted.
+    pub fn outbox_events(&self) -> i64 {
+        self.count("SELECT count(*) FROM outbox_events")
+    }
+
+    /// How many events of a type were emitted.
+    pub fn outbox_events_of(&self, kind: &str) -> i64 {
+        self.count(&format!("SELECT count(*) FROM outbox_events WHERE type = '{kind}'"))
+    }
+
+    /// How many notifications are stored.
+    pub fn notifications(&self) -> i64 {
+        self.count("SELECT count(*) FROM notifications")
+    }
+
+    /// How many notifications of a provider are stored.
+    pub fn notifications_of(&self, source: &str) -> i64 {
+        self.count(&format!("SELECT count(*) FROM notifications WHERE source = '{source}'"))
+    }
+
+    /// How many notifications all channels have counted.
+    pub fn notifications_of_channels(&self) -> i64 {
+        self.count("SELECT sum(notifications)::int8 FROM channels")
+    }
+
+    /// How many channels are in this state.
+    pub fn channels_in(&self, state: &str) -> i64 {
+        self.count(&format!("SELECT count(*) FROM channels WHERE state = '{state}'"))
+    }
+}
