@@ -22,7 +22,7 @@ fn after_a_run_with(service: &'static Service, fault: &str, method: &str) -> Wor
 }
 
 #[test]
-fn a_page_that_knows_no_such_address_is_no_word_on_what_is_there() {
+fn a_404_of_another_web_server_says_nothing_about_users_and_calendars() {
     let calls = [
         (&CALENDAR, "calendarList.list"),
         (&CALENDAR, "events.list"),
@@ -40,7 +40,7 @@ fn a_page_that_knows_no_such_address_is_no_word_on_what_is_there() {
 }
 
 #[test]
-fn what_every_user_has_is_asked_for_again_though_it_was_called_gone() {
+fn a_stream_that_every_user_has_is_tried_again_though_it_was_gone() {
     for (service, method) in [(&CALENDAR, "calendarList.list"), (&GMAIL, "messages.list"), (&DRIVE, "drives.list")] {
         let world = after_a_run_with(service, "not_found", method);
         assert_eq!(world.count("SELECT count(*) FROM streams WHERE failed_class = 'gone' AND state = 'active'"), 1, "{method}");

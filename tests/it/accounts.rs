@@ -60,7 +60,7 @@ fn secrets_are_sealed_in_the_database_and_stay_out_of_logs() {
 }
 
 #[test]
-fn a_swapped_or_cut_blob_names_the_account_and_stops_nobody_else() {
+fn a_swapped_or_truncated_blob_names_the_account_and_stops_no_other() {
     let world = World::with_users(3, 3);
     world.execute(
         "UPDATE accounts a SET credentials = b.credentials FROM (SELECT user_id, credentials FROM accounts ORDER BY user_id LIMIT 1) b
@@ -93,7 +93,7 @@ fn rekey_seals_everything_with_the_new_key_and_the_old_one_can_go() {
 }
 
 #[test]
-fn check_names_the_missing_scope_and_finds_a_revoked_grant_mended() {
+fn check_names_the_missing_scope_and_finds_a_revoked_grant_renewed() {
     let mut world = World::with_users(1, 2);
     // Disabled services need no scope.
     world.set("SYNCCTL_DRIVE_ENABLED", "false");
@@ -163,7 +163,7 @@ fn a_grant_that_google_could_not_end_stays_an_account() {
 }
 
 #[test]
-fn a_delegated_user_is_stopped_here_and_told_where_the_delegation_ends() {
+fn a_delegated_user_is_stopped_here_and_learns_where_the_delegation_ends() {
     let world = World::empty();
     world.sim.generate(1, 2);
     world.syncctl_with_input(&["accounts", "import", "-"], &world.sim.text("accounts?kind=service_account")).expect(0);
@@ -192,7 +192,7 @@ fn why_a_grant_died_is_guessed_from_its_age() {
 }
 
 #[test]
-fn a_check_of_all_asks_many_at_once_and_tells_each_service() {
+fn a_check_of_all_users_runs_in_parallel_and_reports_each_service() {
     let world = World::with_users(12, 1);
     let users: Vec<String> = world.sim.users().into_iter().collect();
     world.sim.admin("revoke", json!({ "user": users[3] }));
@@ -212,7 +212,7 @@ fn a_check_of_all_asks_many_at_once_and_tells_each_service() {
 }
 
 #[test]
-fn a_host_whose_clock_is_wrong_condemns_nobody_for_the_others() {
+fn a_host_whose_clock_is_wrong_revokes_no_account_for_the_others() {
     let world = World::empty();
     world.sim.generate(2, 3);
     let accounts = world.sim.text("accounts?kind=service_account");

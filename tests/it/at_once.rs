@@ -49,7 +49,7 @@ fn a_mailbox_of_a_thousand_messages_is_stored_in_one_run_whatever_the_bound_and_
 }
 
 #[test]
-fn what_was_read_of_a_page_is_kept_when_the_rest_is_refused_and_nothing_is_listed_twice() {
+fn the_read_part_of_a_page_is_kept_when_the_rest_is_refused_and_nothing_is_listed_twice() {
     for first_sync in [true, false] {
         let mut world = mailbox(if first_sync { 60 } else { 0 });
         world.set("SYNCCTL_ENGINE_BACKOFF_CAP", "40ms");
@@ -72,7 +72,7 @@ fn what_was_read_of_a_page_is_kept_when_the_rest_is_refused_and_nothing_is_liste
 }
 
 #[test]
-fn a_run_that_is_killed_or_told_to_stop_keeps_what_it_read_of_a_page() {
+fn a_killed_or_stopped_run_keeps_what_it_read_of_a_page() {
     for is_stopped in [false, true] {
         let mut world = mailbox(400);
         world.set("SYNCCTL_ENGINE_LEASE", "300ms");
@@ -108,7 +108,7 @@ fn a_run_that_is_killed_or_told_to_stop_keeps_what_it_read_of_a_page() {
 }
 
 #[test]
-fn a_run_that_is_told_to_stop_waits_out_no_rest() {
+fn a_stopped_run_does_not_wait_for_the_end_of_a_pause() {
     let mut world = mailbox(60);
     world.set("SYNCCTL_ENGINE_BACKOFF_BASE", "10m");
     world.set("SYNCCTL_ENGINE_BACKOFF_CAP", "10m");

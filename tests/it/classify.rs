@@ -117,7 +117,7 @@ fn by(who: &str, project: &str) -> Option<(String, Option<String>)> {
 }
 
 #[test]
-fn what_people_say_of_a_thread_holds_for_the_rest_of_it_and_for_what_comes_later() {
+fn an_assignment_in_a_thread_holds_for_the_rest_of_it_and_for_later_mails() {
     let desk = Desk::new();
     let first = desk.mail("m1", "t1", "bob@example.com", "hello");
     let second = desk.mail("m2", "t1", "eve@example.com", "hello");
@@ -159,7 +159,7 @@ fn the_last_three_alike_decide_for_a_sender() {
 }
 
 #[test]
-fn a_persons_word_stands_and_what_was_taken_away_does_not_come_back() {
+fn a_persons_assignment_stands_and_a_removed_one_does_not_return() {
     let desk = Desk::new();
     let (first, second) = (desk.mail("m1", "t1", "bob@example.com", "a"), desk.mail("m2", "t1", "bob@example.com", "b"));
     desk.assign(&[(first, "Bridge")]);

@@ -85,7 +85,7 @@ fn suspended_and_archived_users_are_left_out_and_those_who_left_are_named_and_ke
 }
 
 #[test]
-fn a_unit_a_domain_or_a_query_narrows_and_then_nobody_is_called_missing() {
+fn with_a_unit_a_domain_or_a_query_no_user_is_reported_as_missing() {
     let domain = Domain::of(4);
     domain.directory(&[], 0);
     for (user, unit) in [(1, "/Sales"), (2, "/Sales/North"), (3, "/Salesforce")] {
@@ -125,7 +125,7 @@ fn a_list_is_taken_from_a_file_or_standard_input_and_its_bad_lines_are_named() {
 }
 
 #[test]
-fn a_delegation_that_is_missing_stops_before_anybody_is_stored() {
+fn a_missing_delegation_stops_before_any_user_is_stored() {
     let domain = Domain::of(4);
     // The delegation lacks a scope that a service needs.
     for user in &domain.users {
@@ -157,7 +157,7 @@ fn a_delegation_that_is_missing_stops_before_anybody_is_stored() {
 }
 
 #[test]
-fn one_slip_stops_nobody_and_with_check_it_is_not_stored() {
+fn one_invalid_user_stops_no_other_and_is_not_stored_with_check() {
     let domain = Domain::of(3);
     let list = format!("aaa@example.com\n{}", domain.users.join("\n"));
     let base = ["accounts", "add-domain", "--json", "--key", &domain.key, "--subjects", "-"];

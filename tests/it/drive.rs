@@ -150,7 +150,7 @@ fn a_cursor_that_is_refused_is_resynced_and_removals_in_the_gap_are_found() {
 }
 
 #[test]
-fn a_pass_that_is_interrupted_takes_nothing_away_and_is_gone_on_with() {
+fn an_interrupted_pass_removes_no_access_and_is_continued() {
     let mut world = World::with_files(1, 60);
     world.set("SYNCCTL_DRIVE_PAGE_SIZE", "10");
     world.set("SYNCCTL_ENGINE_LEASE", "300ms");
@@ -177,7 +177,7 @@ fn a_pass_that_is_interrupted_takes_nothing_away_and_is_gone_on_with() {
 }
 
 #[test]
-fn a_file_that_cannot_be_stored_is_put_aside_and_found_again() {
+fn a_file_that_cannot_be_stored_is_quarantined_and_retried() {
     let world = World::with_files(1, 3);
     let user = world.sim.users().into_iter().next().expect("a user");
     let file = world.add_file(&user, "nul\0name.txt", "Text");
@@ -209,7 +209,7 @@ fn a_page_that_postgresql_gives_up_for_another_is_written_again() {
 }
 
 #[test]
-fn a_dry_run_over_feeds_that_share_their_files_ends_and_tells_what_a_run_does() {
+fn a_dry_run_over_feeds_that_share_files_ends_and_reports_what_a_run_does() {
     let mut world = World::empty();
     world.sim.generate(6, 0);
     let drives = json!({ "files": 5, "shared_drives": 2, "files_per_drive": 60, "members_per_drive": 6, "seed": 3 });

@@ -21,7 +21,7 @@ fn document(world: &World, columns: &str) -> String {
 }
 
 #[test]
-fn each_action_is_told_once_whatever_is_synced_again() {
+fn each_action_is_announced_once_whatever_is_synced_again() {
     let (world, user, file) = followed("One");
     let folder = world
         .sim
@@ -66,7 +66,7 @@ fn each_action_is_told_once_whatever_is_synced_again() {
 }
 
 #[test]
-fn a_run_that_dies_before_its_commit_tells_everything_once() {
+fn a_run_that_dies_before_its_commit_announces_everything_once() {
     let (mut world, user, file) = followed("One");
     world.set("SYNCCTL_ENGINE_LEASE", "300ms");
     world.drive_admin("PUT", "files", &json!({ "id": file, "content": "Two" }));
@@ -86,7 +86,7 @@ fn a_run_that_dies_before_its_commit_tells_everything_once() {
 }
 
 #[test]
-fn googles_own_formats_are_exported_and_what_has_no_text_is_said_so() {
+fn googles_own_formats_are_exported_and_files_without_text_have_a_note() {
     let world = World::with_files(1, 0);
     let user = world.sim.users().into_iter().next().expect("a user");
     let own = |kind: &str| format!("application/vnd.google-apps.{kind}");

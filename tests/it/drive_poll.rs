@@ -37,7 +37,7 @@ fn a_file_is_polled_for_each_user_who_follows_it_and_no_position_moves() {
 }
 
 #[test]
-fn a_file_that_nobody_follows_is_polled_for_one_who_sees_it_and_an_unknown_one_is_refused() {
+fn an_unwatched_file_is_polled_for_a_user_who_sees_it_and_an_unknown_one_is_refused() {
     let world = World::with_files(2, 4);
     let users: Vec<String> = world.sim.users().into_iter().collect();
     let file = world.add_file(&users[0], "a.txt", "One");
@@ -66,7 +66,7 @@ fn a_followed_file_is_polled_before_its_user_was_ever_synced() {
 }
 
 #[test]
-fn a_poll_that_is_overtaken_by_the_feed_tells_nothing_twice() {
+fn a_poll_that_is_overtaken_by_the_feed_announces_nothing_twice() {
     let world = World::with_files(1, 2);
     let user = world.sim.users().into_iter().next().expect("a user");
     let file = world.add_file(&user, "a.txt", "One");

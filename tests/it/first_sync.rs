@@ -43,7 +43,7 @@ fn changes_arrive_and_nothing_is_applied_twice() {
 }
 
 #[test]
-fn a_run_that_finds_nothing_due_calls_nobody_and_is_recorded() {
+fn a_run_that_finds_nothing_due_makes_no_call_and_is_recorded() {
     let world = World::with_users(3, 5);
     world.sync_all().expect(0);
     world.sim.reset_ledger();

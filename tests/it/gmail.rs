@@ -70,7 +70,7 @@ fn the_first_sync_goes_back_as_far_as_the_window_and_later_mail_comes_by_history
 }
 
 #[test]
-fn history_that_is_too_old_is_resynced_and_what_was_deleted_meanwhile_becomes_a_tombstone() {
+fn expired_history_is_resynced_and_messages_deleted_in_the_meantime_become_tombstones() {
     let world = World::of(&GMAIL, 3, 40);
     world.sync_all().expect(0);
     for seed in [1, 2] {
@@ -84,7 +84,7 @@ fn history_that_is_too_old_is_resynced_and_what_was_deleted_meanwhile_becomes_a_
 }
 
 #[test]
-fn an_interrupted_listing_deletes_nothing_and_is_gone_on_with() {
+fn an_interrupted_listing_deletes_nothing_and_is_continued() {
     let mut world = World::of(&GMAIL, 1, 60);
     world.set("SYNCCTL_GMAIL_PAGE_SIZE", "5");
     world.set("SYNCCTL_ENGINE_LEASE", "300ms");

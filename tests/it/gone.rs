@@ -132,7 +132,7 @@ fn a_refused_calendar_of_a_user_whose_service_is_off_or_whose_account_is_revoked
 }
 
 #[test]
-fn an_event_that_is_left_of_a_calendar_that_nobody_follows_is_found_and_repaired() {
+fn a_leftover_event_of_a_removed_calendar_is_found_and_repaired() {
     let world = team();
     calendar(&world, json!({ "selected": false }));
     poll(&world);
@@ -145,7 +145,7 @@ fn an_event_that_is_left_of_a_calendar_that_nobody_follows_is_found_and_repaired
 }
 
 #[test]
-fn what_cannot_be_settled_before_the_polls_keeps_nobody_from_them() {
+fn a_failed_preparation_does_not_prevent_the_polls() {
     let world = team();
     world.execute(&format!("UPDATE streams SET state = 'removed' WHERE resource = '{TEAM}'"));
     world.execute(

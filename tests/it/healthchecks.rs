@@ -25,7 +25,7 @@ fn pings(receiver: &Receiver) -> (Vec<String>, Vec<String>) {
 }
 
 #[test]
-fn a_run_tells_its_start_and_its_exit_code_under_its_own_id() {
+fn a_run_reports_its_start_and_its_exit_code_under_its_own_id() {
     let (world, receiver) = watched(2);
     let report = world.syncctl(&["calendar", "cron", "--json"]).expect(0).json();
     let (paths, runs) = pings(&receiver);

@@ -86,7 +86,7 @@ fn a_hundred_kills(service: &'static Service) {
 }
 
 #[test]
-fn a_run_that_is_told_to_stop_finishes_its_pages_and_gives_everything_back() {
+fn a_stopped_run_finishes_its_pages_and_releases_everything() {
     let mut world = World::with_users(4, 60);
     world.set("SYNCCTL_CALENDAR_PAGE_SIZE", "5");
     world.sim.fault(json!({ "fault": "stall", "at_call": 12, "times": 1 }));

@@ -16,7 +16,7 @@ fn until(what: &str, holds: impl Fn() -> bool) {
 }
 
 #[test]
-fn a_run_closes_its_idle_streams_when_somebody_lets_go_of_them_and_passes_over_what_is_held_for_longer() {
+fn a_run_closes_idle_streams_once_their_locks_end_and_skips_those_locked_for_longer() {
     let world = World::with_users(3, 3);
     world.sync_all().expect(0);
     let held = "SELECT FROM streams WHERE id IN (SELECT id FROM streams WHERE kind = 'events' ORDER BY id LIMIT 2) FOR UPDATE";
@@ -44,7 +44,7 @@ fn a_run_closes_its_idle_streams_when_somebody_lets_go_of_them_and_passes_over_w
 }
 
 #[test]
-fn a_stream_that_somebody_holds_does_not_hold_up_the_heartbeat() {
+fn a_locked_stream_does_not_delay_the_heartbeat() {
     let mut world = World::with_users(2, 3);
     world.sync_all().expect(0);
     world.set("SYNCCTL_ENGINE_LEASE", "500ms");

@@ -160,7 +160,7 @@ fn an_exchange_without_a_refresh_token_or_without_google_stores_nothing() {
 }
 
 #[test]
-fn a_login_that_nobody_answers_ends_by_itself_or_by_a_signal() {
+fn an_unanswered_login_ends_by_itself_or_by_a_signal() {
     let world = world();
     let ran = Login::start(&world, &["--timeout", "1ms"]).end().expect(69);
     assert!(ran.stderr.contains("no consent within 1ms"), "{}", ran.stderr);

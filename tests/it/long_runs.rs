@@ -53,7 +53,7 @@ fn report(run: std::process::Child) -> Value {
 }
 
 #[test]
-fn who_falls_due_while_a_first_sync_lasts_is_polled_meanwhile_as_often_as_that() {
+fn users_who_fall_due_during_a_first_sync_are_polled_each_time() {
     let (world, _, other, run) = stalled();
     for subject in ["first", "second"] {
         arrives(&world, &other, subject);
@@ -112,7 +112,7 @@ fn a_first_sync_of_many_pages_counts_what_it_has_and_forgets_it_at_its_end() {
 
 /// More mailboxes than a run with this little memory holds.
 #[test]
-fn everybody_has_something_before_anybody_has_all_however_many_there_are() {
+fn every_user_has_a_first_page_before_any_user_has_all() {
     let mut world = World::of(&GMAIL, 320, 6);
     world.set("SYNCCTL_ENGINE_PAGE_MEMORY", "1048576");
     world.set("SYNCCTL_GMAIL_PAGE_SIZE", "2");

@@ -60,7 +60,7 @@ fn a_broken_settings_file() {
 }
 
 #[test]
-fn every_line_of_standard_error_is_a_message_of_its_own() {
+fn every_line_of_standard_error_is_a_complete_message() {
     let world = World::with_users(1, 3);
     let file = world.folder.path().join("syncctl.toml");
     std::fs::write(&file, "[calendar\n").expect("writing");

@@ -52,7 +52,7 @@ fn the_window_sums_its_runs_and_stands_against_the_one_before() {
 }
 
 #[test]
-fn a_window_without_runs_says_so() {
+fn a_window_without_runs_is_reported_as_such() {
     let world = World::empty();
     let metrics = world.syncctl(&["calendar", "metrics", "--json"]).expect(0).json();
     assert_eq!((&metrics["window"]["runs"], &metrics["window"]["success_rate"]), (&json!(0), &Value::Null));
@@ -113,7 +113,7 @@ fn all_services_stand_in_one_text_that_prometheus_reads() {
 }
 
 #[test]
-fn what_waits_is_counted_with_its_age() {
+fn waiting_work_is_counted_with_its_age() {
     let world = World::with_users(2, 1);
     world.execute("UPDATE streams SET due_at = now() - interval '90 minutes' WHERE service = 'calendar'");
     world.execute("UPDATE streams SET due_at = now() + interval '1 hour' WHERE service <> 'calendar'");
@@ -184,7 +184,7 @@ fn a_textfile_says_that_the_database_cannot_be_reached_and_nothing_that_is_old()
 }
 
 #[test]
-fn what_no_feed_announced_has_no_delay() {
+fn changes_that_no_feed_announced_have_no_delay() {
     let world = World::with_files(1, 20);
     world.sync_drive().expect(0);
     let old = "f.modified_at < now() - interval '2 days' AND f.mime_type NOT LIKE '%folder'";

@@ -29,7 +29,7 @@ fn not_polled(report: &Value) -> String {
 }
 
 #[test]
-fn streams_that_another_run_holds_are_waited_for_and_then_it_is_told_who_holds_them() {
+fn streams_that_another_run_holds_are_waited_for_and_then_their_holder_is_named() {
     let (world, [user, other]) = held();
     for command in [
         &["calendar", "poll", &user, "--json"][..],
@@ -77,7 +77,7 @@ fn streams_that_are_given_back_while_a_run_waits_are_polled() {
 }
 
 #[test]
-fn a_row_that_another_session_locks_is_told() {
+fn a_row_that_another_session_locks_is_reported() {
     let (world, [_, user]) = held();
     let mut session = world.database.connect();
     session.batch_execute("BEGIN; SELECT FROM streams FOR UPDATE").expect("all rows");
@@ -106,7 +106,7 @@ fn a_named_user_who_is_refused_fails_with_that_class() {
 }
 
 #[test]
-fn a_named_user_whose_project_is_paused_waits_and_is_told() {
+fn a_named_user_whose_project_is_paused_waits_and_is_reported() {
     let world = World::with_users(1, 3);
     world.sync_all().expect(0);
     world.execute("INSERT INTO quota_pauses (service, project, until, reason) SELECT 'calendar', project, now() + interval '1 hour', 'x' FROM accounts");
@@ -118,7 +118,7 @@ fn a_named_user_whose_project_is_paused_waits_and_is_told() {
 }
 
 #[test]
-fn a_named_user_without_the_service_is_told_and_is_no_failure() {
+fn a_named_user_without_the_service_is_reported_and_is_no_failure() {
     let world = World::with_users(1, 3);
     world.sync_all().expect(0);
     let user = world.sim.users().into_iter().next().expect("a user");
@@ -128,7 +128,7 @@ fn a_named_user_without_the_service_is_told_and_is_no_failure() {
 }
 
 #[test]
-fn a_named_user_who_was_ended_on_purpose_is_told_and_is_no_failure() {
+fn a_named_user_who_was_ended_on_purpose_is_reported_and_is_no_failure() {
     let world = World::with_users(2, 3);
     world.sync_all().expect(0);
     let users: Vec<String> = world.sim.users().into_iter().collect();

@@ -137,7 +137,7 @@ fn a_command_whose_connection_is_cut_ends_with_69_too() {
 
 /// As after a failover, when the old primary is reachable but read-only.
 #[test]
-fn a_database_that_only_reads_ends_with_69_and_is_said() {
+fn a_read_only_database_ends_with_69_and_a_message() {
     let world = World::with_users(1, 1);
     world.sync_all().expect(0);
     world.execute(&format!("ALTER DATABASE {} SET default_transaction_read_only = on", world.database.name()));

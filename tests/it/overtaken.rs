@@ -59,7 +59,7 @@ fn a_file_that_comes_and_goes_while_its_first_poll_waits_is_not_left_behind() {
 }
 
 #[test]
-fn a_file_that_is_shared_again_while_a_poll_waits_is_not_buried_by_its_old_404() {
+fn a_file_that_is_shared_again_while_a_poll_waits_is_not_deleted_by_its_old_404() {
     let world = World::with_files(2, 2);
     let users: Vec<String> = world.sim.users().into_iter().collect();
     let file = world.add_file(&users[0], "a.txt", "One");

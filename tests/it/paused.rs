@@ -50,7 +50,7 @@ fn the_run_that_uses_the_day_up_stops_calling_and_later_ones_say_who_waits() {
 }
 
 #[test]
-fn a_pause_is_told_everywhere_and_a_person_lifts_it() {
+fn a_pause_is_reported_everywhere_and_can_be_lifted() {
     let world = used_up(3);
     world.syncctl(&["calendar", "cron"]).expect(1);
     let (project, user) = (project(&world), world.sim.users().into_iter().next().expect("a user"));

@@ -38,7 +38,7 @@ fn id_of(world: &World, name: &str) -> Value {
 }
 
 #[test]
-fn a_persons_word_is_stored_told_and_recorded_and_said_once() {
+fn a_persons_assignment_is_stored_recorded_and_announced_once() {
     let (world, _, document) = ann();
     let (document, bridge) = (document.to_string(), id_of(&world, "Bridge"));
     assert_eq!(say(&world, &["assign", &document, "Bridge"])["changed"], json!(true));
@@ -70,7 +70,7 @@ fn a_persons_word_is_stored_told_and_recorded_and_said_once() {
 }
 
 #[test]
-fn a_new_version_of_a_document_and_its_events_keep_what_a_person_said() {
+fn a_new_version_of_a_document_and_its_events_keep_a_persons_assignment() {
     let (world, user, document) = ann();
     say(&world, &["assign", &document.to_string(), "Bridge"]);
     // A source that names another project, as followed files do.

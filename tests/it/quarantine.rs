@@ -21,7 +21,7 @@ const ODD: &str = r#"{"id":"odd","status":"confirmed","etag":"\"1\"","start":5,"
 const NO_START: &str = r#"{"id":"nostart","status":"confirmed","etag":"\"1\""}"#;
 
 #[test]
-fn poison_items_are_put_aside_and_the_cursor_moves_on() {
+fn poison_items_are_quarantined_and_the_cursor_moves_on() {
     let world = world_with(&[NO_TIME, ODD, NO_START]);
     let report = world.sync_all().expect(0).json();
     assert_eq!(report["quarantined"], 3, "{report}");
@@ -136,7 +136,7 @@ fn a_full_pass_does_not_bury_a_message_or_a_calendar_that_lies_in_quarantine() {
 }
 
 #[test]
-fn an_item_with_an_id_that_no_index_takes_is_put_aside_like_any_other() {
+fn an_item_whose_id_is_too_long_for_an_index_is_quarantined_like_any_other() {
     let id: String = (0..300).map(|_| uuid::Uuid::new_v4().simple().to_string()).collect();
     let today = Utc::now().date_naive();
     let event = json!({ "id": id, "etag": "\"1\"", "start": { "date": today }, "end": { "date": today + TimeDelta::days(1) } });

@@ -54,7 +54,7 @@ fn calls_of_a_run(world: &World) -> u64 {
 }
 
 #[test]
-fn a_minute_that_begins_does_not_give_anew_what_was_spent_seconds_ago() {
+fn a_new_minute_does_not_return_what_was_spent_seconds_ago() {
     let world = late_in_a_minute();
     let first = calls_of_a_run(&world);
     assert!(first <= 40, "{first} calls where 40 are allowed");
@@ -85,7 +85,7 @@ fn a_minute_is_spent_to_its_last_unit_also_where_that_is_less_than_a_block() {
 }
 
 #[test]
-fn doctor_tells_what_was_spent_in_the_last_minute() {
+fn doctor_reports_what_was_spent_in_the_last_minute() {
     let world = late_in_a_minute();
     calls_of_a_run(&world);
     seconds_go_by(&world, 12.0);

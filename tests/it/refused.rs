@@ -17,7 +17,7 @@ fn explained(world: &World, user: &str) -> String {
 }
 
 #[test]
-fn an_account_that_was_revoked_on_purpose_is_no_alarm_and_a_state_of_its_own() {
+fn an_account_that_was_ended_on_purpose_has_its_own_state_and_raises_no_alarm() {
     let world = World::with_users(2, 3);
     world.syncctl(&["sync", "cron"]).expect(0);
     let user = users(&world).remove(0);
@@ -122,7 +122,7 @@ fn the_remedy_of_a_service_account_names_what_to_enter_and_where() {
 }
 
 #[test]
-fn a_check_of_the_failing_ones_asks_for_nobody_else() {
+fn a_check_of_the_failing_ones_checks_no_other() {
     let (world, user) = delegated(4);
     world.syncctl(&["calendar", "cron"]).expect(1);
     world.sim.reset_ledger();
@@ -149,7 +149,7 @@ fn refused(users: u32) -> World {
 }
 
 #[test]
-fn a_domain_whose_accounts_are_all_refused_fails_every_run_and_is_told_everywhere() {
+fn a_domain_whose_accounts_are_all_refused_fails_every_run_and_is_reported_everywhere() {
     let mut world = refused(12);
     let receiver = Receiver::start();
     world.set("SYNCCTL_HEALTHCHECKS_URL", format!("{}/ping/{{job}}", receiver.url().replace("/hook", "")));

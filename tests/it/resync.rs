@@ -123,7 +123,7 @@ fn changes_while_a_client_pages_are_not_lost() {
 }
 
 #[test]
-fn the_window_moves_on_by_a_full_pass_of_its_own() {
+fn the_window_moves_on_by_a_separate_full_pass() {
     let mut world = World::with_users(1, 10);
     world.sync_all().expect(0);
     world.age_full_passes("events", "31 days");

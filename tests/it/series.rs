@@ -120,7 +120,7 @@ fn a_yearly_series_by_the_day_of_a_month_takes_place_once_a_year() {
 }
 
 #[test]
-fn a_rule_that_nobody_can_read_is_counted_and_named_until_it_can_be_read() {
+fn an_unreadable_rule_is_counted_and_named_until_it_can_be_read() {
     let world = world();
     let mut event = shifted("cal-until-date");
     event["recurrence"] = json!(["RRULE:FREQ=SOMETIMES"]);
@@ -161,7 +161,7 @@ fn a_character_that_no_table_takes_is_replaced_and_the_meeting_gets_its_bot() {
 }
 
 #[test]
-fn what_is_wrong_with_an_event_is_told_in_words_and_an_event_is_kept_where_nothing_hangs_on_it() {
+fn errors_in_events_are_described_and_events_with_harmless_ones_are_kept() {
     let world = world();
     let tomorrow = (Utc::now() + Duration::days(1)).to_rfc3339();
     let event = |id: &str, field: &str, value: Value| {

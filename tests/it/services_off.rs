@@ -124,7 +124,7 @@ fn an_import_says_which_services_a_user_has() {
 }
 
 #[test]
-fn what_a_person_did_not_grant_is_no_failure_and_is_synced_once_it_is_granted() {
+fn a_service_that_was_not_granted_is_no_failure_and_is_synced_once_it_is_granted() {
     let world = World::empty();
     world.sim.generate(2, 2);
     let user = first(&world);

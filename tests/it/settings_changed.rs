@@ -101,7 +101,7 @@ fn a_resync_asked_for_while_a_run_holds_the_stream_is_not_lost() {
 }
 
 #[test]
-fn a_pass_that_comes_by_itself_makes_the_change_good_too() {
+fn a_scheduled_full_pass_applies_the_change_too() {
     let mut world = World::of(&GMAIL, 1, 0);
     let user = world.sim.users().into_iter().next().expect("a user");
     mail(&world, &user, 3);
@@ -144,7 +144,7 @@ fn all_files_become_documents_and_a_larger_limit_reads_what_was_too_large() {
 }
 
 #[test]
-fn calendars_have_their_window_and_their_meetings_anew() {
+fn a_resync_applies_new_windows_and_meeting_rules_to_calendars() {
     let mut world = World::with_users(1, 0);
     world.set("SYNCCTL_CALENDAR_WINDOW_FUTURE", "30days");
     let user = world.sim.users().into_iter().next().expect("a user");
@@ -171,7 +171,7 @@ fn calendars_have_their_window_and_their_meetings_anew() {
 }
 
 #[test]
-fn resync_says_whom_and_what_it_does_not_know() {
+fn resync_names_unknown_users_and_services() {
     let world = World::with_users(1, 1);
     assert!(world.syncctl(&["resync"]).expect(2).stderr.contains("--all"));
     world.syncctl(&["resync", "nobody@example.com"]).expect(2);

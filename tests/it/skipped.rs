@@ -63,7 +63,7 @@ fn no_job_that_was_skipped_writes_to_stderr() {
 }
 
 #[test]
-fn a_failure_is_told_while_the_next_run_works_and_others_are_skipped() {
+fn a_failure_is_reported_while_the_next_run_works_and_others_are_skipped() {
     let (world, mut child) = under_way();
     world.execute(
         "UPDATE runs SET status = 'failed' WHERE status = 'completed';

@@ -44,7 +44,7 @@ fn a_host_with_stale_keys_ends_with_78_and_touches_nothing() {
 }
 
 #[test]
-fn a_host_whose_keys_become_stale_while_it_polls_puts_off_nobody() {
+fn a_host_whose_keys_become_stale_while_it_polls_delays_no_user() {
     let mut world = World::with_users(3, 4);
     world.sync_all().expect(0);
     let good = world.folder.path().join("seal.keys");

@@ -86,7 +86,7 @@ fn held(world: &World) -> ::postgres::Client {
 const AFTER: &str = "SELECT count(*) FROM calendar_events WHERE event_id = 'talk' AND raw ->> 'summary' = 'after'";
 
 #[test]
-fn a_page_whose_rows_somebody_holds_waits_aside_and_the_others_go_on() {
+fn a_page_whose_rows_are_locked_waits_and_the_others_go_on() {
     let mut world = World::empty();
     let mut other = held(&world);
     world.set("SYNCCTL_DB_POOL_SIZE", "2");

@@ -16,12 +16,12 @@ fn user(world: &World) -> String {
 }
 
 /// Makes the next poll of the list a complete pass.
-fn list_anew(world: &World, kind: &str) {
+fn list_from_scratch(world: &World, kind: &str) {
     world.execute(&format!("UPDATE streams SET cursor = NULL WHERE kind = '{kind}'"));
 }
 
 #[track_caller]
-fn assert_buried(world: &World, what: &str) {
+fn assert_left_quarantine(world: &World, what: &str) {
     // The second run requests what the first one could not confirm.
     world.sync_all().expect(0);
     world.sync_all().expect(0);
@@ -32,7 +32,7 @@ fn assert_buried(world: &World, what: &str) {
 }
 
 #[test]
-fn an_event_is_buried() {
+fn a_deleted_event_is_removed_from_quarantine() {
     let world = World::with_users(1, 5);
     let user = user(&world);
     let team = json!({ "user": user, "id": "team", "summary": "Team", "selected": true });
@@ -51,7 +51,7 @@ fn an_event_is_buried() {
     delete(&world, "calendars", &json!({ "user": user, "id": "team" }));
     world.sim.admin("calendars", team);
     world.expire();
-    assert_buried(&world, "an event");
+    assert_left_quarantine(&world, "an event");
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn an_event_that_was_never_stored_and_lies_outside_of_the_window_is_asked_for_an
 }
 
 #[test]
-fn a_message_is_buried() {
+fn a_deleted_message_is_removed_from_quarantine() {
     let world = World::of(&GMAIL, 1, 4);
     let user = user(&world);
     let made = world.sim.admin("mail/messages", json!({ "user": user, "raw": "Subject: odd\r\n\r\nx" }));
@@ -86,11 +86,11 @@ fn a_message_is_buried() {
     assert_eq!(world.quarantined(), 1);
     delete(&world, "mail/messages", &json!({ "user": user, "id": id }));
     world.expire();
-    assert_buried(&world, "a message");
+    assert_left_quarantine(&world, "a message");
 }
 
 #[test]
-fn a_file_of_a_shared_drive_and_one_of_my_drive_are_buried() {
+fn deleted_files_of_shared_drives_and_my_drive_are_removed_from_quarantine() {
     let mut world = World::of(&DRIVE, 1, 3);
     world.set("SYNCCTL_DRIVE_DOCUMENTS", "watched");
     let user = user(&world);
@@ -105,7 +105,7 @@ fn a_file_of_a_shared_drive_and_one_of_my_drive_are_buried() {
     assert_eq!(world.quarantined(), 2);
     files.iter().for_each(|id| world.drive_admin("DELETE", "files", &json!({ "id": id })));
     world.expire();
-    assert_buried(&world, "a file");
+    assert_left_quarantine(&world, "a file");
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn a_calendar_and_a_shared_drive_that_the_list_does_not_name_are_left() {
     world.sync_all().expect(0);
     assert_eq!(world.quarantined(), 1);
     delete(&world, "calendars", &json!({ "user": user, "id": "team" }));
-    list_anew(&world, "calendar_list");
+    list_from_scratch(&world, "calendar_list");
     world.sync_all();
     assert_eq!((world.quarantined(), world.count("SELECT count(*) FROM calendars WHERE deleted_at IS NULL")), (0, 1));
 

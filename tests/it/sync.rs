@@ -76,7 +76,7 @@ fn a_service_that_fails_or_is_busy_stops_no_other() {
 }
 
 #[test]
-fn activity_makes_streams_due_earlier_and_explain_says_so() {
+fn activity_makes_streams_due_earlier_and_explain_shows_it() {
     let world = synced(1);
     // The wait after a first pass is random, half an hour or more, which may be as early as activity would make it.
     world.execute("UPDATE streams SET due_at = polled_at + interval '1 hour' WHERE kind = 'events'");

@@ -72,7 +72,7 @@ fn one_ctrl_c_ends_what_only_reads_also_while_the_database_hangs() {
 }
 
 #[test]
-fn a_watch_that_nobody_reads_ends() {
+fn a_watch_whose_reader_is_gone_ends() {
     let world = World::empty();
     let mut child = world.spawn(&["status", "--watch", "1"]);
     let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
@@ -105,7 +105,7 @@ fn a_watch_is_left_at_once_though_the_database_does_not_answer() {
 }
 
 #[test]
-fn a_disk_that_is_full_is_told_and_is_no_success() {
+fn a_full_disk_is_reported_and_is_no_success() {
     let world = World::empty();
     for arguments in [&["status", "--json"][..], &["metrics", "--prometheus"], &["config", "show"]] {
         let full = File::options().write(true).open("/dev/full").expect("a full disk");

@@ -44,7 +44,7 @@ fn bad_minutes() -> Vec<Value> {
 }
 
 #[test]
-fn no_bad_minute_of_the_endpoint_revokes_anybody_and_all_are_synced_afterwards_by_themselves() {
+fn no_outage_of_the_token_endpoint_revokes_an_account_and_all_are_synced_afterwards() {
     let world = synced(4);
     for fault in bad_minutes() {
         world.churn(8, 3);
@@ -149,7 +149,7 @@ fn one_that_was_ended_on_purpose_is_not_asked_for() {
 }
 
 #[test]
-fn a_delegation_that_spreads_slowly_revokes_nobody_and_one_that_never_comes_does_after_a_day() {
+fn a_slow_delegation_revokes_no_account_and_a_missing_one_does_after_a_day() {
     let world = synced(2);
     world.churn(10, 1);
     let delegated =

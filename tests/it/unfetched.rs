@@ -169,7 +169,7 @@ fn an_outage_puts_no_mailbox_into_quarantine_and_is_over_when_it_is_over() {
 }
 
 #[test]
-fn many_messages_that_cannot_be_fetched_are_put_aside_as_long_as_others_can() {
+fn many_messages_that_cannot_be_fetched_are_quarantined_as_long_as_others_can() {
     let (world, user) = mailbox(20);
     world.sync_all().expect(0);
     let bad: Vec<String> = (0..8).map(|number| arrives(&world, &user, &format!("bad {number}"))).collect();

@@ -35,7 +35,7 @@ fn standing_near(world: &World) -> i64 {
 }
 
 #[test]
-fn a_meeting_that_leaves_the_window_takes_its_bot_along_whatever_the_sync_token_tells() {
+fn a_meeting_that_leaves_the_window_takes_its_bot_along_whatever_the_sync_token_reports() {
     for outside in ["silent", "told", "cancelled"] {
         let world = world();
         world.sim.admin("window", json!({ "outside": outside }));

@@ -48,7 +48,7 @@ fn what_happens_to_a_bot_makes_its_project_due() {
 }
 
 #[test]
-fn a_meeting_is_followed_by_what_is_announced_alone() {
+fn a_meeting_is_followed_by_notifications_alone() {
     let mut world = World::with_attendee(1);
     let link = world.meet(USER, "standup", 60);
     world.schedule().expect(0);
@@ -82,7 +82,7 @@ fn every_change_of_a_bot_is_taken_once_and_a_forged_one_is_not() {
 }
 
 #[test]
-fn what_happens_to_bots_of_others_is_taken_and_makes_nothing_due() {
+fn notifications_about_foreign_bots_are_accepted_and_make_nothing_due() {
     let mut world = World::with_attendee(1);
     world.poll_bots().expect(0);
     let _server = announced(&mut world, &[]);

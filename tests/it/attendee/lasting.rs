@@ -68,7 +68,7 @@ fn a_cursor_that_is_not_taken_is_named_with_what_to_look_at() {
 }
 
 #[test]
-fn a_bot_whose_transcript_cannot_be_read_does_not_hold_up_the_others() {
+fn a_bot_whose_transcript_cannot_be_read_does_not_delay_the_others() {
     let world = World::with_attendee(1);
     for nth in 0..3 {
         world.meet(USER, &format!("talk{nth}"), 60);
@@ -92,7 +92,7 @@ fn an_internal_error_of_attendee_is_tried_again_although_it_comes_as_a_bad_reque
 }
 
 #[test]
-fn what_is_no_answer_of_attendee_is_said_with_what_to_look_at() {
+fn an_answer_that_is_not_attendees_is_reported_with_a_remedy() {
     for fault in ["not_found_page", "redirect_302"] {
         let mut world = World::with_attendee(1);
         let run = polled(&mut world, fault, "bots.list");

@@ -32,7 +32,7 @@ fn events(world: &World, kind: &str) -> i64 {
 }
 
 #[test]
-fn words_that_come_late_are_added_for_as_long_as_patience_lasts() {
+fn late_utterances_are_added_until_the_patience_ends() {
     let mut world = failed(json!({ "late_percent": 50, "transcript": "failed", "words_seconds": 7_200 }));
     let early = world.utterances();
     assert!(early > 0 && early < 12, "{early} lines");
@@ -66,7 +66,7 @@ fn words_that_come_late_are_added_for_as_long_as_patience_lasts() {
 }
 
 #[test]
-fn words_that_come_after_that_are_seen_by_verify_and_fetched_by_name() {
+fn later_utterances_are_found_by_verify_and_fetched_by_name() {
     let mut world = failed(json!({ "late_percent": 50, "transcript": "failed", "words_seconds": 7_200 }));
     world.set("SYNCCTL_ATTENDEE_TRANSCRIPT_PATIENCE", "1h");
     world.age_ends_of_bots("2 hours");
@@ -84,7 +84,7 @@ fn words_that_come_after_that_are_seen_by_verify_and_fetched_by_name() {
 }
 
 #[test]
-fn a_transcription_of_which_nothing_came_is_waited_for_and_says_so() {
+fn an_empty_transcription_is_waited_for_and_marked_as_incomplete() {
     let world = failed(json!({ "late_percent": 100, "transcript": "failed" }));
     assert_eq!(world.documents(), 0);
     let bot = world.bot().bot_id;
@@ -96,7 +96,7 @@ fn a_transcription_of_which_nothing_came_is_waited_for_and_says_so() {
 }
 
 #[test]
-fn two_things_that_one_speaker_says_in_one_millisecond_are_two() {
+fn two_utterances_of_one_speaker_in_one_millisecond_are_both_stored() {
     let world = World::with_attendee(1);
     let link = world.meet(USER, "standup", 60);
     world.sim.admin("attendee/script", json!({ "of": link, "course": { "at_once": true, "late_percent": 0 } }));

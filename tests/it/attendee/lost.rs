@@ -60,7 +60,7 @@ fn a_meeting_that_is_moved_after_such_a_kill_keeps_its_one_bot() {
 }
 
 #[test]
-fn a_bot_that_was_lost_and_has_failed_meanwhile_is_not_made_anew() {
+fn a_lost_bot_that_failed_in_the_meantime_is_not_created_again() {
     let mut world = World::with_attendee(1);
     let link = killed_after_the_call(&mut world);
     let id = world.only_bot(&link)["id"].clone();
@@ -73,7 +73,7 @@ fn a_bot_that_was_lost_and_has_failed_meanwhile_is_not_made_anew() {
 }
 
 #[test]
-fn a_run_that_is_killed_while_it_moves_or_takes_back_a_bot_is_made_good() {
+fn a_kill_while_a_bot_is_moved_or_removed_is_repaired_by_the_next_run() {
     let mut world = World::with_attendee(1);
     world.set("SYNCCTL_ENGINE_LEASE", "250ms");
     world.meet(USER, "moved", 180);
@@ -116,7 +116,7 @@ fn two_runs_at_once_make_one_bot_a_meeting() {
 }
 
 #[test]
-fn a_key_that_somebody_else_took_is_adopted_and_other_refusals_are_not() {
+fn a_bot_that_already_has_the_key_is_adopted_and_other_refusals_are_not() {
     let world = World::with_attendee(1);
     world.meet(USER, "standup", 180);
     world.schedule().expect(0);

@@ -5,7 +5,7 @@ use crate::support::World;
 const USER: &str = "user00000@example.com";
 
 #[test]
-fn a_bot_that_cannot_be_taken_back_any_more_is_followed_to_its_end() {
+fn a_bot_that_can_no_longer_be_removed_is_followed_to_its_end() {
     let world = World::with_attendee(1);
     let link = world.meet(USER, "standup", 60);
     world.schedule().expect(0);
@@ -45,7 +45,7 @@ fn a_meeting_that_moves_when_its_bot_is_on_the_way_gets_one_for_its_new_time() {
 }
 
 #[test]
-fn a_user_who_wants_no_bots_any_more_or_has_gone_has_none_left() {
+fn a_user_who_disables_bots_or_is_removed_has_no_bots_left() {
     let world = World::with_attendee(2);
     let users: Vec<String> = world.sim.users().into_iter().collect();
     let links: Vec<String> = users.iter().map(|user| world.meet(user, &user[..9], 60)).collect();

@@ -8,7 +8,7 @@ use crate::support::attendee::PROJECT;
 const USER: &str = "user00000@example.com";
 
 #[test]
-fn a_state_that_nobody_knows_is_stored_as_it_is_and_warned_about() {
+fn an_unknown_state_is_stored_unchanged_with_a_warning() {
     let world = World::with_attendee(1);
     let link = world.meet(USER, "standup", 60);
     world.sim.admin("attendee/script", json!({ "of": link, "course": { "state": "joined_from_the_moon" } }));
@@ -26,7 +26,7 @@ fn a_state_that_nobody_knows_is_stored_as_it_is_and_warned_about() {
 }
 
 #[test]
-fn a_bot_that_nobody_lets_in_fails_and_is_not_asked_for_again() {
+fn a_bot_that_is_not_admitted_fails_and_is_not_requested_again() {
     let world = World::with_attendee(1);
     let link = world.meet(USER, "standup", 60);
     world.sim.admin("attendee/script", json!({ "of": link, "course": { "admitted": false, "waiting_seconds": 600 } }));
@@ -77,12 +77,12 @@ fn open_after(course: serde_json::Value) -> i64 {
 }
 
 #[test]
-fn a_meeting_in_which_nobody_spoke_is_not_waited_for() {
+fn a_meeting_in_which_no_one_spoke_is_not_waited_for() {
     assert_eq!(open_after(json!({ "utterances": 0 })), 0);
 }
 
 #[test]
-fn a_meeting_in_which_nobody_spoke_never_starts_its_transcription() {
+fn a_meeting_in_which_no_one_spoke_never_starts_its_transcription() {
     let world = World::with_attendee(1);
     let link = world.meet(USER, "standup", 60);
     world.sim.admin("attendee/script", json!({ "of": link, "course": { "utterances": 0 } }));
@@ -129,7 +129,7 @@ fn data_that_was_deleted_before_it_was_fetched_settles_the_bot() {
 }
 
 #[test]
-fn what_was_heard_of_a_meeting_whose_data_was_deleted_makes_no_document() {
+fn a_meeting_whose_data_was_deleted_has_no_document() {
     let world = World::with_attendee(1);
     let link = world.meet(USER, "standup", 60);
     world.schedule().expect(0);
@@ -149,7 +149,7 @@ fn what_was_heard_of_a_meeting_whose_data_was_deleted_makes_no_document() {
 }
 
 #[test]
-fn a_bot_that_somebody_took_back_at_attendee_is_named_and_left() {
+fn a_bot_that_was_deleted_at_attendee_is_reported_and_left_alone() {
     let world = World::with_attendee(1);
     let link = world.meet(USER, "standup", 60);
     world.schedule().expect(0);

@@ -7,7 +7,7 @@ use crate::support::World;
 const USER: &str = "user00000@example.com";
 
 #[test]
-fn what_is_said_is_there_while_the_meeting_runs_and_corrected_later() {
+fn utterances_are_stored_during_the_meeting_and_corrected_later() {
     let world = World::with_attendee(1);
     world.meet(USER, "standup", 60);
     world.schedule().expect(0);
@@ -141,7 +141,7 @@ fn a_dry_run_of_a_poll_writes_nothing() {
 }
 
 #[test]
-fn a_character_that_no_table_takes_is_replaced_in_what_was_said_and_by_whom() {
+fn a_nul_in_an_utterance_or_a_speakers_name_is_replaced() {
     let world = World::with_attendee(1);
     let link = world.meet(USER, "standup", 60);
     world.sim.admin("attendee/script", json!({ "of": link, "course": { "speakers": ["Ann\u{0}Archer"] } }));

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::ground::{ANN, ahead, bots, counts, event, put, schedule, world};
 
 #[test]
-fn a_refused_key_is_named_with_its_remedy_and_a_new_one_mends_it() {
+fn a_refused_key_is_named_with_its_remedy_and_a_new_one_replaces_it() {
     let world = world();
     world.sim.admin("attendee/projects", json!({ "name": "main", "key": "another" }));
     put(&world, ANN, event("standup", ahead(20), json!({})));

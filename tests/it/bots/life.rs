@@ -51,7 +51,7 @@ fn a_meeting_gets_a_bot_and_the_bot_a_transcript_and_that_a_document() {
 }
 
 #[test]
-fn what_was_said_so_far_is_there_while_the_meeting_goes_on() {
+fn utterances_are_stored_while_the_meeting_goes_on() {
     let world = world();
     put(&world, ANN, event("standup", ahead(20), json!({})));
     schedule(&world);
@@ -88,7 +88,7 @@ fn twenty_five_bots_are_one_call_and_one_that_the_list_lacks_one_more() {
 }
 
 #[test]
-fn a_state_that_is_not_known_is_stored_as_it_is_and_told() {
+fn an_unknown_state_is_stored_unchanged_and_reported() {
     let world = world();
     world.sim.admin("attendee/script", json!({ "course": { "state": "dancing" } }));
     put(&world, ANN, event("standup", ahead(20), json!({})));
@@ -156,7 +156,7 @@ fn a_bot_that_a_poll_did_not_know_of_is_polled_when_it_joins() {
 }
 
 #[test]
-fn what_attendee_refuses_is_told_and_not_asked_for_at_every_run() {
+fn a_refused_bot_is_reported_and_not_requested_by_every_run() {
     let world = world();
     put(&world, ANN, event("standup", ahead(300), json!({})));
     world.sim.fault(json!({ "fault": "bad_request_400", "probability": 1.0, "method": "bots.create" }));

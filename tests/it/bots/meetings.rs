@@ -121,7 +121,7 @@ fn each_occurrence_of_a_series_has_its_bot_and_exceptions_theirs() {
 }
 
 #[test]
-fn a_virtual_address_among_the_attendees_asks_for_a_bot_and_one_that_names_nobody_does_not() {
+fn a_virtual_address_among_the_attendees_requests_a_bot_and_one_without_a_user_does_not() {
     let world = world();
     world.set_username("bob@example.com", "bob");
     world.syncctl(&["attendee", "disable", ANN]).expect(0);

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::ground::{ANN, ahead, bots, event, pass, poll, put, schedule, world};
 
 #[test]
-fn a_bot_is_polled_by_its_id_or_its_meetings_and_unknown_ids_stop_nobody() {
+fn a_bot_is_polled_by_its_id_or_its_meetings_and_unknown_ids_stop_no_other() {
     let world = world();
     put(&world, ANN, event("standup", ahead(20), json!({})));
     schedule(&world);
@@ -49,7 +49,7 @@ fn a_project_with_open_bots_is_not_forgotten_by_mistake() {
 }
 
 #[test]
-fn a_user_names_the_project_and_one_that_is_not_there_is_told() {
+fn a_user_names_the_project_and_a_missing_one_is_reported() {
     let world = world();
     put(&world, ANN, event("standup", ahead(20), json!({})));
     let enabled = world.syncctl(&["attendee", "enable", ANN, "--project", "second"]).expect(0);

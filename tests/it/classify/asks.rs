@@ -90,7 +90,7 @@ fn an_endpoint_that_is_away_holds_nothing_up_and_is_asked_when_it_is_back() {
 }
 
 #[test]
-fn a_refused_key_is_said_by_the_exit_code_and_an_account_without_credit_waits() {
+fn a_refused_key_sets_the_exit_code_and_an_account_without_credit_waits() {
     let desk = asking();
     let open = open_mail(&desk, "m1", "a girder");
     desk.world.sim.admin("models", json!({ "key": "another" }));
@@ -110,7 +110,7 @@ fn a_refused_key_is_said_by_the_exit_code_and_an_account_without_credit_waits() 
 }
 
 #[test]
-fn what_gets_no_usable_answer_three_times_is_put_aside_and_can_be_asked_about_again() {
+fn a_document_without_a_usable_answer_three_times_is_skipped_until_it_is_retried() {
     let desk = asking();
     let (open, other) = (open_mail(&desk, "m1", "a girder"), desk.mail("k1", "t1", "bob@example.org", "x"));
     desk.world.sim.admin("models", json!({ "mode": "foreign_id" }));

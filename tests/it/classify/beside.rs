@@ -42,7 +42,7 @@ fn a_text_that_changes_while_its_document_leaves_the_queue_is_judged() {
 }
 
 #[test]
-fn a_word_that_meets_a_deadlock_is_said_again() {
+fn an_assignment_that_meets_a_deadlock_is_repeated() {
     let desk = Desk::new();
     let document = desk.mail("m1", "t1", "bob@example.com", "a");
     let mut hold = desk.world.database.connect();

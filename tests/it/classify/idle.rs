@@ -61,7 +61,7 @@ fn a_run_beside_another_one_is_skipped_and_judges_nothing() {
 }
 
 #[test]
-fn a_stream_that_somebody_holds_holds_up_neither_the_run_nor_anybody_else() {
+fn a_stream_that_another_session_locks_delays_neither_the_run_nor_other_users() {
     let desk = Desk::new();
     let eve = desk.world.user("eve@example.com");
     desk.world.syncctl(&["projects", "add", "eve@example.com", "Hers"]).expect(0);

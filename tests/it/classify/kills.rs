@@ -45,7 +45,7 @@ fn nothing_is_doubled_or_lost(world: &World) {
 }
 
 #[test]
-fn a_hundred_kills_lose_no_word_and_double_no_decision() {
+fn a_hundred_kills_lose_no_assignment_and_double_no_decision() {
     let mut desk = Desk::new();
     desk.world.set("SYNCCTL_ENGINE_LEASE", "250ms");
     desk.teach(40);
@@ -130,7 +130,7 @@ fn a_person_who_speaks_while_a_run_judges_is_not_overridden() {
 }
 
 #[test]
-fn a_word_that_is_taken_back_while_a_run_judges_stays_taken_back() {
+fn an_assignment_that_is_removed_while_a_run_classifies_stays_removed() {
     let desk = Desk::new();
     let (first, second) = (desk.mail("m1", "t1", "bob@example.com", "a"), desk.mail("m2", "t1", "bob@example.com", "b"));
     desk.assign(&[(first, "Bridge")]);

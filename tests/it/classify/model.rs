@@ -93,7 +93,7 @@ fn a_dry_run_says_what_would_be_decided_and_writes_nothing() {
 }
 
 #[test]
-fn a_model_that_cannot_be_read_is_learnt_anew() {
+fn a_model_that_cannot_be_read_is_trained_from_scratch() {
     let desk = Desk::new();
     desk.teach(EACH);
     desk.cron();

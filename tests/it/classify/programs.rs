@@ -54,7 +54,7 @@ fn post(server: &Server, answer: &Value) -> u16 {
 }
 
 #[test]
-fn an_undecided_document_is_told_once_for_each_text_and_what_a_program_decides_holds() {
+fn an_undecided_document_is_announced_once_for_each_text_and_a_programs_decision_holds() {
     let desk = asking();
     let open = desk.mail("m1", "t1", "bob@example.org", "about a girder");
     desk.cron();
@@ -157,7 +157,7 @@ fn nothing_but_a_signed_and_sure_decision_for_what_was_offered_is_taken() {
 }
 
 #[test]
-fn what_is_private_decided_or_rehearsed_is_told_to_nobody() {
+fn private_decided_and_rehearsed_documents_are_not_announced() {
     let mut desk = Desk::new();
     let open = desk.mail("m1", "t1", "bob@example.org", "about a girder");
     desk.cron();

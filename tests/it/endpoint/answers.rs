@@ -58,7 +58,7 @@ fn an_ordinary_call_takes_fewer_than_1500_tokens() {
 }
 
 #[test]
-fn what_is_an_answer_is_taken_and_what_is_none_is_a_bad_answer() {
+fn valid_answers_are_taken_and_others_are_bad_answers() {
     let desk = Desk::new();
     let host = desk.host();
     let modes = [

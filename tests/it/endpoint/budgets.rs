@@ -125,7 +125,7 @@ fn a_host_that_dies_on_the_way_gives_nothing_back() {
 }
 
 #[test]
-fn a_new_day_has_a_budget_of_its_own_and_old_ones_are_forgotten() {
+fn each_day_has_its_own_budget_and_old_ones_are_deleted() {
     let mut desk = Desk::new();
     desk.settings.tokens_per_day = 50_000;
     desk.world.execute(

@@ -31,7 +31,7 @@ fn a_lasting_fault_is_named(fault: &str, method: &str, class: &str, code: i32) -
 }
 
 #[test]
-fn a_missing_scope_stops_the_stream_until_a_check_finds_it_mended() {
+fn a_missing_scope_stops_the_stream_until_a_check_finds_it_granted() {
     let world = a_lasting_fault_is_named("insufficient_permissions", "events.list", "scope_missing", 1);
     assert_eq!(world.streams_in("stopped"), 2);
     // It has persisted for a month.
@@ -73,7 +73,7 @@ fn a_used_up_day_pauses_the_project_however_it_is_worded() {
 }
 
 #[test]
-fn a_limit_of_one_user_makes_that_user_wait_and_nobody_else() {
+fn a_limit_of_one_user_makes_only_that_user_wait() {
     let world = World::with_users(3, 5);
     world.sync_all().expect(0);
     world.churn(30, 1);
@@ -124,7 +124,7 @@ fn a_token_endpoint_that_stutters_condemns_no_grant() {
 }
 
 #[test]
-fn a_revoked_grant_is_told_in_a_line_and_not_called_again_until_it_is_imported_anew() {
+fn a_revoked_grant_is_reported_in_one_line_and_not_used_until_it_is_imported_again() {
     let world = a_lasting_fault_is_named("invalid_grant", "token", "auth_revoked", 77);
     assert_eq!(world.accounts_in("revoked"), 2);
     world.sim.reset_ledger();
@@ -168,7 +168,7 @@ fn an_unreachable_google_ends_with_69() {
 
 /// As in a container with only the binary.
 #[test]
-fn a_machine_without_root_certificates_is_told_what_to_install() {
+fn without_root_certificates_the_message_says_what_to_install() {
     let mut world = World::with_users(1, 1);
     world.sync_all().expect(0);
     world.set("SYNCCTL_GOOGLE_ROOT", world.sim.url.replacen("http:", "https:", 1));

@@ -37,7 +37,7 @@ fn a_virtual_address_names_one_user_exactly_and_never_another() {
 }
 
 #[test]
-fn a_name_that_fits_two_users_names_nobody() {
+fn a_name_that_fits_two_users_matches_neither() {
     let world = empty_mailboxes(2);
     let users = users(&world);
     // One by its username, the other by the local part of its address.

@@ -22,7 +22,7 @@ fn all_of_tomorrow() -> World {
 }
 
 #[test]
-fn invitations_of_strangers_that_nobody_has_accepted_order_no_bots() {
+fn unaccepted_invitations_of_strangers_get_no_bots() {
     let world = all_of_tomorrow();
     let by = |organizer: &str, response: &str| {
         let mut more = invitation(organizer, &[organizer, ANN]);
@@ -49,7 +49,7 @@ fn invitations_of_strangers_that_nobody_has_accepted_order_no_bots() {
 }
 
 #[test]
-fn a_virtual_address_that_a_stranger_has_invited_counts_once_somebody_has_accepted() {
+fn a_virtual_address_invited_by_a_stranger_counts_once_a_user_has_accepted() {
     let world = world();
     world.syncctl(&["attendee", "disable", ANN]).expect(0);
     let mut more = invitation("eve@evil.example", &[ANN, "ai+bob@example.com"]);
@@ -61,7 +61,7 @@ fn a_virtual_address_that_a_stranger_has_invited_counts_once_somebody_has_accept
 }
 
 #[test]
-fn the_domains_of_the_settings_are_no_strangers_and_those_that_anybody_can_join_are() {
+fn users_of_configured_domains_are_no_strangers_and_those_of_public_domains_are() {
     let mut world = world();
     world.execute("UPDATE users SET email = 'bob@gmail.com' WHERE email = 'bob@example.com'");
     let by = |organizer: &str| json!({ "organizer": { "email": organizer }, "attendees": [{ "email": ANN, "responseStatus": "needsAction" }] });
@@ -101,7 +101,7 @@ fn a_series_a_user_and_a_project_have_only_so_many_bots_a_day() {
 }
 
 #[test]
-fn a_host_that_looks_like_a_providers_is_none_of_its_own() {
+fn a_host_that_only_looks_like_a_providers_is_not_accepted() {
     let world = world();
     for (nth, link) in (0..).zip([
         "https://zoom.169.254.169.254.nip.io/j/81234567890",

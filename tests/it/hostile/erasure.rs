@@ -102,7 +102,7 @@ fn everything_of_a_user_goes_in_one_command_and_nothing_is_sent_afterwards() {
 }
 
 #[test]
-fn what_would_go_and_what_stays_is_counted_before_and_told_after() {
+fn erased_and_kept_rows_are_counted_before_and_reported_after() {
     let Lived { world, ann, .. } = &lived();
     let rows = |report: &Value, table: &str| {
         let erased = report["erased"].as_array().expect("rows").iter();
@@ -183,7 +183,7 @@ fn on_a_terminal_it_asks_and_without_a_yes_nothing_is_gone() {
 }
 
 #[test]
-fn texts_of_what_is_deleted_or_not_shared_any_more_go_after_their_time() {
+fn texts_of_deleted_and_unshared_items_are_erased_after_their_retention() {
     let mut world = World::with_files(2, 0);
     world.set("SYNCCTL_GMAIL_STORE", "all");
     let [ann, ben]: [String; 2] = world.sim.users().into_iter().collect::<Vec<_>>().try_into().expect("two users");

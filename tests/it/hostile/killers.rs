@@ -67,7 +67,7 @@ fn run(world: &World, kib: u64) -> Ended {
 const CONDEMNED: &str = "SELECT count(*) FROM quarantined_items WHERE is_deadly";
 
 #[test]
-fn a_message_that_ends_its_process_is_put_aside_by_its_id_and_everybody_goes_on() {
+fn a_message_that_kills_its_process_is_quarantined_by_its_id_and_all_others_go_on() {
     let world = world(&GMAIL, 3);
     let users: Vec<String> = world.sim.users().into_iter().collect();
     let file = world.folder.path().join("deadly.eml");
@@ -166,7 +166,7 @@ fn calendars_whose_runs_are_killed_again_and_again_lose_nothing_to_quarantine() 
 }
 
 #[test]
-fn streams_that_are_polled_apart_are_given_back_when_the_run_is_told_to_stop() {
+fn isolated_streams_are_released_when_the_run_is_stopped() {
     let world = world(&GMAIL, 2);
     world.churn(8, 3);
     killed_while_google_is_silent(&world);
@@ -186,7 +186,7 @@ fn streams_that_are_polled_apart_are_given_back_when_the_run_is_told_to_stop() {
 }
 
 #[test]
-fn streams_that_are_polled_apart_wait_for_no_first_pass_however_long_it_takes() {
+fn isolated_streams_do_not_wait_for_first_passes() {
     let world = world(&GMAIL, 2);
     world.churn(8, 3);
     let users: Vec<String> = world.sim.users().into_iter().collect();

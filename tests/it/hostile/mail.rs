@@ -23,7 +23,7 @@ fn full(piece: &str) -> String {
 
 /// Delivers each message together with another one, and checks its note by its name.
 #[track_caller]
-fn is_stored_with_a_note_and_holds_up_nobody(shapes: &[(&str, String, &str)]) {
+fn is_stored_with_a_note_and_delays_no_other(shapes: &[(&str, String, &str)]) {
     let mut world = World::of(&GMAIL, 1, 5);
     world.set("SYNCCTL_GMAIL_STORE", "all");
     // Thirty megabytes of JSON take their time on a busy machine.
@@ -52,9 +52,9 @@ fn is_stored_with_a_note_and_holds_up_nobody(shapes: &[(&str, String, &str)]) {
 }
 
 #[test]
-fn ten_megabytes_of_headers_are_cut_and_hold_up_nobody() {
+fn ten_megabytes_of_headers_are_truncated_and_delay_no_other_mail() {
     let with = |headers: String| format!("{TO}{headers}\r\n\r\nx");
-    is_stored_with_a_note_and_holds_up_nobody(&[
+    is_stored_with_a_note_and_delays_no_other(&[
         ("headers", with(full("X-Odd: y\r\n")), HEADERS_CUT),
         ("addresses", with(format!("To: {}", full("a@x.org, "))), HEADERS_CUT),
         ("words", with(format!("Subject: {}", full("=?utf-8?Q?=C3=BC?= "))), HEADERS_CUT),
@@ -63,9 +63,9 @@ fn ten_megabytes_of_headers_are_cut_and_hold_up_nobody() {
 }
 
 #[test]
-fn ten_megabytes_of_headers_of_a_part_are_cut_and_hold_up_nobody() {
+fn ten_megabytes_of_headers_of_a_part_are_truncated_and_delay_no_other_mail() {
     let head = format!("{TO}Content-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\n");
-    is_stored_with_a_note_and_holds_up_nobody(&[(
+    is_stored_with_a_note_and_delays_no_other(&[(
         "part headers",
         format!("{head}{}\r\nx", full("a:\n")),
         "beyond the first 1000",
@@ -73,9 +73,9 @@ fn ten_megabytes_of_headers_of_a_part_are_cut_and_hold_up_nobody() {
 }
 
 #[test]
-fn messages_in_messages_however_deep_hold_up_nobody() {
+fn deeply_nested_messages_delay_no_other_mail() {
     let enclosed = format!("{TO}Content-Type: multipart/digest; boundary=a\r\n\r\n--a\r\n\r\n");
-    is_stored_with_a_note_and_holds_up_nobody(&[
+    is_stored_with_a_note_and_delays_no_other(&[
         ("messages", format!("{TO}{}", full("Content-Type: message/rfc822\r\n\r\n")), ""),
         (
             "digests",
@@ -123,20 +123,20 @@ fn json_that_is_nested_too_deep_for_the_database_goes_to_quarantine() {
 }
 
 #[test]
-fn ten_megabytes_of_parts_are_read_in_part_and_hold_up_nobody() {
+fn ten_megabytes_of_parts_are_read_in_part_and_delay_no_other_mail() {
     let mixed = |parts: String| format!("{TO}Content-Type: multipart/mixed; boundary=a\r\n\r\n{parts}");
-    is_stored_with_a_note_and_holds_up_nobody(&[
+    is_stored_with_a_note_and_delays_no_other(&[
         ("parts", mixed(full("--a\r\n\r\n")), "not all parts were read"),
         ("boundaries", mixed(full("--z\r\n")), TEXT_CUT),
     ]);
 }
 
 #[test]
-fn ten_megabytes_of_text_are_cut_and_hold_up_nobody() {
+fn ten_megabytes_of_text_are_truncated_and_delay_no_other_mail() {
     let plain = |text: String| format!("{TO}\r\n{text}");
     let html = |text: String| format!("{TO}Content-Type: text/html\r\n\r\n{text}");
     let encoded = |how: &str, text: String| format!("{TO}Content-Transfer-Encoding: {how}\r\n\r\n{text}");
-    is_stored_with_a_note_and_holds_up_nobody(&[
+    is_stored_with_a_note_and_delays_no_other(&[
         ("line", plain(full("x")), TEXT_CUT),
         ("links", plain(full("https://docs.google.com/")), TEXT_CUT),
         ("tags", html(full("<div>")), ""),

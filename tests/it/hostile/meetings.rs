@@ -56,7 +56,7 @@ fn assert_eve_has_read_nothing_of(other: &str, world: &World) {
 }
 
 #[test]
-fn a_private_event_with_the_link_and_the_start_of_a_meeting_gets_a_bot_of_its_own() {
+fn a_private_event_with_the_link_and_the_start_of_a_meeting_gets_its_own_bot() {
     let world = world();
     let start = ahead(20);
     // Hers is stored first.
@@ -119,7 +119,7 @@ fn a_guest_of_one_occurrence_shares_the_bot_of_that_one_alone() {
 }
 
 #[test]
-fn an_invitation_to_another_event_in_the_same_room_gives_nobody_a_bot_that_is_there() {
+fn an_invitation_to_another_event_in_the_same_room_shares_no_existing_bot() {
     let world = world();
     world.syncctl(&["attendee", "disable", EVE]).expect(0);
     let start = ahead(4);

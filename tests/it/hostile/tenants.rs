@@ -26,7 +26,7 @@ fn arrives(world: &World, to: &str) {
 }
 
 #[test]
-fn mail_to_a_name_at_another_tenants_domain_is_not_for_whoever_has_that_name() {
+fn mail_to_a_name_at_another_tenants_domain_is_not_for_the_user_of_that_name() {
     for domains in ["", "tenant-a.example,tenant-b.example"] {
         let mut world = tenants();
         world.set("SYNCCTL_GMAIL_DOMAINS", domains);
@@ -81,7 +81,7 @@ fn a_virtual_address_at_another_tenants_domain_orders_no_bot() {
 }
 
 #[test]
-fn who_loses_a_file_is_told_what_they_saw_last_and_not_what_became_of_it_since() {
+fn the_event_of_a_lost_file_has_its_last_visible_version_and_no_newer_one() {
     let world = World::with_files(2, 0);
     let users: Vec<String> = world.sim.users().into_iter().collect();
     let file = world.add_file(&users[0], "plan.txt", "One");

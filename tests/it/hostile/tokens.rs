@@ -62,7 +62,7 @@ fn a_token_with_parts_of_a_batch_in_it_plants_nothing_in_the_calendars_of_others
 }
 
 #[test]
-fn a_token_that_is_none_is_neither_stored_nor_sent_and_the_next_good_one_serves() {
+fn an_invalid_token_is_neither_stored_nor_sent_and_the_next_valid_one_is_used() {
     let (world, stranger) = synced(2);
     for token in ["", "two words", "a\nb", "ünïcode", "a\u{0}b", "\"quoted\"", &"x".repeat(10_000)] {
         answers_with(&world, &stranger, token);

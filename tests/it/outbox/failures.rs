@@ -93,7 +93,7 @@ fn a_run_with_nothing_to_try_is_not_done_while_events_wait_for_a_dead_target() {
 }
 
 #[test]
-fn an_event_is_dead_after_its_attempts_and_lives_again_when_told() {
+fn an_event_is_dead_after_its_attempts_and_can_be_retried_by_command() {
     let receiver = Receiver::start();
     receiver.answer(|_| Reply::Full(400, vec![], "no such workflow, ask ann@example.com".into()));
     let world = world(&[("n8n", &receiver, "")], "max_attempts = 2");

@@ -58,7 +58,7 @@ fn two_runs_at_once_deliver_each_event_once() {
 }
 
 #[test]
-fn a_slow_target_does_not_hold_up_another() {
+fn a_slow_target_does_not_delay_another() {
     let (slow, fast) = (Receiver::start(), Receiver::start());
     slow.answer(|_| Reply::Hold);
     let world = world(&[("slow", &slow, ""), ("fast", &fast, "")], "timeout = \"50s\"");
@@ -73,7 +73,7 @@ fn a_slow_target_does_not_hold_up_another() {
 }
 
 #[test]
-fn a_run_that_is_told_to_stop_ends_its_requests_and_leaves_the_rest_free() {
+fn a_stopped_run_ends_its_requests_and_releases_the_rest() {
     let receiver = Receiver::start();
     receiver.answer(|_| Reply::Hold);
     let world = world(&[("n8n", &receiver, "")], "");
@@ -114,7 +114,7 @@ fn a_sync_delivers_at_its_end() {
 }
 
 #[test]
-fn a_sync_is_neither_failed_nor_held_up_by_a_target() {
+fn a_target_neither_fails_nor_delays_a_sync() {
     let receiver = Receiver::start();
     receiver.answer(|_| Reply::Hold);
     let world = world(&[("n8n", &receiver, "")], "run_budget = \"5s\"\ntimeout = \"5m\"");
@@ -158,7 +158,7 @@ fn a_replay_sends_one_event_again_with_its_key() {
 }
 
 #[test]
-fn old_events_are_forgotten_unless_somebody_waits_for_them() {
+fn old_events_are_deleted_unless_a_delivery_waits_for_them() {
     let (receiver, broken) = (Receiver::start(), Receiver::start());
     broken.answer(|_| Reply::Status(500));
     let mut world = world(&[("n8n", &receiver, "events = [\"drive.*\"]"), ("broken", &broken, "events = [\"gmail.*\"]")], "");

@@ -33,7 +33,7 @@ fn a_refused_address_is_recorded_once_and_the_streams_are_polled_on() {
 }
 
 #[test]
-fn channels_that_nobody_can_stop_are_told_once() {
+fn channels_that_cannot_be_stopped_are_reported_once() {
     let world = followed(&CALENDAR, 2);
     renew(&world).expect(0);
     // One whose stream is gone and whose resource was never known, and one whose account is gone too.

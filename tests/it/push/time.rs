@@ -10,7 +10,7 @@ use super::ground::*;
 use crate::support::service::{CALENDAR, DRIVE, GMAIL, Service};
 
 #[test]
-fn after_a_week_without_a_run_every_stream_is_watched_anew() {
+fn after_a_week_without_a_run_every_stream_is_watched_again() {
     let world = followed(&DRIVE, 2);
     renew(&world).expect(0);
     let before = at_google(&world).len();

@@ -9,7 +9,7 @@ use crate::support::World;
 use crate::support::service::{CALENDAR, DRIVE, GMAIL, Service};
 
 #[test]
-fn what_no_poll_has_seen_is_not_called_lost() {
+fn changes_that_no_poll_has_seen_are_not_reported_as_lost() {
     for service in [&CALENDAR, &GMAIL, &DRIVE] {
         let world = World::of(service, 2, 60);
         world.sync_all().expect(0);
@@ -67,17 +67,17 @@ fn stays_calm(service: &'static Service) {
 }
 
 #[test]
-fn calendars_that_change_meanwhile_raise_no_alarm() {
+fn calendars_that_change_during_a_comparison_raise_no_alarm() {
     stays_calm(&CALENDAR);
 }
 
 #[test]
-fn mailboxes_that_change_meanwhile_raise_no_alarm() {
+fn mailboxes_that_change_during_a_comparison_raise_no_alarm() {
     stays_calm(&GMAIL);
 }
 
 #[test]
-fn drives_that_change_meanwhile_raise_no_alarm() {
+fn drives_that_change_during_a_comparison_raise_no_alarm() {
     stays_calm(&DRIVE);
 }
 

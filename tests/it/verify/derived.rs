@@ -13,7 +13,7 @@ fn all(world: &World, statement: &str) -> Vec<String> {
 
 /// Damages derived rows; the differences are named and repaired, and the rows are as before.
 #[track_caller]
-fn assert_mended(world: &World, (of, difference): (&str, &str), damage: &str, same: &str) {
+fn assert_repaired(world: &World, (of, difference): (&str, &str), damage: &str, same: &str) {
     let (before, events) = (all(world, same), world.outbox_events());
     assert!(!before.is_empty(), "nothing to damage");
     world.execute(damage);
@@ -48,12 +48,12 @@ fn meetings_are_held_against_their_events() {
             "excess",
         ),
     ] {
-        assert_mended(&world, ("meetings", difference), damage, meetings);
+        assert_repaired(&world, ("meetings", difference), damage, meetings);
     }
     assert_eq!(world.count("SELECT sum(pass_count)::bigint FROM streams"), passes, "what is stored is enough for it");
     let names = "SELECT summary FROM calendar_events WHERE deleted_at IS NULL ORDER BY stream_id, event_id";
     let soon = "start_at BETWEEN now() AND now() + interval '30 days'";
-    assert_mended(&world, ("events", "stale"), &format!("UPDATE calendar_events SET summary = 'another' WHERE {soon}"), names);
+    assert_repaired(&world, ("events", "stale"), &format!("UPDATE calendar_events SET summary = 'another' WHERE {soon}"), names);
 }
 
 #[test]
@@ -70,11 +70,11 @@ fn documents_of_mail_are_held_against_its_messages() {
         ("UPDATE documents SET title = 'another'", "stale"),
         ("UPDATE documents SET body = 'another'", "stale"),
     ] {
-        assert_mended(&world, ("documents", difference), damage, documents);
+        assert_repaired(&world, ("documents", difference), damage, documents);
     }
     let detections =
         "SELECT (stream_id, message_id, address, status, user_id, document_id)::text FROM gmail_detections ORDER BY 1";
-    assert_mended(&world, ("documents", "missing"), "DELETE FROM gmail_detections", detections);
+    assert_repaired(&world, ("documents", "missing"), "DELETE FROM gmail_detections", detections);
 }
 
 #[test]
@@ -87,8 +87,8 @@ fn documents_of_files_are_held_against_the_followed_files() {
     world.sync_drive().expect(0);
     verify(&world, &[]).expect(0);
     let documents = "SELECT (id, title, body, status = 'deleted')::text FROM documents ORDER BY 1";
-    assert_mended(&world, ("documents", "stale"), "UPDATE documents SET title = 'another'", documents);
-    assert_mended(
+    assert_repaired(&world, ("documents", "stale"), "UPDATE documents SET title = 'another'", documents);
+    assert_repaired(
         &world,
         ("changes", "stale"),
         "UPDATE drive_files SET name = 'another'",

@@ -60,7 +60,7 @@ const DRIVE_DAMAGE: Damage = Damage {
 };
 
 /// Does the damage, and checks that it is found exactly, then repaired.
-fn is_found_and_mended(damage: &Damage) {
+fn is_found_and_repaired(damage: &Damage) {
     // One user: message IDs of two mailboxes can be equal.
     let mut world = World::of(damage.service, 1, damage.items);
     if damage.service.name == "drive" {
@@ -107,18 +107,18 @@ fn is_found_and_mended(damage: &Damage) {
 }
 
 #[test]
-fn damaged_events_are_found_and_mended() {
-    is_found_and_mended(&CALENDAR_DAMAGE);
+fn damaged_events_are_found_and_repaired() {
+    is_found_and_repaired(&CALENDAR_DAMAGE);
 }
 
 #[test]
-fn damaged_messages_are_found_and_mended() {
-    is_found_and_mended(&GMAIL_DAMAGE);
+fn damaged_messages_are_found_and_repaired() {
+    is_found_and_repaired(&GMAIL_DAMAGE);
 }
 
 #[test]
-fn damaged_files_are_found_and_mended() {
-    is_found_and_mended(&DRIVE_DAMAGE);
+fn damaged_files_are_found_and_repaired() {
+    is_found_and_repaired(&DRIVE_DAMAGE);
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn a_version_that_rose_without_anything_to_see_is_no_difference() {
 }
 
 #[test]
-fn what_lies_in_quarantine_is_called_so() {
+fn a_quarantined_item_is_reported_as_such() {
     let world = World::with_users(1, 10);
     let user = world.sim.users().into_iter().next().expect("a user");
     let odd = r#"{"id":"odd","status":"confirmed","etag":"\"1\"","start":5,"end":{"date":"2026-11-26"}}"#;

@@ -51,7 +51,7 @@ fn a_change_announced_during_a_poll_is_polled_again() {
 }
 
 #[test]
-fn the_server_polls_what_was_announced_where_it_is_told_to() {
+fn the_server_polls_announced_streams_if_it_is_set_to() {
     let (world, channels) = watched(2);
     world.churn(6, 3);
     let server = Server::start(&world, &["--drain", "--set", "calendar.page_size=7"]);

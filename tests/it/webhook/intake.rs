@@ -24,7 +24,7 @@ fn a_notification_makes_its_stream_due_and_no_other() {
 }
 
 #[test]
-fn what_comes_twice_has_one_effect() {
+fn a_notification_that_comes_twice_has_one_effect() {
     let (world, channels) = watched(1);
     let server = Server::start(&world, &[]);
     assert_eq!(server.notify(&channels[0], 9, "exists"), 200);

@@ -101,7 +101,7 @@ fn without_its_database_it_answers_503_and_comes_back() {
 }
 
 #[test]
-fn a_row_that_somebody_holds_costs_two_seconds_and_no_notification() {
+fn a_locked_row_costs_two_seconds_and_no_notification() {
     let (world, channels) = watched(1);
     let server = Server::start(&world, &[]);
     let mut other = world.database.connect();
@@ -121,7 +121,7 @@ fn connections(world: &World) -> i64 {
 }
 
 #[test]
-fn a_row_or_table_that_somebody_holds_costs_no_other_notification_and_no_further_connections() {
+fn a_locked_row_or_table_costs_no_other_notification_and_no_further_connections() {
     let (mut world, channels) = watched(2);
     world.set("SYNCCTL_DB_POOL_SIZE", "3");
     let server = Server::start(&world, &[]);

@@ -97,7 +97,7 @@ fn the_time_for_a_comparison_is_that_of_all_services_together() {
 }
 
 #[test]
-fn only_what_was_compared_is_counted() {
+fn only_compared_items_are_counted() {
     let world = World::with_users(1, 20);
     world.sync_all().expect(0);
     let compared = |more: &[&str]| {
