@@ -33,7 +33,7 @@ fn a_404_of_another_web_server_says_nothing_about_users_and_calendars() {
     ];
     for (service, method) in calls {
         let world = after_a_run_with(service, "not_found_page", method);
-        assert_eq!(world.count("SELECT count(*) FROM streams WHERE state <> 'active'"), 0, "{method}");
+        assert_eq!(world.rows("streams WHERE state <> 'active'"), 0, "{method}");
         world.sync_all().expect(0);
         world.assert_in_step();
     }
@@ -43,7 +43,7 @@ fn a_404_of_another_web_server_says_nothing_about_users_and_calendars() {
 fn a_stream_that_every_user_has_is_tried_again_though_it_was_gone() {
     for (service, method) in [(&CALENDAR, "calendarList.list"), (&GMAIL, "messages.list"), (&DRIVE, "drives.list")] {
         let world = after_a_run_with(service, "not_found", method);
-        assert_eq!(world.count("SELECT count(*) FROM streams WHERE failed_class = 'gone' AND state = 'active'"), 1, "{method}");
+        assert_eq!(world.rows("streams WHERE failed_class = 'gone' AND state = 'active'"), 1, "{method}");
         world.sync_all().expect(0);
         world.assert_in_step();
         assert_eq!(world.failing_streams(), 0, "{method}");
@@ -59,7 +59,7 @@ fn a_calendar_that_was_called_gone_comes_back_with_a_complete_list() {
     world.sim.fault(json!({ "fault": "not_found", "method": "events.list" }));
     assert_ne!(world.sync_all().code, 0);
     world.sim.clear_faults();
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE kind = 'events' AND state = 'removed'"), 1);
+    assert_eq!(world.rows("streams WHERE kind = 'events' AND state = 'removed'"), 1);
     world.age_full_passes("calendar_list", "31 days");
     world.sync_all().expect(0);
     world.assert_in_step();

@@ -42,7 +42,7 @@ fn a_service_account_acts_for_its_subjects() {
     world.syncctl_with_input(&["accounts", "import", "-"], &accounts).expect(0);
     world.syncctl(&["calendar", "cron"]).expect(0);
     world.assert_in_step();
-    let kinds = world.count("SELECT count(*) FROM accounts WHERE kind = 'service_account'");
+    let kinds = world.rows("accounts WHERE kind = 'service_account'");
     assert_eq!(kinds, 3);
 }
 
@@ -55,7 +55,7 @@ fn secrets_are_sealed_in_the_database_and_stay_out_of_logs() {
     let secret = first["credentials"]["refresh_token"].as_str().expect("a token");
     assert!(!output.stderr.contains(secret) && !output.stderr.contains("Bearer"), "{}", output.stderr);
     assert!(!output.stderr.contains('@'), "an address in the log: {}", output.stderr);
-    let matches = world.count(&format!("SELECT count(*) FROM accounts WHERE position('{secret}'::bytea IN credentials) > 0"));
+    let matches = world.rows(&format!("accounts WHERE position('{secret}'::bytea IN credentials) > 0"));
     assert_eq!(matches, 0);
 }
 
@@ -98,7 +98,7 @@ fn check_names_the_missing_scope_and_finds_a_revoked_grant_renewed() {
     // Disabled services need no scope.
     world.set("SYNCCTL_DRIVE_ENABLED", "false");
     world.set("SYNCCTL_GMAIL_ENABLED", "false");
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.syncctl(&["accounts", "check", &user]).expect(0);
     world.sim.admin("scopes", json!({ "user": user, "scopes": ["https://www.googleapis.com/auth/drive.readonly"] }));
     world.execute("UPDATE accounts SET access_token = NULL");
@@ -150,7 +150,7 @@ fn a_revoked_grant_is_dead_at_google_and_only_new_credentials_bring_the_account_
 #[test]
 fn a_grant_that_google_could_not_end_stays_an_account() {
     let world = World::with_users(1, 2);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.sim.fault(json!({ "fault": "unavailable_503", "method": "revoke", "probability": 1.0 }));
     for verb in [&["accounts", "revoke"][..], &["accounts", "remove", "--revoke"]] {
         let output = world.syncctl(&[verb, &[&user]].concat()).expect(69);
@@ -167,7 +167,7 @@ fn a_delegated_user_is_stopped_here_and_learns_where_the_delegation_ends() {
     let world = World::empty();
     world.sim.generate(1, 2);
     world.syncctl_with_input(&["accounts", "import", "-"], &world.sim.text("accounts?kind=service_account")).expect(0);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     let output = world.syncctl(&["accounts", "revoke", &user]).expect(0);
     assert!(output.stdout.contains("Manage domain-wide delegation"), "{}", output.stdout);
     // Google would still issue a token: a check must not reactivate an account that was ended on purpose.
@@ -182,7 +182,7 @@ fn a_delegated_user_is_stopped_here_and_learns_where_the_delegation_ends() {
 #[test]
 fn why_a_grant_died_is_guessed_from_its_age() {
     let world = World::with_users(1, 2);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.sim.admin("revoke", json!({ "user": user }));
     let young = world.syncctl(&["accounts", "check"]).expect(77);
     assert!(young.stdout.contains("\"Testing\""), "{}", young.stdout);

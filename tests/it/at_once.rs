@@ -101,7 +101,7 @@ fn a_killed_or_stopped_run_keeps_what_it_read_of_a_page() {
         world.sync_all().expect(0);
         let calls = world.sim.ledger()["by_method"].clone();
         assert_eq!(calls.get("messages.list"), None, "{calls}");
-        let complete = world.count("SELECT count(*) FROM gmail_messages WHERE body IS NOT NULL OR attachments IS NOT NULL");
+        let complete = world.rows("gmail_messages WHERE body IS NOT NULL OR attachments IS NOT NULL");
         assert!(calls["messages.get"].as_i64() <= Some(400 - before + complete), "{before} were stored: {calls}");
         world.assert_in_step();
     }
@@ -135,7 +135,7 @@ fn a_comparison_and_a_retry_keep_to_the_bound_too() {
 #[test]
 fn a_refusal_of_one_mailbox_slows_no_other() {
     let world = World::of(&GMAIL, 3, 60);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.sim.fault(json!({ "fault": "rate_limit_429", "method": "messages.get", "user": user }));
     let run = world.sync_all().expect(1).json();
     assert_eq!((&run["failed_streams"], stored(&world)), (&json!(1), 120), "{run}");

@@ -35,7 +35,7 @@ impl Domain {
     }
 
     fn stored(&self) -> i64 {
-        self.world.count("SELECT count(*) FROM accounts WHERE kind = 'service_account' AND state = 'active'")
+        self.world.rows("accounts WHERE kind = 'service_account' AND state = 'active'")
     }
 }
 

@@ -31,7 +31,7 @@ fn files_are_in_step_after_churn_and_an_idle_feed_costs_one_call() {
     assert_eq!(idle["idle_streams"], 12 + 2 * 5);
     assert!(ledger["batches"].as_u64() > Some(0));
     assert_eq!(idle["quota_units"], 100 * (12 + 2 * 5 + 12));
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE service = 'drive' AND claimed_by IS NOT NULL"), 0);
+    assert_eq!(world.rows("streams WHERE service = 'drive' AND claimed_by IS NOT NULL"), 0);
 }
 
 #[test]
@@ -78,8 +78,8 @@ fn a_shared_drive_comes_and_goes_with_its_membership() {
     world.watch(&users[0], file);
     world.sync_drive().expect(0);
     world.assert_files_in_step();
-    let feeds = "SELECT count(*) FROM streams WHERE resource = '0Ateam' AND state <> 'removed'";
-    assert_eq!(world.count(feeds), 2);
+    let feeds = "streams WHERE resource = '0Ateam' AND state <> 'removed'";
+    assert_eq!(world.rows(feeds), 2);
     world.drive_admin("DELETE", "members", &json!({ "drive": "0Ateam", "user": users[0] }));
     // The feed detects it, long before the list of drives is due again.
     world.execute("UPDATE streams SET due_at = now() WHERE kind = 'changes'");
@@ -88,8 +88,8 @@ fn a_shared_drive_comes_and_goes_with_its_membership() {
     assert_eq!(world.actions(&users[0]), ["created", "removed"]);
     world.sync_drive().expect(0);
     world.assert_files_in_step();
-    assert_eq!(world.count(feeds), 1);
-    assert_eq!(world.count("SELECT count(*) FROM drive_files WHERE gone_at IS NOT NULL"), 0, "the other member sees it still");
+    assert_eq!(world.rows(feeds), 1);
+    assert_eq!(world.rows("drive_files WHERE gone_at IS NOT NULL"), 0, "the other member sees it still");
     // Restored: changes in the meantime are included.
     world.drive_admin("PUT", "files", &json!({ "id": file, "content": "New plan" }));
     put(&[&users[0], &users[1]]);
@@ -124,7 +124,7 @@ fn access_that_one_user_loses_leaves_the_file_to_the_other() {
     world.drive_admin("DELETE", "files", &json!({ "id": file }));
     world.sync_drive().expect(0);
     assert_eq!(states(&world)[0].1, "deleted");
-    assert_eq!(world.count("SELECT count(*) FROM drive_files WHERE gone_at IS NOT NULL"), 1);
+    assert_eq!(world.rows("drive_files WHERE gone_at IS NOT NULL"), 1);
     assert_eq!(world.actions(&users[1]), ["created", "removed"], "sent once");
 }
 
@@ -179,11 +179,11 @@ fn an_interrupted_pass_removes_no_access_and_is_continued() {
 #[test]
 fn a_file_that_cannot_be_stored_is_quarantined_and_retried() {
     let world = World::with_files(1, 3);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     let file = world.add_file(&user, "nul\0name.txt", "Text");
     world.sync_drive().expect(0);
     // NUL is replaced, not refused.
-    assert_eq!(world.count("SELECT count(*) FROM drive_files WHERE name = E'nul\u{fffd}name.txt'"), 1);
+    assert_eq!(world.rows("drive_files WHERE name = E'nul\u{fffd}name.txt'"), 1);
     world.execute("ALTER TABLE drive_file_access ADD CONSTRAINT odd CHECK (name <> 'odd')");
     world.drive_admin("PUT", "files", &json!({ "id": file, "name": "odd" }));
     world.sync_drive().expect(0);

@@ -32,8 +32,8 @@ fn a_file_is_polled_for_each_user_who_follows_it_and_no_position_moves() {
     for user in &users[..2] {
         assert_eq!(world.actions(user), ["created", "modified"]);
     }
-    let rows = "SELECT count(*) FROM drive_cron_results WHERE status = 'completed' AND total_files = 2 AND successful_polls = 2";
-    assert!(world.count(rows) >= 1);
+    let rows = "drive_cron_results WHERE status = 'completed' AND total_files = 2 AND successful_polls = 2";
+    assert!(world.rows(rows) >= 1);
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn an_unwatched_file_is_polled_for_a_user_who_sees_it_and_an_unknown_one_is_refu
 #[test]
 fn a_followed_file_is_polled_before_its_user_was_ever_synced() {
     let world = World::with_files(1, 2);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     let file = world.add_file(&user, "a.txt", "One");
     world.watch(&user, &file);
     poll(&world, &file);
@@ -68,7 +68,7 @@ fn a_followed_file_is_polled_before_its_user_was_ever_synced() {
 #[test]
 fn a_poll_that_is_overtaken_by_the_feed_announces_nothing_twice() {
     let world = World::with_files(1, 2);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     let file = world.add_file(&user, "a.txt", "One");
     world.watch(&user, &file);
     world.sync_drive().expect(0);
@@ -88,7 +88,7 @@ fn a_poll_that_is_overtaken_by_the_feed_announces_nothing_twice() {
 #[test]
 fn batch_poll_skips_a_bad_id_and_polls_the_others() {
     let world = World::with_files(1, 2);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     let files = [world.add_file(&user, "a.txt", "A"), world.add_file(&user, "b.txt", "B")];
     files.iter().for_each(|file| world.watch(&user, file));
     world.sync_drive().expect(0);
@@ -108,7 +108,7 @@ fn batch_poll_skips_a_bad_id_and_polls_the_others() {
 #[test]
 fn smart_poll_says_why_it_skips_and_force_polls_anyway() {
     let world = World::with_files(1, 2);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     let file = world.add_file(&user, "a.txt", "A");
     world.watch(&user, &file);
     world.sync_drive().expect(0);
@@ -126,7 +126,7 @@ fn smart_poll_says_why_it_skips_and_force_polls_anyway() {
 #[test]
 fn a_failed_poll_of_one_user_is_reported_and_leaves_the_feed_alone() {
     let mut world = World::with_files(1, 2);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     let file = world.add_file(&user, "a.txt", "A");
     world.watch(&user, &file);
     world.sync_drive().expect(0);

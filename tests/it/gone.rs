@@ -118,8 +118,8 @@ fn a_refused_calendar_of_a_user_whose_service_is_off_or_whose_account_is_revoked
         }
         world.sim.reset_ledger();
         world.syncctl(&["calendar", "cron"]);
-        let state = format!("SELECT count(*) FROM streams WHERE resource = '{TEAM}' AND state = 'removed'");
-        assert_eq!(world.count(&state), 1, "{off:?}");
+        let state = format!("streams WHERE resource = '{TEAM}' AND state = 'removed'");
+        assert_eq!(world.rows(&state), 1, "{off:?}");
         // It is polled again as soon as the setting is reset.
         match on {
             "" => world.execute("UPDATE accounts SET state = 'active'"),
@@ -127,7 +127,7 @@ fn a_refused_calendar_of_a_user_whose_service_is_off_or_whose_account_is_revoked
         }
         calendar(&world, json!({ "refuses": 0 }));
         world.syncctl(&["calendar", "cron"]).expect(0);
-        assert_eq!(world.count(&state), 0, "{off:?}");
+        assert_eq!(world.rows(&state), 0, "{off:?}");
     }
 }
 

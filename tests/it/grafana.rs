@@ -58,7 +58,7 @@ fn busy() -> World {
         world.syncctl(&[service, "cron", "--force"]).expect(0);
     }
     world.set("SYNCCTL_ENGINE_TRIES", "1");
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.sim.fault(json!({ "fault": "server_500", "method": "events.list", "user": user, "probability": 1.0 }));
     world.sync_all().expect(1);
     // Summaries written by others or incomplete ones must not blank the panel.

@@ -50,7 +50,7 @@ fn a_run_reports_its_start_and_its_exit_code_under_its_own_id() {
 fn a_failure_comes_with_its_line_and_without_anybodys_address() {
     let (mut world, receiver) = watched(2);
     world.set("SYNCCTL_ENGINE_TRIES", "1");
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.sim.fault(json!({ "fault": "server_500", "method": "calendarList.list", "user": user, "probability": 1.0 }));
     let run = world.syncctl(&["calendar", "cron"]).expect(1);
     let requests = receiver.requests();
@@ -72,7 +72,7 @@ fn a_run_that_was_skipped_neither_starts_nor_ends_anything() {
 #[test]
 fn what_a_person_does_is_no_sign_that_the_schedule_works() {
     let (world, receiver) = watched(1);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     let commands: [&[&str]; 7] = [
         &["calendar", "cron", "--dry-run"],
         &["calendar", "poll", &user],

@@ -87,8 +87,8 @@ fn a_run_that_was_suspended_for_longer_than_its_lease_is_recorded_once() {
     assert_eq!(output.status.code(), Some(1), "its streams are another's: {output:?}");
     world.assert_in_step();
     world.assert_no_leftovers();
-    assert_eq!(world.count("SELECT count(*) FROM calendar_cron_metrics"), 3);
-    assert_eq!(world.count("SELECT count(*) FROM calendar_cron_summaries WHERE summary_data ->> 'status' = 'abandoned'"), 0);
+    assert_eq!(world.rows("calendar_cron_metrics"), 3);
+    assert_eq!(world.rows("calendar_cron_summaries WHERE summary_data ->> 'status' = 'abandoned'"), 0);
     assert_eq!(world.syncctl(&["calendar", "metrics", "--json"]).expect(0).json()["window"]["runs"], 3);
 }
 
@@ -108,8 +108,8 @@ fn a_run_that_is_taken_for_dead_at_the_moment_it_ends_is_recorded_once() {
     other.batch_execute(died).expect("its rows");
     world.sim.clear_faults();
     world.sim.admin("release", json!({}));
-    let ending = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%DELETE FROM job_locks WHERE run_id%'";
-    until("the run waits to write its end", || world.count(ending) == 1);
+    let ending = "pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%DELETE FROM job_locks WHERE run_id%'";
+    until("the run waits to write its end", || world.rows(ending) == 1);
     other.batch_execute("COMMIT").expect("its end");
     let output = run.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(0), "{output:?}");

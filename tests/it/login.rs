@@ -133,7 +133,7 @@ fn a_second_login_renews_the_account_and_keeps_what_was_synced() {
         world.syncctl(&["calendar", "cron", "--force"]).expect(0);
     }
     assert_eq!(world.users(), 1);
-    assert_eq!(world.event_rows(), 1);
+    assert_eq!(world.rows("calendar_events"), 1);
 }
 
 #[test]

@@ -107,7 +107,7 @@ fn a_first_sync_of_many_pages_counts_what_it_has_and_forgets_it_at_its_end() {
     world.sim.admin("release", json!({}));
     report(run);
     world.assert_in_step();
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE pass_items IS NOT NULL OR pass_began_at IS NOT NULL"), 0);
+    assert_eq!(world.rows("streams WHERE pass_items IS NOT NULL OR pass_began_at IS NOT NULL"), 0);
 }
 
 /// More mailboxes than a run with this little memory holds.
@@ -118,7 +118,7 @@ fn every_user_has_a_first_page_before_any_user_has_all() {
     world.set("SYNCCTL_GMAIL_PAGE_SIZE", "2");
     world.execute("ALTER TABLE gmail_messages ADD COLUMN came_at timestamptz DEFAULT clock_timestamp()");
     let report = world.sync_all().expect(0).json();
-    assert_eq!(world.message_rows(), 320 * 6);
+    assert_eq!(world.rows("gmail_messages"), 320 * 6);
     let early = "SELECT count(*) FROM (SELECT max(came_at) AS done FROM gmail_messages GROUP BY user_id) m
        WHERE done < (SELECT max(began) FROM (SELECT min(came_at) AS began FROM gmail_messages GROUP BY user_id) b)";
     assert_eq!(world.count(early), 0, "mailboxes that were complete before every mailbox had a page");

@@ -13,7 +13,7 @@ fn the_window_sums_its_runs_and_stands_against_the_one_before() {
     let good = world.sync_all().expect(0).json();
     world.sim.churn(6, 1);
     world.set("SYNCCTL_ENGINE_TRIES", "1");
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.sim.fault(json!({ "fault": "server_500", "method": "events.list", "user": user, "probability": 1.0 }));
     let partial = world.sync_all().expect(1).json();
     world.sim.clear_faults();
@@ -64,7 +64,7 @@ fn world_of_all() -> World {
     let mut world = World::with_users(3, 5);
     world.sync_all().expect(0);
     world.set("SYNCCTL_ENGINE_TRIES", "1");
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.sim.fault(json!({ "fault": "server_500", "method": "events.list", "user": user, "probability": 1.0 }));
     world.sync_all().expect(1);
     world.sim.clear_faults();
@@ -97,7 +97,7 @@ fn all_services_stand_in_one_text_that_prometheus_reads() {
         assert_eq!(again.value(&of), read.value(&of), "a run that ended moves from scrape to scrape");
     }
     assert!(success("calendar cron") < read.value("syncctl_last_run_timestamp_seconds{syncctl_job=\"calendar cron\"}"));
-    let streams = world.count("SELECT count(*) FROM streams WHERE service = 'calendar' AND state <> 'removed'");
+    let streams = world.rows("streams WHERE service = 'calendar' AND state <> 'removed'");
     assert_eq!(read.value("syncctl_streams{service=\"calendar\"}"), streams as f64);
     assert_eq!(read.value("syncctl_accounts_failing{class=\"transient\",service=\"calendar\"}"), 1.0);
     assert_eq!(read.value("syncctl_outbox_pending"), 1.0);

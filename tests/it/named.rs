@@ -54,10 +54,7 @@ fn streams_that_another_run_holds_are_waited_for_and_then_their_holder_is_named(
     assert_eq!((&run["status"], &run["polls"]), (&json!("partial"), &json!(2)), "the other's are polled: {run}");
     let text = world.syncctl(&["sync", "user", &user]).expect(75).stdout;
     assert!(text.contains("elsewhere, pid 4711"), "{text}");
-    assert_eq!(
-        world.count("SELECT count(*) FROM runs WHERE job <> 'calendar cron' AND job LIKE 'calendar%' AND status = 'completed'"),
-        0
-    );
+    assert_eq!(world.rows("runs WHERE job <> 'calendar cron' AND job LIKE 'calendar%' AND status = 'completed'"), 0);
 }
 
 #[test]
@@ -110,7 +107,7 @@ fn a_named_user_whose_project_is_paused_waits_and_is_reported() {
     let world = World::with_users(1, 3);
     world.sync_all().expect(0);
     world.execute("INSERT INTO quota_pauses (service, project, until, reason) SELECT 'calendar', project, now() + interval '1 hour', 'x' FROM accounts");
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     let began = Instant::now();
     let run = world.syncctl(&["calendar", "poll", &user, "--json"]).expect(1);
     assert_eq!((&run.json()["status"], &run.json()["paused"][0]["streams"]), (&json!("paused"), &json!(2)), "{run:#?}");
@@ -121,7 +118,7 @@ fn a_named_user_whose_project_is_paused_waits_and_is_reported() {
 fn a_named_user_without_the_service_is_reported_and_is_no_failure() {
     let world = World::with_users(1, 3);
     world.sync_all().expect(0);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.syncctl(&["accounts", "set", &user, "calendar=off"]).expect(0);
     let run = world.syncctl(&["calendar", "batch-poll", &user, "--json"]).expect(0).json();
     assert!(not_polled(&run).contains("switched off"), "{run}");

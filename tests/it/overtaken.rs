@@ -8,7 +8,7 @@ use crate::support::service::{CALENDAR, GMAIL};
 /// A user's file that is followed and in sync.
 fn followed() -> (World, String, String) {
     let world = World::with_files(1, 2);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     let file = world.add_file(&user, "a.txt", "One");
     world.watch(&user, &file);
     world.sync_drive().expect(0);
@@ -45,7 +45,7 @@ fn a_file_that_is_deleted_while_a_poll_waits_does_not_live_again() {
 #[test]
 fn a_file_that_comes_and_goes_while_its_first_poll_waits_is_not_left_behind() {
     let world = World::with_files(1, 2);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.sync_drive().expect(0);
     let file = world.add_file(&user, "a.txt", "One");
     world.watch(&user, &file);
@@ -55,7 +55,7 @@ fn a_file_that_comes_and_goes_while_its_first_poll_waits_is_not_left_behind() {
         world.sync_drive().expect(0);
     });
     world.assert_files_in_step();
-    assert_eq!(world.count("SELECT count(*) FROM documents WHERE status <> 'deleted'"), 0);
+    assert_eq!(world.rows("documents WHERE status <> 'deleted'"), 0);
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn a_message_that_is_deleted_while_it_is_asked_for_again_does_not_live_again() {
     let mut world = World::of(&GMAIL, 1, 5);
     world.set("SYNCCTL_ENGINE_TRIES", "3");
     world.sync_all().expect(0);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     let made = world.sim.admin("mail/messages", json!({ "user": user, "raw": "Subject: bad\r\n\r\nx" }));
     let id = made["id"].as_str().expect("an id");
     world.sim.fault(json!({ "fault": "server_500", "method": "messages.get", "id": id }));

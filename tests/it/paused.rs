@@ -53,7 +53,7 @@ fn the_run_that_uses_the_day_up_stops_calling_and_later_ones_say_who_waits() {
 fn a_pause_is_reported_everywhere_and_can_be_lifted() {
     let world = used_up(3);
     world.syncctl(&["calendar", "cron"]).expect(1);
-    let (project, user) = (project(&world), world.sim.users().into_iter().next().expect("a user"));
+    let (project, user) = (project(&world), world.first_user());
     let output_of = |command: &[&str]| world.syncctl(command).stdout;
     let text = output_of(&["calendar", "cron"]);
     assert!(text.starts_with("calendar cron: paused") && text.contains(&format!("project {project} is paused until")), "{text}");
@@ -104,7 +104,7 @@ fn one_careful_call_finds_out_whether_a_pause_is_over() {
         world.syncctl(&["calendar", "cron"]).expect(1);
     }
     assert_eq!((calls(&world), world.quota_pauses()), (1, 1), "one call, and none before the next probe");
-    assert_eq!(world.count("SELECT count(*) FROM quota_pauses WHERE probe_at > now() + interval '15 minutes'"), 1);
+    assert_eq!(world.rows("quota_pauses WHERE probe_at > now() + interval '15 minutes'"), 1);
     world.sim.clear_faults();
     is_time();
     world.syncctl(&["calendar", "cron"]).expect(0);

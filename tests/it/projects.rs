@@ -23,13 +23,11 @@ fn say(world: &World, arguments: &[&str]) -> Value {
 
 /// The events of decisions, in order: project, by whom, and the previous project.
 fn told(world: &World) -> Vec<(Value, Value, Value)> {
-    let rows = world.query("SELECT payload::text FROM outbox_events WHERE type = 'document.classified' ORDER BY seq");
-    let payload = |row: &postgres::Row| serde_json::from_str::<Value>(row.get(0)).expect("JSON");
     let event = |told: Value| {
         assert!(crate::documents::schema().is_valid(&told), "{told}");
         (told["project"]["name"].clone(), told["decided_by"].clone(), told["previous_project_id"].clone())
     };
-    rows.iter().map(|row| event(payload(row))).collect()
+    world.payloads_of("document.classified").into_iter().map(event).collect()
 }
 
 fn id_of(world: &World, name: &str) -> Value {
@@ -59,11 +57,10 @@ fn a_persons_assignment_is_stored_recorded_and_announced_once() {
             (Value::Null, Value::Null, Value::Null),
         ]
     );
-    let recorded = world.query(
+    let recorded = world.texts(
         "SELECT concat_ws(' ', action, coalesce(project_id::text, '-'), coalesce(was_project_id::text, '-'), coalesce(was_decided_by, '-'))
          FROM project_corrections ORDER BY id",
     );
-    let recorded: Vec<String> = recorded.iter().map(|row| row.get(0)).collect();
     let bridge = bridge.as_str().expect("an id");
     assert_eq!(recorded, [format!("assigned {bridge} - -"), format!("none - {bridge} human"), "unassigned - - human".to_owned()]);
     assert_eq!(world.decided_documents(), 0);
@@ -85,7 +82,7 @@ fn a_new_version_of_a_document_and_its_events_keep_a_persons_assignment() {
     // Including that it belongs to none.
     say(&world, &["assign", &document.to_string(), "--none"]);
     world.document(&syncctl::db::documents::Document { project: other, ..email(user, "m1", "Girders", "newer text") });
-    assert_eq!(world.count("SELECT count(*) FROM documents WHERE project_id IS NULL AND version = 3"), 1);
+    assert_eq!(world.rows("documents WHERE project_id IS NULL AND version = 3"), 1);
 }
 
 #[test]
@@ -150,6 +147,6 @@ fn a_user_who_is_removed_takes_projects_and_decisions_along() {
     let told = world.syncctl(&["accounts", "remove", &name, "--yes", "--json"]).expect(0).stdout;
     for table in ["projects", "document_projects", "project_corrections"] {
         assert!(told.contains(&format!("\"{table}\"")), "{table}: {told}");
-        assert_eq!(world.count(&format!("SELECT count(*) FROM {table}")), 0, "{table}");
+        assert_eq!(world.rows(table), 0, "{table}");
     }
 }

@@ -8,7 +8,7 @@ use crate::support::service::GMAIL;
 
 fn world_with(raws: &[&str]) -> World {
     let world = World::with_users(1, 25);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     for raw in raws {
         world.sim.admin("events", json!({ "user": user, "calendar": "primary", "raw": raw }));
     }
@@ -40,7 +40,7 @@ fn poison_items_are_quarantined_and_the_cursor_moves_on() {
 fn an_item_leaves_quarantine_when_a_good_version_comes() {
     let world = world_with(&[ODD]);
     world.sync_all().expect(0);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     let today = Utc::now().date_naive();
     let (start, end) = (json!({ "date": today }), json!({ "date": today + TimeDelta::days(1) }));
     let good = json!({ "id": "odd", "status": "confirmed", "start": start, "end": end });
@@ -48,7 +48,7 @@ fn an_item_leaves_quarantine_when_a_good_version_comes() {
     ureq::put(url).send_json(json!({ "user": user, "calendar": "primary", "event": good })).expect("repairing the event");
     world.sync_all().expect(0);
     assert_eq!(world.quarantined(), 0);
-    assert_eq!(world.count("SELECT count(*) FROM calendar_events WHERE event_id = 'odd' AND deleted_at IS NULL"), 1);
+    assert_eq!(world.rows("calendar_events WHERE event_id = 'odd' AND deleted_at IS NULL"), 1);
 }
 
 #[test]
@@ -59,8 +59,8 @@ fn retry_applies_what_can_be_applied_now_and_keeps_the_rest() {
     world.execute(r#"UPDATE quarantined_items SET raw = replace(raw, '2026-02-30', '2026-02-28') WHERE item_id = 'notime'"#);
     let retried = world.syncctl(&["items", "retry"]).expect(1);
     assert!(retried.stdout.contains("1 applied, 1 kept"), "{}", retried.stdout);
-    assert_eq!(world.count("SELECT count(*) FROM calendar_events WHERE event_id = 'notime'"), 1);
-    assert_eq!(world.count("SELECT count(*) FROM quarantined_items WHERE item_id = 'odd' AND attempts > 1"), 1);
+    assert_eq!(world.rows("calendar_events WHERE event_id = 'notime'"), 1);
+    assert_eq!(world.rows("quarantined_items WHERE item_id = 'odd' AND attempts > 1"), 1);
 }
 
 #[test]
@@ -77,8 +77,8 @@ fn a_full_pass_does_not_bury_the_good_version_of_a_quarantined_item() {
     world.sync_all().expect(0);
     world.sim.admin("expire", json!({ "what": "sync_tokens" }));
     world.sync_all().expect(0);
-    let live = format!("SELECT count(*) FROM calendar_events WHERE event_id = '{event}' AND deleted_at IS NULL");
-    assert_eq!(world.count(&live), 1);
+    let live = format!("calendar_events WHERE event_id = '{event}' AND deleted_at IS NULL");
+    assert_eq!(world.rows(&live), 1);
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn a_server_that_stutters_never_condemns_an_item() {
 fn world_with_odd_mail() -> (World, String, String) {
     let world = World::of(&GMAIL, 1, 3);
     world.sync_all().expect(0);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     let made = world.sim.admin("mail/messages", json!({ "user": user, "raw": "Subject: odd\r\n\r\nx" }));
     let id = made["id"].as_str().expect("an id").to_owned();
     (world, user, id)
@@ -124,7 +124,7 @@ fn a_full_pass_does_not_bury_a_message_or_a_calendar_that_lies_in_quarantine() {
     world.expire();
     world.sync_all().expect(0);
     assert_eq!(world.quarantined(), 1);
-    assert_eq!(world.count("SELECT count(*) FROM gmail_messages WHERE subject = 'odd' AND deleted_at IS NULL"), 1);
+    assert_eq!(world.rows("gmail_messages WHERE subject = 'odd' AND deleted_at IS NULL"), 1);
 
     let world = World::with_users(1, 3);
     world.sync_all().expect(0);
@@ -132,7 +132,7 @@ fn a_full_pass_does_not_bury_a_message_or_a_calendar_that_lies_in_quarantine() {
     world.age_full_passes("calendar_list", "31 days");
     world.sync_all().expect(0);
     assert_eq!(world.quarantined(), 1);
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE kind = 'events' AND state = 'active'"), 1);
+    assert_eq!(world.rows("streams WHERE kind = 'events' AND state = 'active'"), 1);
 }
 
 #[test]
@@ -145,5 +145,5 @@ fn an_item_whose_id_is_too_long_for_an_index_is_quarantined_like_any_other() {
     assert_eq!(report["quarantined"], 1, "{report}");
     assert_eq!(world.events(), 25);
     world.syncctl(&["items", "retry"]).expect(1);
-    assert_eq!(world.count("SELECT count(*) FROM quarantined_items WHERE attempts = 2"), 1);
+    assert_eq!(world.rows("quarantined_items WHERE attempts = 2"), 1);
 }

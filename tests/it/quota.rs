@@ -106,7 +106,7 @@ fn doctor_reports_what_was_spent_in_the_last_minute() {
 #[test]
 fn a_run_that_ends_before_there_is_quota_says_what_it_did_and_what_it_did_not_come_to() {
     let mut world = late_in_a_minute();
-    let due = world.count("SELECT count(*) FROM streams WHERE service = 'calendar'");
+    let due = world.rows("streams WHERE service = 'calendar'");
     let arguments = ["calendar", "cron", "--force", "--max-duration", "2s", "--json"];
     let run = stopped(&world, &arguments);
     let counts = [&run["polls"], &run["interrupted_streams"]].map(|count| count.as_i64().expect("a number"));
@@ -132,7 +132,7 @@ fn a_run_that_ends_before_there_is_quota_says_what_it_did_and_what_it_did_not_co
 fn a_users_minute_holds_over_many_short_processes() {
     let mut world = World::of(&GMAIL, 1, 2);
     world.sync_all().expect(0);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     seconds_go_by(&world, 120.0);
     let setting = world.settings.iter_mut().find(|(name, _)| *name == "SYNCCTL_QUOTA_GMAIL_USER_PER_MINUTE").expect("a setting");
     setting.1 = "2000".into();
@@ -166,9 +166,9 @@ fn a_run_that_gives_back_holds_up_none_that_reserves() {
     assert_eq!(minute.len(), 1);
     world.sim.admin("release", json!({}));
     // Returning units is the run's last statement about quota.
-    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%back AS (%'";
+    let waits = "pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%back AS (%'";
     let late = Instant::now() + Duration::from_secs(60);
-    while world.count(waits) == 0 {
+    while world.rows(waits) == 0 {
         assert!(Instant::now() < late, "nothing is given back");
     }
     let day = "SELECT FROM quota_usage WHERE span = 'day' FOR UPDATE NOWAIT";

@@ -222,7 +222,7 @@ fn accounts_that_wait_after_a_refusal_are_refused_too() {
 fn accounts_that_were_ended_on_purpose_are_not_refused() {
     let world = World::with_users(2, 3);
     world.sync_all().expect(0);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.syncctl(&["accounts", "revoke", &user]).expect(0);
     let run = world.syncctl(&["calendar", "cron", "--force"]).expect(0);
     assert!(!run.stdout.contains("refused"), "{run:#?}");

@@ -46,7 +46,7 @@ fn busy() -> World {
         world.sync_all().expect(0);
     }
     world.set("SYNCCTL_ENGINE_TRIES", "1");
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.sim.fault(json!({ "fault": "server_500", "method": "events.list", "user": user, "probability": 1.0 }));
     world.sync_all().expect(1);
     world.sim.clear_faults();

@@ -7,7 +7,7 @@ use chrono_tz::Europe::Warsaw;
 use regex::Regex;
 use serde_json::{Value, json};
 
-use crate::bots::ground::{ANN, bots, counts, schedule, text, world};
+use crate::bots::ground::{ANN, bots, counts, schedule, world};
 use crate::support::World;
 
 /// The first day of the week before the cases.
@@ -99,7 +99,7 @@ fn a_series_is_read_as_google_shows_it_however_it_is_written() {
         // Earlier days belong to no case.
         times.retain(|time| *time >= warsaw((first_day() + shift()).and_hms_opt(0, 0, 0).expect("midnight")));
         assert_eq!(times, expected, "{name}: {event}");
-        assert_eq!(world.count("SELECT count(*) FROM calendar_events WHERE unread IS NOT NULL"), 0, "{name}");
+        assert_eq!(world.rows("calendar_events WHERE unread IS NOT NULL"), 0, "{name}");
     }
 }
 
@@ -148,14 +148,14 @@ fn a_character_that_no_table_takes_is_replaced_and_the_meeting_gets_its_bot() {
     event["extendedProperties"] = json!({ "private": { "a\u{0}b": ["\u{0}"] } });
     let (world, times) = bots_of(&event);
     assert_eq!(times.len(), 1);
-    assert_eq!(text(&world, "SELECT ical_uid FROM calendar_events"), "\u{fffd}\u{fffd}4\u{b}\u{4}@x");
-    assert_eq!(text(&world, "SELECT title FROM meetings"), "Plan\u{fffd}ning");
+    assert_eq!(world.text("SELECT ical_uid FROM calendar_events"), "\u{fffd}\u{fffd}4\u{b}\u{4}@x");
+    assert_eq!(world.text("SELECT title FROM meetings"), "Plan\u{fffd}ning");
     assert_eq!(world.quarantined(), 0);
     // A calendar's entry is text like any other.
     world.sim.admin("calendars", json!({ "user": ANN, "id": "odd@group.calendar.google.com", "summary": "x\u{0}y", "selected": true, "time_zone": "W. Europe Standard Time" }));
     world.syncctl(&["calendar", "cron", "--force"]).expect(0);
     assert_eq!(
-        text(&world, "SELECT summary || ' ' || time_zone FROM calendars WHERE NOT is_primary"),
+        world.text("SELECT summary || ' ' || time_zone FROM calendars WHERE NOT is_primary"),
         "x\u{fffd}y W. Europe Standard Time"
     );
 }

@@ -6,7 +6,7 @@ use crate::support::World;
 use crate::support::service::{CALENDAR, DRIVE, GMAIL, Service};
 
 fn first(world: &World) -> String {
-    world.sim.users().into_iter().next().expect("a user")
+    world.first_user()
 }
 
 /// The report of a scheduled run, whose exit code must be 0.

@@ -67,7 +67,7 @@ fn a_run_whose_lease_was_taken_writes_nothing_more() {
 fn two_processes_refresh_a_token_once_between_them() {
     let world = World::with_users(1, 2);
     world.sync_all().expect(0);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.execute(
         "CREATE EXTENSION IF NOT EXISTS pg_stat_statements; UPDATE accounts SET access_token = NULL, token_expires_at = NULL",
     );

@@ -35,7 +35,7 @@ fn is_over_soon(service: &'static Service, fault: &Value) {
     pass(&world, 60.0);
     world.syncctl(&[service.name, "cron"]).expect(0);
     world.assert_in_step();
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE failures > 0 OR state NOT IN ('active', 'off')"), 0, "{fault}");
+    assert_eq!(world.rows("streams WHERE failures > 0 OR state NOT IN ('active', 'off')"), 0, "{fault}");
 }
 
 #[test]

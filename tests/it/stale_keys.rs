@@ -65,8 +65,7 @@ fn a_host_whose_keys_become_stale_while_it_polls_delays_no_user() {
     world.syncctl(&["accounts", "rekey", "--new-key"]).expect(0);
     world.execute(&format!("UPDATE streams SET due_at = now() WHERE {others}"));
     let patience = Instant::now() + Duration::from_secs(60);
-    while world.count(&format!("SELECT count(*) FROM streams WHERE claimed_by IS NULL AND {others} AND service = 'calendar'")) > 0
-    {
+    while world.rows(&format!("streams WHERE claimed_by IS NULL AND {others} AND service = 'calendar'")) > 0 {
         assert!(Instant::now() < patience, "it never looked for what has fallen due");
         std::thread::sleep(Duration::from_millis(10));
     }
@@ -78,7 +77,7 @@ fn a_host_whose_keys_become_stale_while_it_polls_delays_no_user() {
         output.status.code() == Some(1) && said.contains("settings") && said.contains("which is not among the seal keys"),
         "{said}"
     );
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE failures > 0 OR claimed_by IS NOT NULL"), 0, "put off");
+    assert_eq!(world.rows("streams WHERE failures > 0 OR claimed_by IS NOT NULL"), 0, "put off");
     world.syncctl(&["calendar", "cron"]).expect(0);
     world.assert_in_step();
     world.assert_no_leftovers();

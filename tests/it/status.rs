@@ -14,7 +14,7 @@ fn one_screen_shows_what_is_due_what_ran_and_what_fails_with_remedies() {
     world.sync_all().expect(0);
     world.sim.churn(12, 3);
     world.sync_all().expect(0);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.sim.admin("scopes", json!({ "user": user, "scopes": [] }));
     world.sim.admin("expire", json!({ "what": "access_tokens" }));
     world.sync_all().expect(1);

@@ -99,7 +99,7 @@ fn a_revoked_account_that_works_again_is_synced_again_by_itself() {
 #[test]
 fn an_account_that_is_renewed_while_its_old_grant_is_being_refused_goes_on() {
     let world = synced(2);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.sim.admin("revoke", json!({ "user": user }));
     world.sim.fault(json!({ "fault": "stall", "at_call": 1, "times": 1, "method": "token", "user": user }));
     let run = world.spawn(&["calendar", "poll", &user]);
@@ -140,7 +140,7 @@ fn a_grant_that_is_gone_costs_one_question_a_day_and_later_one_a_week_whatever_r
 #[test]
 fn one_that_was_ended_on_purpose_is_not_asked_for() {
     let world = synced(2);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.syncctl(&["accounts", "revoke", &user]).expect(0);
     world.sim.admin("restore", json!({ "user": user }));
     world.move_database_clock(500.0);

@@ -54,7 +54,7 @@ fn a_run_is_a_span_with_its_figures() {
 fn a_failure_is_an_error_with_its_class_and_nobodys_address() {
     let (mut world, collector) = world(2);
     world.set("SYNCCTL_ENGINE_TRIES", "1");
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.sim.fault(json!({ "fault": "server_500", "method": "calendarList.list", "user": user, "probability": 1.0 }));
     world.syncctl(&["calendar", "cron"]).expect(1);
     let request = collector.take().pop().expect("a request");

@@ -11,7 +11,7 @@ fn mailbox(messages: u32) -> (World, String) {
     let mut world = World::of(&GMAIL, 1, messages);
     // Attempts cost no time here, and there are few.
     world.set("SYNCCTL_ENGINE_TRIES", "3");
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     (world, user)
 }
 
@@ -31,7 +31,7 @@ fn refuse_with(world: &World, fault: Value, id: &str) {
 }
 
 fn quarantined(world: &World) -> Vec<String> {
-    world.query("SELECT item_id FROM quarantined_items ORDER BY 1").iter().map(|row| row.get(0)).collect()
+    world.texts("SELECT item_id FROM quarantined_items ORDER BY 1")
 }
 
 /// Makes quarantined items due for another request.
@@ -63,7 +63,7 @@ fn a_message_that_cannot_be_fetched_never_stops_its_mailbox() {
         let run = world.sync_all().expect(0).json();
         assert_eq!((&run["quarantined"], &run["failed_streams"]), (&json!(1), &json!(0)), "{fault}: {run}");
         assert_eq!(quarantined(&world), [bad.as_str()], "{fault}");
-        assert_eq!(world.message_rows(), 10, "{fault}");
+        assert_eq!(world.rows("gmail_messages"), 10, "{fault}");
         arrives(&world, &user, "later");
         world.sync_all().expect(0);
         assert_eq!(world.messages_about("later"), 1, "{fault}");
@@ -203,7 +203,7 @@ fn quota_scope_and_token_never_blame_a_message() {
             "daily_quota" => assert_eq!(run["paused"][0]["streams"], 1, "{fault}: {run}"),
             class => assert!(run["errors"].get(class).is_some(), "{fault}: {run}"),
         }
-        assert_eq!(world.message_rows(), 13, "{fault}: what was read is kept");
+        assert_eq!(world.rows("gmail_messages"), 13, "{fault}: what was read is kept");
         world.sim.clear_faults();
         world.execute("DELETE FROM quota_pauses");
         world.syncctl(&["accounts", "check"]).expect(0);
@@ -222,7 +222,7 @@ fn no_message_is_blamed_for_a_token_that_cannot_be_had() {
     world.sim.fault(json!({ "fault": "unavailable_503", "method": "token" }));
     let run = world.sync_all().expect(69).json();
     assert!(quarantined(&world).is_empty(), "{run}");
-    assert_eq!(world.message_rows(), 13, "what was read is kept");
+    assert_eq!(world.rows("gmail_messages"), 13, "what was read is kept");
     world.sim.clear_faults();
     world.sync_all().expect(0);
     world.assert_in_step();

@@ -31,7 +31,7 @@ fn an_hour_later(world: &World) {
 }
 
 fn standing_near(world: &World) -> i64 {
-    world.count("SELECT count(*) FROM calendar_events WHERE deleted_at IS NULL AND start_at < now() + interval '400 days'")
+    world.rows("calendar_events WHERE deleted_at IS NULL AND start_at < now() + interval '400 days'")
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn a_meeting_is_asked_for_once_and_a_refusal_leaves_it_as_it_is() {
         an_hour_later(&world);
         cron(&world);
         world.sim.clear_faults();
-        assert_eq!(world.count("SELECT count(*) FROM meetings WHERE confirmed_at IS NOT NULL"), 0, "{fault}");
+        assert_eq!(world.rows("meetings WHERE confirmed_at IS NOT NULL"), 0, "{fault}");
         assert_eq!(counts(&schedule(&world)), [0, 0, 0, 2], "{fault}");
     }
     world.sim.reset_ledger();
@@ -95,7 +95,7 @@ fn a_meeting_is_asked_for_once_and_a_refusal_leaves_it_as_it_is() {
         cron(&world);
     }
     assert_eq!(event_gets(&world), 1, "only what begins soon, and once");
-    assert_eq!(world.count("SELECT count(*) FROM meetings WHERE confirmed_at IS NOT NULL"), 1);
+    assert_eq!(world.rows("meetings WHERE confirmed_at IS NOT NULL"), 1);
     // Shortly before it begins, once more. That does not prove that a channel has missed changes.
     world.execute(
         "UPDATE streams SET push_until = now() + interval '1 day', pushed_at = now(), push_missed = 5 WHERE kind = 'events'",

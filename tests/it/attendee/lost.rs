@@ -18,7 +18,7 @@ fn killed_after_the_call(world: &mut World) -> String {
     child.wait().expect("the run ends");
     world.sim.clear_faults();
     assert_eq!(world.only_bot(&link)["state"], "scheduled");
-    assert_eq!(world.count("SELECT count(*) FROM attendee_bots WHERE bot_id IS NOT NULL"), 0, "the run reached its commit");
+    assert_eq!(world.rows("attendee_bots WHERE bot_id IS NOT NULL"), 0, "the run reached its commit");
     world.wait_until_leases_lapse();
     link
 }

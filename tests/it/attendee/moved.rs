@@ -79,15 +79,15 @@ fn a_user_whose_calendar_is_switched_off_gets_no_bots_until_it_is_switched_on() 
         assert_eq!([&soon, &later, &shared].map(|link| live_bots(&world, link)), [0, 0, 1]);
     }
     let transcripts = format!(
-        "SELECT count(*) FROM attendee_bot_meetings bm JOIN users u ON u.id = bm.user_id JOIN attendee_bots b ON b.id = bm.bot
+        "attendee_bot_meetings bm JOIN users u ON u.id = bm.user_id JOIN attendee_bots b ON b.id = bm.bot
         WHERE u.email = '{}' AND b.state = 'open'",
         users[0]
     );
-    assert_eq!(world.count(&transcripts), 0, "the shared meeting's bot is no longer for this user");
+    assert_eq!(world.rows(&transcripts), 0, "the shared meeting's bot is no longer for this user");
     world.syncctl(&["accounts", "set", &users[0], "calendar=on"]).expect(0);
     world.schedule().expect(0);
     assert_eq!([&soon, &later, &shared].map(|link| live_bots(&world, link)), [1, 1, 1]);
-    assert_eq!(world.count(&transcripts), 3);
+    assert_eq!(world.rows(&transcripts), 3);
 }
 
 #[test]

@@ -45,7 +45,7 @@ fn a_bot_that_is_not_admitted_fails_and_is_not_requested_again() {
     world.sim.reset_ledger();
     world.poll_bots().expect(0);
     assert_eq!(world.sim.ledger()["total"], 0, "no bot is open");
-    assert_eq!(world.count("SELECT count(*) FROM attendee_transcripts WHERE utterances > 0"), 0);
+    assert_eq!(world.rows("attendee_transcripts WHERE utterances > 0"), 0);
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn a_meeting_whose_data_was_deleted_has_no_document() {
     world.poll_bots().expect(0);
     world.poll_bots().expect(0);
     for table in ["documents", "attendee_transcripts", "attendee_utterances", "outbox_events"] {
-        assert_eq!(world.count(&format!("SELECT count(*) FROM {table}")), 0, "{table}");
+        assert_eq!(world.rows(table), 0, "{table}");
     }
     let bot = world.bot();
     assert_eq!([bot.state, bot.last_error], ["settled", "its data was deleted at Attendee"]);
@@ -173,6 +173,6 @@ fn bots_of_others_in_the_same_project_are_left_alone() {
     world.schedule().expect(0);
     world.pass(90);
     world.poll_bots().expect(0);
-    assert_eq!(world.bot_rows(), 1);
+    assert_eq!(world.rows("attendee_bots"), 1);
     assert_eq!(world.bots().iter().filter(|bot| bot["deleted"] == true).count(), 0);
 }

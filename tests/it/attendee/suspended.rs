@@ -31,7 +31,7 @@ fn assert_one_bot_each(world: &World, links: &[String]) {
     for link in links {
         world.only_bot(link);
     }
-    assert_eq!(world.bot_rows(), links.len() as i64);
+    assert_eq!(world.rows("attendee_bots"), links.len() as i64);
     world.poll_bots().expect(0);
     world.assert_in_step();
     world.assert_no_leftovers();
@@ -101,8 +101,8 @@ fn a_run_whose_job_another_one_has_taken_over_winds_down() {
     world.execute("UPDATE job_locks SET run_id = gen_random_uuid(), held_until = now() + interval '1 hour'");
     // Its answer arrives after the heartbeat has noticed.
     let patience = Instant::now() + Duration::from_secs(60);
-    let heard = "SELECT count(*) FROM runs WHERE status = 'running' AND progress ->> 'winding_down' = 'true'";
-    while world.count(heard) == 0 {
+    let heard = "runs WHERE status = 'running' AND progress ->> 'winding_down' = 'true'";
+    while world.rows(heard) == 0 {
         assert!(Instant::now() < patience, "it never heard of it");
         std::thread::sleep(Duration::from_millis(10));
     }
@@ -110,7 +110,7 @@ fn a_run_whose_job_another_one_has_taken_over_winds_down() {
     world.sim.admin("release", json!({}));
     let report = report(run);
     assert_eq!(report["stopped_early"], TAKEN_OVER, "{report}");
-    assert_eq!(world.bot_rows(), 1, "it went on");
+    assert_eq!(world.rows("attendee_bots"), 1, "it went on");
     world.unlock_jobs();
     world.syncctl(&["attendee", "schedule"]).expect(0);
     assert_one_bot_each(&world, &links);

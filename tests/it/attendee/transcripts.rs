@@ -23,7 +23,7 @@ fn utterances_are_stored_during_the_meeting_and_corrected_later() {
     world.poll_bots().expect(0);
     world.poll_bots().expect(0);
     assert_eq!(world.utterances(), 12);
-    assert_eq!(world.count("SELECT count(*) FROM attendee_utterances WHERE text LIKE '% um'"), 0, "a draft stayed");
+    assert_eq!(world.rows("attendee_utterances WHERE text LIKE '% um'"), 0, "a draft stayed");
     world.assert_in_step();
 }
 
@@ -84,11 +84,11 @@ fn a_transcript_that_never_comes_is_given_up_after_its_time_and_so_is_one_that_f
     world.schedule().expect(0);
     world.pass(180);
     world.poll_bots().expect(0);
-    let open = "SELECT count(*) FROM attendee_bots WHERE state NOT IN ('settled', 'removed')";
-    assert_eq!(world.count(open), 2, "words of the one that failed may come as well");
+    let open = "attendee_bots WHERE state NOT IN ('settled', 'removed')";
+    assert_eq!(world.rows(open), 2, "words of the one that failed may come as well");
     world.age_ends_of_bots("2 hours");
     let run = world.poll_bots().expect(0);
-    assert_eq!(world.count(open), 0, "{run:#?}");
+    assert_eq!(world.rows(open), 0, "{run:#?}");
     world.sim.reset_ledger();
     world.poll_bots().expect(0);
     assert_eq!(world.sim.ledger()["total"], 0, "nothing is waited for");
@@ -135,7 +135,7 @@ fn a_dry_run_of_a_poll_writes_nothing() {
     world.schedule().expect(0);
     world.pass(180);
     world.syncctl(&["attendee", "cron", "--force", "--dry-run"]).expect(0);
-    assert_eq!(world.count("SELECT count(*) FROM attendee_bots WHERE raw_state = 'scheduled'"), 1);
+    assert_eq!(world.rows("attendee_bots WHERE raw_state = 'scheduled'"), 1);
     assert_eq!(world.utterances(), 0);
     assert_eq!(world.documents(), 0);
 }

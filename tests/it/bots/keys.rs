@@ -20,7 +20,7 @@ fn a_refused_key_is_named_with_its_remedy_and_a_new_one_replaces_it() {
 #[test]
 fn keys_are_sealed_and_sealed_again() {
     let world = world();
-    assert_eq!(world.count("SELECT count(*) FROM attendee_projects WHERE position('key-of-main'::bytea IN api_key) > 0"), 0);
+    assert_eq!(world.rows("attendee_projects WHERE position('key-of-main'::bytea IN api_key) > 0"), 0);
     let before = world.sealed_api_key();
     let report = world.syncctl(&["accounts", "rekey", "--new-key", "--json"]).expect(0).json();
     assert_eq!(

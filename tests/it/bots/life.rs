@@ -83,7 +83,7 @@ fn twenty_five_bots_are_one_call_and_one_that_the_list_lacks_one_more() {
     let ledger = world.sim.ledger();
     // The transcript of the failed one is requested too.
     assert_eq!(ledger["by_method"], json!({ "bots.list": 2, "bots.get": 1, "bots.transcript": 1 }), "{ledger}");
-    assert_eq!(world.count("SELECT count(*) FROM meetings WHERE bot_status = 'failed'"), 1);
+    assert_eq!(world.rows("meetings WHERE bot_status = 'failed'"), 1);
     assert_eq!(world.count("SELECT total_meetings::int8 FROM attendee_cron_results ORDER BY start_time DESC LIMIT 1"), 30);
 }
 
@@ -117,7 +117,7 @@ fn a_transcript_that_never_comes_is_given_up_after_a_day_with_what_was_heard() {
     world.execute("UPDATE attendee_bots SET ended_at = now() - interval '25 hours'");
     poll(&world);
     assert_eq!(world.bot().state, "settled");
-    assert_eq!(world.count("SELECT count(*) FROM documents WHERE kind = 'transcript'"), 1);
+    assert_eq!(world.rows("documents WHERE kind = 'transcript'"), 1);
 }
 
 #[test]
@@ -132,9 +132,9 @@ fn a_notification_of_attendee_makes_its_project_due_and_the_drain_polls_it() {
     let server = crate::webhook::server::Server::start(&world, &[]);
     world.sim.admin("attendee/webhooks", json!({ "project": "main", "url": format!("http://{}/attendee", server.address) }));
     pass(&world, 30);
-    let notifications = "SELECT count(*) FROM notifications WHERE source = 'attendee' AND stream_id IS NOT NULL";
+    let notifications = "notifications WHERE source = 'attendee' AND stream_id IS NOT NULL";
     let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
-    while world.count(notifications) == 0 {
+    while world.rows(notifications) == 0 {
         assert!(std::time::Instant::now() < until, "no notification came");
         std::thread::sleep(std::time::Duration::from_millis(20));
     }

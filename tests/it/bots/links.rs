@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::ground::{ANN, ahead, bots, counts, event, put, schedule, stamp, text, world};
+use super::ground::{ANN, ahead, bots, counts, event, put, schedule, stamp, world};
 use crate::support::World;
 
 const ZOOM: &str = "https://us02web.zoom.us/j/81234567890?pwd=QWJjRGVm";
@@ -50,7 +50,7 @@ fn each_case_has_its_link_and_bots_go_where_attendee_lets_them() {
     assert_eq!(urls, ["https://meet.google.com/abc-defg-hij".to_owned(), plain, ZOOM.into(), ZOOM.into(), ZOOM.into()]);
     let refused =
         "SELECT string_agg(event_id, ' ' ORDER BY event_id) FROM meetings WHERE bot_reason LIKE 'Attendee joins Teams only%'";
-    assert_eq!(text(&world, refused), "linkteamscloud linkteamsgov");
+    assert_eq!(world.text(refused), "linkteamscloud linkteamsgov");
 }
 
 #[test]

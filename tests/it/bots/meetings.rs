@@ -3,9 +3,7 @@
 use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
 
-use super::ground::{
-    ANN, BOB, LINK, ahead, bots, cancel, counts, event, invitation, pass, poll, put, schedule, stamp, text, world,
-};
+use super::ground::{ANN, BOB, LINK, ahead, bots, cancel, counts, event, invitation, pass, poll, put, schedule, stamp, world};
 use crate::support::World;
 
 #[test]
@@ -70,7 +68,7 @@ fn a_staged_bot_that_attendee_does_not_take_back_is_shown_as_refused() {
     // It is followed like any other.
     pass(&world, 80);
     poll(&world);
-    assert_eq!(world.count("SELECT count(*) FROM documents WHERE kind = 'transcript'"), 1);
+    assert_eq!(world.rows("documents WHERE kind = 'transcript'"), 1);
 }
 
 #[test]
@@ -88,7 +86,7 @@ fn a_meeting_of_two_users_has_one_bot_and_each_gets_the_transcript() {
     poll(&world);
     assert_eq!(bots(&world).len(), 1);
     assert_eq!(world.count("SELECT count(DISTINCT user_id) FROM documents WHERE kind = 'transcript'"), 2);
-    assert_eq!(world.count("SELECT count(*) FROM meetings WHERE bot_status = 'completed' AND transcript_id IS NOT NULL"), 2);
+    assert_eq!(world.rows("meetings WHERE bot_status = 'completed' AND transcript_id IS NOT NULL"), 2);
     assert_eq!(world.outbox_events(), 2);
 }
 
@@ -134,7 +132,7 @@ fn a_virtual_address_among_the_attendees_requests_a_bot_and_one_without_a_user_d
     assert_eq!(counts(&schedule(&world)), [1, 0, 0, 0]);
     pass(&world, 80);
     poll(&world);
-    assert_eq!(text(&world, "SELECT u.email FROM documents d JOIN users u ON u.id = d.user_id"), BOB);
+    assert_eq!(world.text("SELECT u.email FROM documents d JOIN users u ON u.id = d.user_id"), BOB);
 }
 
 #[test]
@@ -172,7 +170,7 @@ fn a_run_that_dies_between_the_call_and_the_commit_leaves_no_second_bot_and_no_o
     let start = ahead(60);
     put(&world, ANN, event("standup", start, json!({})));
     killed_during(&world, "bots.create");
-    assert_eq!(world.count("SELECT count(*) FROM attendee_bots WHERE state = 'creating' AND bot_id IS NULL"), 1);
+    assert_eq!(world.rows("attendee_bots WHERE state = 'creating' AND bot_id IS NULL"), 1);
     assert_eq!(counts(&schedule(&world)), [1, 0, 0, 0]);
     assert_eq!(bots(&world).len(), 1);
     // The meeting is cancelled, and the run that removes the bot dies; then the meeting takes place after all.
@@ -197,7 +195,7 @@ fn an_answer_that_was_lost_is_found_again_by_the_key() {
     world.sim.fault(json!({ "fault": "answer_lost", "at_call": 1, "times": 1, "method": "bots.create" }));
     assert_eq!(counts(&schedule(&world)), [1, 0, 0, 0]);
     assert_eq!(bots(&world).len(), 1);
-    assert_eq!(world.count("SELECT count(*) FROM meetings WHERE bot_status = 'bot_scheduled'"), 1);
+    assert_eq!(world.rows("meetings WHERE bot_status = 'bot_scheduled'"), 1);
 }
 
 #[test]

@@ -42,7 +42,7 @@ fn a_project_with_open_bots_is_not_forgotten_by_mistake() {
     let refused = world.syncctl(&["attendee", "project", "remove", "main"]).expect(2);
     assert!(refused.stderr.contains("1 open bots"), "{}", refused.stderr);
     world.syncctl(&["attendee", "project", "remove", "main", "--force"]).expect(0);
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE service = 'attendee'"), 0);
+    assert_eq!(world.rows("streams WHERE service = 'attendee'"), 0);
     world.syncctl(&["attendee", "project", "remove", "main"]).expect(2);
     world.syncctl_with_input(&["attendee", "project", "add", "x"], "two words\n").expect(2);
     world.syncctl_with_input(&["attendee", "project", "add", ""], "key\n").expect(2);

@@ -21,7 +21,7 @@ fn documents_of_a_user_whose_account_is_revoked_or_ended_are_judged() {
     world.forget_access_tokens();
     world.make_all_due();
     let _ = world.sync_all();
-    assert_eq!(world.count("SELECT count(*) FROM accounts WHERE state IN ('revoked', 'ended')"), 2);
+    assert_eq!(world.rows("accounts WHERE state IN ('revoked', 'ended')"), 2);
     let desk = Desk { user: users[0].0, world };
     for (user, _) in &users {
         let mail = |id: &str| mail_of(&desk.world, *user, &format!("{id}{user}"), "t1", "bob@example.com", id);

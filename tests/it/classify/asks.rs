@@ -86,7 +86,7 @@ fn an_endpoint_that_is_away_holds_nothing_up_and_is_asked_when_it_is_back() {
     desk.world.ask_again_now();
     desk.cron();
     assert!(open.iter().all(|document| desk.holds(*document) == by_endpoint(Some("Bridge"))));
-    assert_eq!(desk.world.count("SELECT count(*) FROM document_judgements WHERE ask_at IS NOT NULL OR asks > 0"), 0);
+    assert_eq!(desk.world.rows("document_judgements WHERE ask_at IS NOT NULL OR asks > 0"), 0);
 }
 
 #[test]
@@ -179,10 +179,7 @@ fn what_the_endpoint_decided_holds_until_something_better_is_known() {
     desk.world.syncctl(&["classify", "cron", "--json"]).expect(1);
     let held = (by_endpoint(Some("Bridge")), by_endpoint(None));
     assert_eq!((desk.holds(bridge), desk.holds(lottery)), held);
-    assert_eq!(
-        (desk.events(bridge).len(), desk.world.count("SELECT count(*) FROM document_judgements WHERE ask_at IS NOT NULL")),
-        (1, 2)
-    );
+    assert_eq!((desk.events(bridge).len(), desk.world.rows("document_judgements WHERE ask_at IS NOT NULL")), (1, 2));
     // Its budget is used up, or its answer is unusable.
     desk.world.sim.clear_faults();
     let again = "UPDATE document_judgements SET ask_at = now() WHERE ask_at IS NOT NULL";
@@ -197,7 +194,7 @@ fn what_the_endpoint_decided_holds_until_something_better_is_known() {
     desk.world.execute(again);
     desk.cron();
     assert_eq!((desk.holds(bridge), desk.holds(lottery)), held);
-    assert_eq!(desk.world.count("SELECT count(*) FROM document_judgements WHERE ask_at IS NOT NULL AND asks = 1"), 2);
+    assert_eq!(desk.world.rows("document_judgements WHERE ask_at IS NOT NULL AND asks = 1"), 2);
     // It is available again, and confirms one decision and changes the other.
     desk.world.sim.admin("models", json!({ "mode": "strict" }));
     desk.world.execute(again);
@@ -241,7 +238,7 @@ fn documents_that_wait_for_the_endpoint_wait_for_no_lesson() {
     desk.world.sim.fault(away);
     let open: Vec<Uuid> = (2..8).map(|n| desk.mail(&format!("m{n}"), "t1", "eve@example.org", "a girder")).collect();
     desk.world.syncctl(&["classify", "cron"]).expect(1);
-    assert_eq!(desk.world.count("SELECT count(*) FROM document_judgements WHERE ask_at IS NOT NULL"), 7);
+    assert_eq!(desk.world.rows("document_judgements WHERE ask_at IS NOT NULL"), 7);
     desk.assign(&[(first, "Garden")]);
     // It is not asked about them: kin decide immediately.
     desk.cron();
@@ -252,7 +249,7 @@ fn documents_that_wait_for_the_endpoint_wait_for_no_lesson() {
     let second = desk.mail("n1", "t2", "bob@example.org", "a rose");
     let open: Vec<Uuid> = (2..8).map(|n| desk.mail(&format!("n{n}"), "t2", "eve@example.org", "hello")).collect();
     desk.cron();
-    assert!(desk.world.count("SELECT count(*) FROM document_judgements WHERE ask_at > now()") > 0);
+    assert!(desk.world.rows("document_judgements WHERE ask_at > now()") > 0);
     desk.assign(&[(second, "Bridge")]);
     desk.cron();
     assert!(open.iter().all(|document| desk.holds(*document) == super::by("kin", "Bridge")));

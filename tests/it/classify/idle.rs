@@ -17,8 +17,8 @@ fn a_run_with_nothing_to_do_makes_three_statements_and_is_recorded() {
     assert_eq!(desk.world.statements(), STATEMENTS);
     assert_eq!((&report["status"], &report["polls"]), (&"completed".into(), &0.into()), "{report}");
     let run = report["execution_id"].as_str().expect("an id");
-    let rows = desk.world.count(&format!(
-        "SELECT count(*) FROM runs r JOIN classify_cron_results c ON c.execution_id = r.id::text JOIN classify_cron_metrics m USING (execution_id)
+    let rows = desk.world.rows(&format!(
+        "runs r JOIN classify_cron_results c ON c.execution_id = r.id::text JOIN classify_cron_metrics m USING (execution_id)
          JOIN classify_cron_summaries s ON s.summary_data ->> 'execution_id' = c.execution_id
          WHERE r.id = '{run}' AND r.status = 'completed' AND c.status = 'completed' AND r.ended_at IS NOT NULL AND c.end_time IS NOT NULL"
     ));

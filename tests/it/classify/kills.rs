@@ -212,5 +212,5 @@ fn four_processes_share_the_work_and_double_nothing() {
     }
     nothing_is_doubled_or_lost(&desk.world);
     assert_eq!(desk.world.documents_decided_by("kin"), 6 * 40);
-    assert_eq!(desk.world.count("SELECT count(*) FROM outbox_events WHERE payload ->> 'decided_by' = 'kin'"), 6 * 40);
+    assert_eq!(desk.world.rows("outbox_events WHERE payload ->> 'decided_by' = 'kin'"), 6 * 40);
 }

@@ -11,7 +11,7 @@ use crate::support::World;
 fn a_poll_by_hand_that_failed_is_no_alarm_and_the_scheduled_job_is() {
     let mut world = synced(1);
     world.set("SYNCCTL_ENGINE_TRIES", "1");
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.sim.fault(json!({ "fault": "server_500", "method": "events.list", "probability": 1.0 }));
     world.syncctl(&["calendar", "poll", &user]).expect(1);
     world.syncctl(&["calendar", "batch-poll", "nobody@example.com"]).expect(1);

@@ -29,7 +29,7 @@ fn a_missing_scope_and_a_disabled_api_are_distinguished() {
 #[test]
 fn a_revoked_grant_is_reported_though_a_token_is_still_valid() {
     let world = synced(1);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.sim.admin("revoke", json!({ "user": user }));
     doctor(&world, &[]).has("fail", "token: auth_revoked");
     assert_eq!(world.accounts_in("revoked"), 0, "a check changes nothing");

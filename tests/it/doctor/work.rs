@@ -116,5 +116,5 @@ fn documents_that_wait_for_a_disabled_classification_are_counted() {
     assert_eq!(about(&doctor(&world, &[])), 0);
     // Once it is on, they are classified.
     world.syncctl(&["classify", "cron"]).expect(0);
-    assert_eq!(world.count("SELECT count(*) FROM document_judgements"), 3);
+    assert_eq!(world.rows("document_judgements"), 3);
 }

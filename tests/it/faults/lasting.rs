@@ -37,11 +37,11 @@ fn a_missing_scope_stops_the_stream_until_a_check_finds_it_granted() {
     // It has persisted for a month.
     world.execute("UPDATE streams SET failing_since = failing_since - interval '30 days', due_at = now() WHERE failures > 0");
     world.syncctl(&["calendar", "cron"]).expect(1);
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE state = 'stopped' AND due_at > now() + interval '20 hours'"), 2);
+    assert_eq!(world.rows("streams WHERE state = 'stopped' AND due_at > now() + interval '20 hours'"), 2);
     world.sim.clear_faults();
     world.syncctl(&["accounts", "check"]).expect(0);
     world.syncctl(&["calendar", "cron"]).expect(0);
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE service = 'calendar' AND state = 'active'"), 4);
+    assert_eq!(world.rows("streams WHERE service = 'calendar' AND state = 'active'"), 4);
 }
 
 #[test]
@@ -52,13 +52,13 @@ fn a_disabled_api_stops_the_stream() {
 #[test]
 fn a_lasting_server_error_is_transient_and_the_cursor_stays() {
     let world = a_lasting_fault_is_named("server_500", "events.list", "transient", 1);
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE kind = 'events' AND cursor IS NOT NULL AND failures = 1"), 2);
+    assert_eq!(world.rows("streams WHERE kind = 'events' AND cursor IS NOT NULL AND failures = 1"), 2);
 }
 
 #[test]
 fn a_bad_request_without_a_token_in_it_is_permanent() {
     let world = a_lasting_fault_is_named("bad_request_400", "calendarList.list", "permanent", 1);
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE failed_class = 'permanent'"), 2);
+    assert_eq!(world.rows("streams WHERE failed_class = 'permanent'"), 2);
 }
 
 #[test]
@@ -77,13 +77,13 @@ fn a_limit_of_one_user_makes_only_that_user_wait() {
     let world = World::with_users(3, 5);
     world.sync_all().expect(0);
     world.churn(30, 1);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.sim.fault(with(answer("calendar-quotaExceeded.http"), json!({ "method": "events.list", "user": user })));
     world.sim.reset_ledger();
     let run = world.sync_all().expect(1).json();
     assert_eq!((&run["status"], &run["errors"]["user_quota"]["count"]), (&json!("partial"), &json!(1)), "{run}");
     assert_eq!(world.sim.ledger()["by_user"][&user]["events.list"], 1, "called again immediately");
-    assert_eq!(world.count("SELECT count(*) FROM quota_pauses"), 0);
+    assert_eq!(world.rows("quota_pauses"), 0);
     let waits = |seconds: u32| {
         let waits = format!(
             "SELECT count(DISTINCT user_id) FROM streams
@@ -107,7 +107,7 @@ fn a_limit_of_one_user_makes_only_that_user_wait() {
 fn a_google_that_never_answers_is_transient() {
     // Calls in one batch wait together; the next time, those that can be answered are.
     let world = a_lasting_fault_is_named("slow_headers", "events.list", "transient", 1);
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE failed_message LIKE '%timed out%'"), 2);
+    assert_eq!(world.rows("streams WHERE failed_message LIKE '%timed out%'"), 2);
 }
 
 #[test]

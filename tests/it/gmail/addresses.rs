@@ -1,6 +1,6 @@
 //! Virtual addresses in mail: whom they name, and the resulting documents.
 
-use super::{arrives, empty_mailboxes, odd_users, texts, users};
+use super::{arrives, empty_mailboxes, odd_users, users};
 
 #[test]
 fn a_virtual_address_names_one_user_exactly_and_never_another() {
@@ -29,8 +29,8 @@ fn a_virtual_address_names_one_user_exactly_and_never_another() {
     world.sync_all().expect(0);
     let crossed = "SELECT d.title FROM documents d JOIN users u ON u.id = d.user_id
         WHERE d.title <> 'for ' || (SELECT count(*) FROM users v WHERE v.email < u.email)";
-    assert_eq!(texts(&world, crossed), Vec::<String>::new());
-    let not_found = texts(&world, "SELECT address FROM gmail_detections WHERE status = 'user_not_found' ORDER BY 1");
+    assert_eq!(world.texts(crossed), Vec::<String>::new());
+    let not_found = world.texts("SELECT address FROM gmail_detections WHERE status = 'user_not_found' ORDER BY 1");
     assert_eq!(not_found, ["ai+%@example.com", "ai+al_ce@example.com", "ai+ali@example.com", "ai+lic@example.com"]);
     assert_eq!(world.documents(), 6);
     world.assert_in_step();
@@ -46,7 +46,7 @@ fn a_name_that_fits_two_users_matches_neither() {
     world.execute(&format!("UPDATE users SET username = '{local}' WHERE email = '{}'", users[0]));
     arrives(&world, &users[0], &format!("To: ai+{local}@example.com\r\nSubject: s\r\n\r\nx"));
     world.sync_all().expect(0);
-    assert_eq!(texts(&world, "SELECT status FROM gmail_detections"), ["user_not_found"]);
+    assert_eq!(world.texts("SELECT status FROM gmail_detections"), ["user_not_found"]);
     assert_eq!(world.documents(), 0);
 }
 
@@ -65,7 +65,7 @@ fn the_same_address_in_several_headers_is_found_once_and_a_foreign_one_never() {
         "To: ai+al@example.com.evil.org, xai+al@example.com\r\nSubject: ai+al@example.com\r\n\r\nai+al@example.com",
     );
     world.sync_all().expect(0);
-    assert_eq!(texts(&world, "SELECT address FROM gmail_detections"), ["ai+al@example.com"]);
+    assert_eq!(world.texts("SELECT address FROM gmail_detections"), ["ai+al@example.com"]);
     assert_eq!(world.outbox_events(), 1);
 }
 
@@ -81,7 +81,7 @@ fn an_unknown_name_becomes_a_document_once_its_user_is_there_and_the_mailbox_is_
         world.expire();
         world.sync_all().expect(0);
     }
-    assert_eq!(world.count("SELECT count(*) FROM gmail_detections WHERE status = 'found' AND document_id IS NOT NULL"), 1);
+    assert_eq!(world.rows("gmail_detections WHERE status = 'found' AND document_id IS NOT NULL"), 1);
     assert_eq!(world.outbox_events(), 1);
 }
 

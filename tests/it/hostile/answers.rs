@@ -90,7 +90,7 @@ fn a_page_is_read_for_what_the_setting_allows() {
 #[test]
 fn a_page_of_attendee_is_read_for_what_the_setting_allows() {
     let mut world = World::with_attendee(1);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.meet(&user, "m", 1);
     world.schedule().expect(0);
     let receiver = bomb(None);

@@ -3,7 +3,7 @@
 use chrono::{Duration, NaiveTime, Utc};
 use serde_json::{Value, json};
 
-use crate::bots::ground::{ANN, ahead, bots, counts, event, invitation, put, schedule, stamp, text, world};
+use crate::bots::ground::{ANN, ahead, bots, counts, event, invitation, put, schedule, stamp, world};
 use crate::support::World;
 
 /// A series of each full hour of tomorrow, in UTC.
@@ -40,7 +40,7 @@ fn unaccepted_invitations_of_strangers_get_no_bots() {
     }
     assert_eq!(counts(&schedule(&world)), [0, 0, 0, 0]);
     assert!(bots(&world).is_empty());
-    let why = text(&world, "SELECT DISTINCT bot_reason FROM meetings");
+    let why = world.text("SELECT DISTINCT bot_reason FROM meetings");
     assert!(why.contains("has not accepted the invitation"), "{why}");
     // A colleague's counts immediately; a stranger's when it is accepted.
     put(&world, ANN, event("colleague", ahead(30), by("carl@example.com", "needsAction")));
@@ -113,8 +113,5 @@ fn a_host_that_only_looks_like_a_providers_is_not_accepted() {
         put(&world, ANN, event(&format!("e{nth}"), ahead(30 + nth), json!({ "hangoutLink": null, "location": link })));
     }
     assert_eq!(counts(&schedule(&world)), [0, 0, 0, 0]);
-    assert_eq!(
-        world.count("SELECT count(*) FROM meetings WHERE link_kind IN ('zoom', 'google_meet', 'teams') OR bot_capable"),
-        0
-    );
+    assert_eq!(world.rows("meetings WHERE link_kind IN ('zoom', 'google_meet', 'teams') OR bot_capable"), 0);
 }

@@ -64,7 +64,7 @@ fn run(world: &World, kib: u64) -> Ended {
     Ended { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
 }
 
-const CONDEMNED: &str = "SELECT count(*) FROM quarantined_items WHERE is_deadly";
+const CONDEMNED: &str = "quarantined_items WHERE is_deadly";
 
 #[test]
 fn a_message_that_kills_its_process_is_quarantined_by_its_id_and_all_others_go_on() {
@@ -83,7 +83,7 @@ fn a_message_that_kills_its_process_is_quarantined_by_its_id_and_all_others_go_o
     assert!(report["quarantined"].as_u64().is_some_and(|count| count > 0), "{report}");
     assert_eq!(world.messages_about("beside"), 3);
     assert_eq!(world.quarantined(), 1);
-    assert_eq!(world.count(CONDEMNED), 1);
+    assert_eq!(world.rows(CONDEMNED), 1);
     let listed = world.syncctl(&["items", "list"]).expect(0).stdout;
     assert!(listed.contains("the process that read this item died, twice"), "{listed}");
     world.assert_no_leftovers();
@@ -92,7 +92,7 @@ fn a_message_that_kills_its_process_is_quarantined_by_its_id_and_all_others_go_o
     assert_eq!(run(&world, MEMORY).json(0)["idle_streams"], 3);
     world.expire();
     run(&world, MEMORY).json(0);
-    assert_eq!((world.count(CONDEMNED), world.most_lapses()), (1, 0));
+    assert_eq!((world.rows(CONDEMNED), world.most_lapses()), (1, 0));
 
     // With more memory, a person can have it read.
     world.syncctl(&["items", "retry"]).expect(0);
@@ -195,11 +195,11 @@ fn isolated_streams_do_not_wait_for_first_passes() {
     world.execute(&format!("UPDATE streams SET cursor = NULL, full_pass_at = NULL WHERE {}", of(&users[0])));
     world.execute(&format!("UPDATE streams SET lapses = 2 WHERE {}", of(&users[1])));
     world.sim.fault(json!({ "fault": "stall", "method": "messages.list", "user": users[0] }));
-    let polled = format!("SELECT count(*) FROM streams WHERE lapses = 0 AND {}", of(&users[1]));
+    let polled = format!("streams WHERE lapses = 0 AND {}", of(&users[1]));
     let run = world.spawn(world.service.jobs[0]);
     world.wait_for_stall();
     let patience = Instant::now() + Duration::from_secs(120);
-    while world.count(&polled) == 0 {
+    while world.rows(&polled) == 0 {
         assert!(Instant::now() < patience, "the other one waits for the first pass");
         std::thread::sleep(Duration::from_millis(20));
     }

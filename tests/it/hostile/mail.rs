@@ -28,7 +28,7 @@ fn is_stored_with_a_note_and_delays_no_other(shapes: &[(&str, String, &str)]) {
     world.set("SYNCCTL_GMAIL_STORE", "all");
     // Thirty megabytes of JSON take their time on a busy machine.
     world.set("SYNCCTL_GOOGLE_TIMEOUT", "300s");
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.sync_all().expect(0);
     let folder = tempfile::tempdir().expect("a folder");
     for (name, raw, note) in shapes {
@@ -44,10 +44,10 @@ fn is_stored_with_a_note_and_delays_no_other(shapes: &[(&str, String, &str)]) {
         );
         assert!(stored[0].get::<_, &str>(0).contains(note), "{name}: {}", stored[0].get::<_, &str>(0));
         assert_eq!(stored[0].get::<_, Vec<String>>(1), ["ai+b@example.com"], "{name}");
-        let other = format!("SELECT count(*) FROM gmail_messages WHERE subject = 'beside {name}' AND body = 'x'");
-        assert_eq!(world.count(&other), 1, "{name}");
+        let other = format!("gmail_messages WHERE subject = 'beside {name}' AND body = 'x'");
+        assert_eq!(world.rows(&other), 1, "{name}");
     }
-    assert_eq!(world.message_rows(), 5 + 2 * shapes.len() as i64);
+    assert_eq!(world.rows("gmail_messages"), 5 + 2 * shapes.len() as i64);
     assert_eq!(world.sync_all().expect(0).json()["idle_streams"], 1);
 }
 
@@ -88,7 +88,7 @@ fn deeply_nested_messages_delay_no_other_mail() {
 #[test]
 fn a_message_to_fifty_thousand_virtual_addresses_becomes_a_hundred_detections() {
     let world = World::of(&GMAIL, 1, 0);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     let to: Vec<String> = (0..50_000).map(|nth| format!("ai+{nth}@example.com")).collect();
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("many.eml");
@@ -99,7 +99,7 @@ fn a_message_to_fifty_thousand_virtual_addresses_becomes_a_hundred_detections() 
     let note: &str = stored[0].get(0);
     assert!(note.contains("addresses beyond the first 2000") && note.contains("beyond the first 100 were left out"), "{note}");
     assert_eq!((stored[0].get::<_, i32>(1), stored[0].get::<_, &str>(2)), (2_000, "x"));
-    assert_eq!(world.count("SELECT count(*) FROM gmail_detections"), 100);
+    assert_eq!(world.rows("gmail_detections"), 100);
     // A comparison reports nothing about the parts left out.
     world.syncctl(&["verify", "gmail"]).expect(0);
 }
@@ -107,7 +107,7 @@ fn a_message_to_fifty_thousand_virtual_addresses_becomes_a_hundred_detections() 
 #[test]
 fn json_that_is_nested_too_deep_for_the_database_goes_to_quarantine() {
     let world = World::with_users(1, 5);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     let depth = 100_000;
     let raw = format!(
         r#"{{"id":"deep","status":"confirmed","etag":"\"1\"","start":{{"date":"2026-11-26"}},"end":{{"date":"2026-11-27"}},"x":{}{}}}"#,
@@ -117,7 +117,7 @@ fn json_that_is_nested_too_deep_for_the_database_goes_to_quarantine() {
     world.sim.admin("events", json!({ "user": user, "calendar": "primary", "raw": raw }));
     let report = world.sync_all().expect(0).json();
     assert_eq!((&report["quarantined"], &report["failed_streams"]), (&json!(1), &json!(0)), "{report}");
-    assert_eq!(world.count("SELECT count(*) FROM quarantined_items WHERE item_id = 'deep'"), 1);
+    assert_eq!(world.rows("quarantined_items WHERE item_id = 'deep'"), 1);
     assert_eq!(world.events(), 5);
     world.syncctl(&["items", "retry"]).expect(1);
 }

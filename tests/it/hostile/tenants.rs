@@ -61,8 +61,8 @@ fn two_users_of_one_name_each_get_what_is_addressed_to_their_own_domain() {
         arrives(&world, to);
     }
     world.syncctl(&["gmail", "cron", "--force"]).expect(0);
-    let crossed = "SELECT count(*) FROM documents d JOIN users u ON u.id = d.user_id WHERE d.title <> 'for ai+' || u.email";
-    assert_eq!((world.documents(), world.count(crossed)), (2, 0));
+    let crossed = "documents d JOIN users u ON u.id = d.user_id WHERE d.title <> 'for ai+' || u.email";
+    assert_eq!((world.documents(), world.rows(crossed)), (2, 0));
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn a_virtual_address_at_another_tenants_domain_orders_no_bot() {
         world.sim.admin("events", json!({ "user": CAROL, "calendar": "primary", "event": event }));
         world.syncctl(&["calendar", "cron", "--force"]).expect(0);
         world.syncctl(&["attendee", "schedule"]).expect(0);
-        assert_eq!(world.bot_rows(), made, "{address}");
+        assert_eq!(world.rows("attendee_bots"), made, "{address}");
     }
 }
 
@@ -95,7 +95,7 @@ fn the_event_of_a_lost_file_has_its_last_visible_version_and_no_newer_one() {
     world.syncctl(&["sync", "user", &users[0]]).expect(0);
     world.sync_drive().expect(0);
     assert_eq!(world.actions(&users[1]), ["created", "removed"]);
-    let event: Value = world.query("SELECT payload FROM outbox_events WHERE type = 'drive.file.removed'")[0].get(0);
+    let event = world.payloads_of("drive.file.removed").remove(0);
     assert_eq!(event["file"]["name"], "plan.txt", "{event}");
     assert_eq!(event["file"]["version"], seen, "{event}");
     assert!(!event.to_string().contains("acme"), "{event}");

@@ -13,7 +13,7 @@ fn synced(users: u32) -> (World, String) {
     let mut world = World::with_users(users, 3);
     world.sync_all().expect(0);
     world.set("SYNCCTL_ENGINE_TRIES", "2");
-    let stranger = world.sim.users().into_iter().next().expect("a user");
+    let stranger = world.first_user();
     (world, stranger)
 }
 
@@ -67,7 +67,7 @@ fn an_invalid_token_is_neither_stored_nor_sent_and_the_next_valid_one_is_used() 
     for token in ["", "two words", "a\nb", "ünïcode", "a\u{0}b", "\"quoted\"", &"x".repeat(10_000)] {
         answers_with(&world, &stranger, token);
         world.sync_all().expect(1);
-        assert_eq!(world.count("SELECT count(*) FROM accounts WHERE access_token IS NULL"), 1, "{token:?}");
+        assert_eq!(world.rows("accounts WHERE access_token IS NULL"), 1, "{token:?}");
     }
     let messages = world.query("SELECT DISTINCT failed_message FROM streams WHERE failures > 0");
     assert!(messages.iter().all(|row| row.get::<_, &str>(0).contains("RFC 6750")), "{messages:?}");

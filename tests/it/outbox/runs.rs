@@ -19,7 +19,7 @@ fn what_a_killed_run_had_sent_and_not_recorded_is_sent_again() {
     receiver.release();
     receiver.answer(|_| Reply::Status(200));
     // Its lease holds: other runs must not consider these free.
-    let held = world.count("SELECT count(*) FROM outbox_deliveries WHERE claimed_until > now()");
+    let held = world.rows("outbox_deliveries WHERE claimed_until > now()");
     assert!(held >= 100, "{held} claimed");
     world.syncctl(&["deliver"]).expect(0);
     assert_eq!(in_state(&world, "pending"), held);
@@ -92,7 +92,7 @@ fn a_stopped_run_ends_its_requests_and_releases_the_rest() {
     assert_eq!(child.wait_with_output().expect("the end").status.code(), Some(0));
     let delivered = in_state(&world, "delivered");
     assert!((8..50).contains(&delivered), "{delivered} delivered");
-    assert_eq!(world.count("SELECT count(*) FROM outbox_deliveries WHERE claimed_by IS NOT NULL"), 0);
+    assert_eq!(world.rows("outbox_deliveries WHERE claimed_by IS NOT NULL"), 0);
 }
 
 /// Whether no SIGTERM is pending any longer.
@@ -138,7 +138,7 @@ fn a_dry_run_says_what_is_due_and_changes_nothing() {
     world.emit("gmail.message.detected", &documents(2));
     let report = world.syncctl(&["deliver", "--dry-run", "--json"]).expect(0).json();
     assert_eq!(report["targets"][0]["due"], 3, "{report}");
-    assert_eq!((receiver.connections(), world.count("SELECT count(*) FROM outbox_deliveries")), (0, 0));
+    assert_eq!((receiver.connections(), world.rows("outbox_deliveries")), (0, 0));
 }
 
 #[test]

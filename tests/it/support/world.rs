@@ -161,6 +161,11 @@ impl World {
         self.syncctl_with_input(&["accounts", "import", "-"], &accounts).expect(0);
     }
 
+    /// The address of the first user at Google.
+    pub fn first_user(&self) -> String {
+        self.sim.users().into_iter().next().expect("a user")
+    }
+
     /// Account lines of all users: the first half with a service account, the others with their own grants.
     pub fn accounts_of_both_kinds(&self) -> String {
         let (delegated, own) = (self.sim.text("accounts?kind=service_account"), self.sim.text("accounts"));
@@ -243,6 +248,21 @@ impl World {
     /// The first column of the first row, as a number.
     pub fn count(&self, statement: &str) -> i64 {
         self.query(statement).first().map_or(0, |row| row.get(0))
+    }
+
+    /// How many rows there are in a table, of all or of those that meet a condition: `streams WHERE failures > 0`.
+    pub fn rows(&self, of: &str) -> i64 {
+        self.count(&format!("SELECT count(*) FROM {of}"))
+    }
+
+    /// The first column of the first row, as text; empty for no row and for SQL's NULL.
+    pub fn text(&self, statement: &str) -> String {
+        self.query(statement).first().and_then(|row| row.get(0)).unwrap_or_default()
+    }
+
+    /// The first column of all rows, as texts.
+    pub fn texts(&self, statement: &str) -> Vec<String> {
+        self.query(statement).iter().map(|row| row.get(0)).collect()
     }
 
     pub fn execute(&self, statement: &str) {

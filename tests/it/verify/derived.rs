@@ -6,22 +6,17 @@ use super::{kind, number, verify};
 use crate::support::World;
 use crate::support::service::{DRIVE, GMAIL};
 
-/// All values of a column, in order.
-fn all(world: &World, statement: &str) -> Vec<String> {
-    world.query(statement).iter().map(|row| row.get(0)).collect()
-}
-
 /// Damages derived rows; the differences are named and repaired, and the rows are as before.
 #[track_caller]
 fn assert_repaired(world: &World, (of, difference): (&str, &str), damage: &str, same: &str) {
-    let (before, events) = (all(world, same), world.outbox_events());
+    let (before, events) = (world.texts(same), world.outbox_events());
     assert!(!before.is_empty(), "nothing to damage");
     world.execute(damage);
     let report = verify(world, &[]).expect(1).json();
     assert!(number(kind(&report, of), difference) > 0, "{damage}: {report}");
     let repaired = verify(world, &["--repair"]).expect(0).json();
     assert_eq!(repaired["in_step"], true, "{damage}: {repaired}");
-    assert_eq!(all(world, same), before, "{damage}");
+    assert_eq!(world.texts(same), before, "{damage}");
     assert_eq!(world.outbox_events(), events, "{damage}: sent twice");
     verify(world, &[]).expect(0);
 }
@@ -81,7 +76,7 @@ fn documents_of_mail_are_held_against_its_messages() {
 fn documents_of_files_are_held_against_the_followed_files() {
     let mut world = World::with_files(1, 5);
     world.service = &DRIVE;
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     let file = world.add_file(&user, "notes.txt", "One");
     world.watch(&user, &file);
     world.sync_drive().expect(0);
@@ -95,11 +90,11 @@ fn documents_of_files_are_held_against_the_followed_files() {
         "SELECT name FROM drive_files ORDER BY file_id",
     );
     // The text is restored, with an event: readers of documents must learn that it is back.
-    let before = all(&world, documents);
+    let before = world.texts(documents);
     world.execute("DELETE FROM documents");
     assert_eq!(number(kind(&verify(&world, &[]).expect(1).json(), "documents"), "missing"), 1);
     verify(&world, &["--repair"]).expect(0);
-    assert_eq!(all(&world, documents), before);
+    assert_eq!(world.texts(documents), before);
     assert_eq!(world.actions(&user), ["created", "modified"]);
 }
 
@@ -115,7 +110,7 @@ fn transcripts_their_documents_and_the_bots_of_meetings_are_held_against_the_bot
     verified(&[]).expect(0);
     let same = "SELECT (o.title, o.body, t.text, m.title, m.bot_id, m.transcript_id = t.id)::text
                 FROM documents o, attendee_transcripts t, meetings m WHERE m.link IS NOT NULL";
-    let before = all(&world, same);
+    let before = world.texts(same);
     assert_eq!(before.len(), 1);
     for damage in [
         "DELETE FROM documents",
@@ -127,7 +122,7 @@ fn transcripts_their_documents_and_the_bots_of_meetings_are_held_against_the_bot
         let report: Value = verified(&[]).expect(1).json();
         assert_eq!(report["in_step"], false, "{damage}: {report}");
         verified(&["--repair"]).expect(0);
-        assert_eq!(all(&world, same), before, "{damage}");
+        assert_eq!(world.texts(same), before, "{damage}");
         verified(&[]).expect(0);
     }
     world.schedule().expect(0);

@@ -42,7 +42,7 @@ fn one_users_streams_can_be_compared_alone() {
     let world = World::with_users(3, 5);
     world.sync_all().expect(0);
     world.execute("DELETE FROM calendar_events");
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     let ran = world.syncctl(&["verify", "calendar", "--user", &user, "--json"]).expect(1);
     // No other streams could be chosen.
     assert!(ran.stderr.contains("repair with --repair") && !ran.stderr.contains("--seed"), "{}", ran.stderr);

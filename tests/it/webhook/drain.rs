@@ -93,5 +93,5 @@ fn old_notifications_are_forgotten() {
     );
     let drained = world.syncctl(&["webhook", "drain", "--json"]).expect(0).json();
     assert_eq!(drained["forgotten"], 7000);
-    assert_eq!(world.count("SELECT count(*) FROM notifications WHERE received_at < now() - interval '7 days'"), 0);
+    assert_eq!(world.rows("notifications WHERE received_at < now() - interval '7 days'"), 0);
 }

@@ -117,7 +117,7 @@ fn a_locked_row_costs_two_seconds_and_no_notification() {
 
 /// Connections of syncctl to the world's database.
 fn connections(world: &World) -> i64 {
-    world.count("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'syncctl%'")
+    world.rows("pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'syncctl%'")
 }
 
 #[test]

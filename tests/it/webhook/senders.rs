@@ -163,5 +163,5 @@ fn attendee_is_known_by_its_signature() {
     assert_eq!(send(&signature, "no JSON"), 400);
     assert_eq!(world.notifications(), 0);
     assert_eq!((send(&signature, sent), send(&signature, sent)), (200, 200));
-    assert_eq!(world.count("SELECT count(*) FROM notifications WHERE source = 'attendee' AND key = 'key-1'"), 1);
+    assert_eq!(world.rows("notifications WHERE source = 'attendee' AND key = 'key-1'"), 1);
 }

@@ -126,5 +126,5 @@ pub fn channels(world: &World) -> Vec<String> {
          SELECT gen_random_uuid(), id, user_id, service, 'live', 'https://example.org/calendar', sha256('{TOKEN}'), 'resource', now() + interval '1 day'
          FROM streams WHERE kind = 'events'"
     ));
-    world.query("SELECT id::text FROM channels ORDER BY stream_id").iter().map(|row| row.get(0)).collect()
+    world.texts("SELECT id::text FROM channels ORDER BY stream_id")
 }

@@ -1,5 +1,7 @@
 //! Events that are sent to others, notifications that come from providers, and the channels they come by.
 
+use serde_json::Value;
+
 use super::World;
 
 impl World {
@@ -11,6 +13,12 @@ impl World {
     /// How many events of a type were emitted.
     pub fn outbox_events_of(&self, kind: &str) -> i64 {
         self.count(&format!("SELECT count(*) FROM outbox_events WHERE type = '{kind}'"))
+    }
+
+    /// The payloads of the events of a type, in order.
+    pub fn payloads_of(&self, kind: &str) -> Vec<Value> {
+        let statement = format!("SELECT payload FROM outbox_events WHERE type = '{kind}' ORDER BY seq");
+        self.query(&statement).iter().map(|row| row.get(0)).collect()
     }
 
     /// How many notifications are stored.

@@ -13,19 +13,9 @@ impl World {
         self.count("SELECT count(*) FROM calendar_events WHERE deleted_at IS NOT NULL")
     }
 
-    /// How many calendar events are stored, deleted or not.
-    pub fn event_rows(&self) -> i64 {
-        self.count("SELECT count(*) FROM calendar_events")
-    }
-
     /// How many Gmail messages are not deleted.
     pub fn messages(&self) -> i64 {
         self.count("SELECT count(*) FROM gmail_messages WHERE deleted_at IS NULL")
-    }
-
-    /// How many Gmail messages are stored, deleted or not.
-    pub fn message_rows(&self) -> i64 {
-        self.count("SELECT count(*) FROM gmail_messages")
     }
 
     /// How many stored Gmail messages have this subject.

@@ -58,11 +58,6 @@ impl World {
         std::array::from_fn(|column| rows[0].get::<_, Option<String>>(column).unwrap_or_default())
     }
 
-    /// How many bots are stored, in whatever state.
-    pub fn bot_rows(&self) -> i64 {
-        self.count("SELECT count(*) FROM attendee_bots")
-    }
-
     /// How many bots have everything that Attendee will ever have of them.
     pub fn settled_bots(&self) -> i64 {
         self.count("SELECT count(*) FROM attendee_bots WHERE state = 'settled'")
