@@ -3,6 +3,7 @@
 #[path = "layers/circles.rs"]
 mod circles;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Layers from the top. Modules on one layer may import each other only if `MAY_MEET` lists them.
@@ -46,27 +47,50 @@ fn layer(module: &str) -> Option<usize> {
     LAYERS.iter().position(|layer| layer.contains(&module))
 }
 
-/// Every `crate::` path in the code of a file, including its tests.
-fn imports(text: &str) -> Vec<String> {
-    let mut problems = Vec::new();
-    for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
-        let mut rest = line;
-        while let Some(at) = rest.find("crate::") {
-            rest = &rest[at + "crate::".len()..];
-            let braced = rest.strip_prefix('{');
-            match braced {
-                // `use crate::{google, seal};`: the first word of each part.
-                Some(list) => problems.extend(
-                    list.split(['{', '}', ','])
-                        .filter_map(|part| part.trim().split("::").next())
-                        .filter(|name| !name.is_empty())
-                        .map(str::to_owned),
-                ),
-                None => problems.extend(rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().map(str::to_owned)),
+/// The paths from the root of the crate that a file names: in imports, over however many lines, and in code. Comments are left out.
+fn paths(text: &str, module: &[String]) -> Vec<Vec<String>> {
+    let code: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).flat_map(|line| [line, "\n"]).collect();
+    let mut paths = Vec::new();
+    for (at, _) in code.match_indices("crate::") {
+        tree(&code[at + "crate::".len()..], &[], &mut paths);
+    }
+    for (at, _) in code.match_indices("super::").filter(|(at, _)| !code[..*at].ends_with("super::")) {
+        let mut rest = &code[at..];
+        let mut up = 0;
+        while let Some(next) = rest.strip_prefix("super::") {
+            (rest, up) = (next, up + 1);
+        }
+        // In a file's unit tests the first `super` is the file itself.
+        up -= usize::from(code[..at].contains("mod tests {"));
+        tree(rest, &module[..module.len().saturating_sub(up)], &mut paths);
+    }
+    paths
+}
+
+/// Adds the paths of a tree like `google::{client, list::Item}` to `paths`, each after `prefix`; returns the text after the tree.
+fn tree<'a>(text: &'a str, prefix: &[String], paths: &mut Vec<Vec<String>>) -> &'a str {
+    let text = text.trim_start();
+    if let Some(mut rest) = text.strip_prefix('{') {
+        loop {
+            rest = rest.trim_start().trim_start_matches(',').trim_start();
+            match rest.strip_prefix('}') {
+                Some(after) => return after,
+                None if rest.is_empty() => return rest,
+                None => rest = tree(rest, prefix, paths),
             }
         }
     }
-    problems
+    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
+    let (name, rest) = text.split_at(end);
+    let path = [prefix, &[name.to_owned()]].concat();
+    match rest.strip_prefix("::") {
+        Some(rest) => tree(rest, &path, paths),
+        None => {
+            paths.push(path);
+            // `*`, or the name after `as`.
+            &rest[rest.find([',', '}', ';', '(', '\n']).unwrap_or(rest.len())..]
+        }
+    }
 }
 
 fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
@@ -80,58 +104,52 @@ fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
     }
 }
 
-/// `src/services/calendar/list.rs` belongs to `services`, and to the service `calendar`.
-fn location(src: &Path, path: &Path) -> (String, Option<String>) {
+/// The path of the module in a file: `services`, `calendar`, `list` for `src/services/calendar/list.rs`.
+fn module(src: &Path, path: &Path) -> Vec<String> {
     let inside = path.strip_prefix(src).expect("a path under src").with_extension("");
-    let mut parts = inside.iter().map(|part| part.to_string_lossy().into_owned());
-    let module = parts.next().expect("a file has a name");
-    (module, parts.next())
+    inside.iter().map(|part| part.to_string_lossy().into_owned()).collect()
+}
+
+/// Every file with its module and the paths that it names. `lib.rs`, which only declares modules, is left out.
+fn files(src: &Path) -> Vec<(Vec<String>, Vec<Vec<String>>)> {
+    let mut files = Vec::new();
+    sources(src, &mut files);
+    let modules = files.into_iter().map(|path| (module(src, &path), path)).filter(|(module, _)| *module != ["lib"]);
+    modules
+        .map(|(module, path)| {
+            let paths = paths(&std::fs::read_to_string(path).expect("a source file"), &module);
+            (module, paths)
+        })
+        .collect()
 }
 
 fn faults(src: &Path) -> Vec<String> {
-    let mut paths = Vec::new();
-    sources(src, &mut paths);
-    let mut faults = Vec::new();
-    for path in paths {
-        let (module, _) = location(src, &path);
-        if module == "lib" {
-            continue;
-        }
-        let shown = path.strip_prefix(src).expect("a path under src").display().to_string();
-        let from = layer(&module).unwrap_or_else(|| panic!("{shown}: the module {module} is on no layer: add it to LAYERS"));
-        let text = std::fs::read_to_string(&path).expect("a source file");
-        for import in imports(&text) {
-            let Some(to) = layer(&import) else { continue };
-            let allowed = import == module || to > from || MAY_MEET.contains(&(module.as_str(), import.as_str()));
+    let mut faults = BTreeSet::new();
+    for (module, paths) in files(src) {
+        let (shown, own) = (module.join("::"), &module[0]);
+        let from = layer(own).unwrap_or_else(|| panic!("{shown} is on no layer: add {own} to LAYERS"));
+        for import in paths.iter().map(|path| &path[0]) {
+            let Some(to) = layer(import) else { continue };
+            let allowed = import == own || to > from || MAY_MEET.contains(&(own.as_str(), import.as_str()));
             if !allowed {
-                faults.push(format!("{shown} ({module}) imports crate::{import}"));
+                faults.insert(format!("{shown} imports {import}"));
             }
         }
     }
-    faults
+    faults.into_iter().collect()
 }
 
-/// `crate::services::calendar` inside the folder of another service.
+/// Imports of one service by another.
 fn strangers(src: &Path) -> Vec<String> {
-    let mut paths = Vec::new();
-    sources(&src.join("services"), &mut paths);
-    let services: Vec<String> = std::fs::read_dir(src.join("services"))
-        .expect("services is readable")
-        .filter_map(|entry| {
-            entry.ok().filter(|entry| entry.path().is_dir()).map(|entry| entry.file_name().to_string_lossy().into_owned())
-        })
-        .collect();
-    let mut faults = Vec::new();
-    for path in paths {
-        let (_, own) = location(src, &path);
-        let text = std::fs::read_to_string(&path).expect("a source file");
-        for other in services.iter().filter(|other| Some(*other) != own.as_ref() && own.as_deref() != Some("mod")) {
-            if text.contains(&format!("services::{other}")) || text.contains(&format!("super::super::{other}")) {
-                faults.push(format!("{} knows the service {other}", path.display()));
+    let mut faults = BTreeSet::new();
+    for (module, paths) in files(src).iter().filter(|(module, _)| module[0] == "services" && module.len() > 1) {
+        for path in paths.iter().filter(|path| path[0] == "services" && path.len() > 1) {
+            if path[1] != module[1] && src.join("services").join(&path[1]).is_dir() {
+                faults.insert(format!("{} imports services::{}", module.join("::"), path[1]));
             }
         }
     }
-    faults
+    faults.into_iter().collect()
 }
 
 #[test]
@@ -162,15 +180,43 @@ fn transactions_are_begun_with_bounds() {
     assert_eq!(paths, [src.join("db/connection.rs"), src.join("db/migrate.rs")]);
 }
 
+/// A folder like `src`, with these files.
+fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (path, text) in files {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("making a folder");
+        std::fs::write(path, text).expect("writing");
+    }
+    folder
+}
+
 #[test]
 fn an_import_that_runs_up_or_sideways_is_seen() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let src = folder.path();
-    std::fs::create_dir_all(src.join("db")).expect("making db");
-    std::fs::write(src.join("db/up.rs"), "use crate::{engine::pace, error};\n").expect("writing");
-    std::fs::write(src.join("db/sideways.rs"), "fn f() { crate::google::get() }\n").expect("writing");
-    std::fs::write(src.join("db/down.rs"), "use crate::error::Fault;\n// crate::engine in a comment\n").expect("writing");
-    let mut problems = faults(src);
-    problems.sort();
-    assert_eq!(problems, ["db/sideways.rs (db) imports crate::google", "db/up.rs (db) imports crate::engine"]);
+    let src = folder(&[
+        ("db/up.rs", "use crate::{engine::pace, error};\n"),
+        ("db/sideways.rs", "fn f() { crate::google::get() }\n"),
+        (
+            "db/over_lines.rs",
+            "use crate::{\n    config::{self, Settings as Set},\n    engine::{\n        pace, queue,\n    },\n};\n",
+        ),
+        ("db/by_super.rs", "use super::super::webhook;\n"),
+        ("db/down.rs", "use crate::error::Fault;\n// crate::engine in a comment\nuse crate::{config::google, error};\n"),
+        ("db/tests_of_a_file.rs", "mod tests {\n    use super::super::outbox;\n}\n"),
+    ]);
+    let seen =
+        ["db::by_super imports webhook", "db::over_lines imports engine", "db::sideways imports google", "db::up imports engine"];
+    assert_eq!(faults(src.path()), seen);
+}
+
+#[test]
+fn a_service_that_imports_another_is_seen() {
+    let src = folder(&[
+        ("services/drive/store.rs", "use super::files;\n"),
+        ("services/gmail/over_lines.rs", "use crate::{\n    services::{\n        drive::store,\n    },\n};\n"),
+        ("services/gmail/by_super.rs", "use super::super::drive;\n"),
+        ("services/gmail/own.rs", "use crate::services::{gmail, Registered};\n"),
+    ]);
+    let seen = ["services::gmail::by_super imports services::drive", "services::gmail::over_lines imports services::drive"];
+    assert_eq!(strangers(src.path()), seen);
 }

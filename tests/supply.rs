@@ -80,7 +80,7 @@ fn assert_ends(audit: &Output, code: i32, said: &str) {
 }
 
 #[test]
-fn an_audit_that_cannot_be_made_says_so_and_is_no_success() {
+fn an_audit_that_cannot_run_is_reported_and_is_no_success() {
     let empty = tempfile::tempdir().expect("a folder");
     assert_ends(&audit(None, Some(empty.path())), 3, "NOT AUDITED: cargo-deny is not installed");
     assert_ends(&audit(Some("exit 0"), Some(empty.path())), 3, "has no folder crates");
@@ -88,7 +88,7 @@ fn an_audit_that_cannot_be_made_says_so_and_is_no_success() {
 }
 
 #[test]
-fn an_audit_reads_the_copy_that_is_named_and_tells_of_what_is_found() {
+fn an_audit_reads_the_named_copy_and_reports_findings() {
     let copy = tempfile::tempdir().expect("a folder");
     fs::create_dir_all(copy.path().join("crates/x")).expect("a folder");
     fs::write(copy.path().join("crates/x/RUSTSEC-2026-0001.md"), "```toml\ndate = \"2026-11-01\"\n```\n").expect("an advisory");

@@ -22,6 +22,11 @@
 mod corpus;
 mod endpoint;
 mod fulltext;
+#[path = "../../tests/it"]
+#[allow(dead_code)]
+mod it {
+    pub mod support;
+}
 mod memory;
 mod net;
 mod product;
@@ -30,12 +35,10 @@ mod product;
 mod shared;
 mod speed;
 mod stream;
-#[path = "../../tests/it/support/mod.rs"]
-#[allow(dead_code)]
-mod support;
 mod table;
 
 use corpus::Document;
+use it::support;
 use shared::figures;
 use syncctl::classify::score::Score;
 use table::Table;

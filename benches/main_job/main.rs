@@ -14,17 +14,21 @@ mod bare;
 mod deliver;
 mod first;
 mod idle;
+#[path = "../../tests/it"]
+#[allow(dead_code)]
+mod it {
+    pub mod support;
+}
 mod mail;
 mod reprice;
 #[path = "../shared/mod.rs"]
 #[allow(dead_code)]
 mod shared;
-#[path = "../../tests/it/support/mod.rs"]
-#[allow(dead_code)]
-mod support;
 mod upsert;
 
 use serde_json::json;
+
+use it::support;
 
 fn main() {
     // It cannot be installed already: this process has just begun.

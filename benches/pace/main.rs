@@ -21,6 +21,11 @@ mod delay;
 mod first_page;
 mod ground;
 mod idle;
+#[path = "../../tests/it"]
+#[allow(dead_code)]
+mod it {
+    pub mod support;
+}
 mod onboard;
 mod results;
 mod run;
@@ -29,12 +34,10 @@ mod scale;
 #[allow(dead_code)]
 mod shared;
 mod simulator;
-#[path = "../../tests/it/support/mod.rs"]
-#[allow(dead_code)]
-mod support;
 
 use serde_json::{Map, Value};
 
+use it::support;
 use results::Results;
 
 const FILE: &str = "bench-pace.json";

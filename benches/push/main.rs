@@ -8,6 +8,11 @@
 
 mod delay;
 mod flood;
+#[path = "../../tests/it"]
+#[allow(dead_code)]
+mod it {
+    pub mod support;
+}
 mod paced;
 mod refused;
 #[path = "../../tests/it/webhook/server.rs"]
@@ -16,13 +21,11 @@ mod server;
 #[path = "../shared/mod.rs"]
 #[allow(dead_code)]
 mod shared;
-#[path = "../../tests/it/support/mod.rs"]
-#[allow(dead_code)]
-mod support;
 mod watched;
 
 use serde_json::json;
 
+use it::support;
 use shared::delays::Delays;
 use support::service::{CALENDAR, DRIVE, GMAIL};
 

@@ -7,9 +7,11 @@
 //! MINUTES: the interval between two runs.
 
 mod clock;
-#[path = "../../tests/it/support/mod.rs"]
+#[path = "../../tests/it"]
 #[allow(dead_code)]
-mod support;
+mod it {
+    pub mod support;
+}
 
 use std::time::Duration;
 
@@ -20,6 +22,7 @@ use syncctl::engine::delays::Delays;
 use syncctl::engine::pace::Bounds;
 
 use clock::Clock;
+use it::support;
 use support::World;
 
 /// Polls per day and calendar in the budget; the lists of calendars cost 4 more.

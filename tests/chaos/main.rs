@@ -16,17 +16,20 @@ mod compare;
 mod deaths;
 mod heal;
 mod hosts;
+#[path = "../it"]
+#[allow(dead_code)]
+mod it {
+    pub mod support;
+}
 mod judge;
 mod story;
-#[path = "../it/support/mod.rs"]
-#[allow(dead_code)]
-mod support;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use serde_json::json;
 
+use it::support;
 use judge::Verdict;
 
 /// The command line.

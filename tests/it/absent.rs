@@ -22,7 +22,7 @@ fn after_a_run_with(service: &'static Service, fault: &str, method: &str) -> Wor
 }
 
 #[test]
-fn a_page_that_knows_no_such_address_is_no_word_on_what_is_there() {
+fn a_404_of_another_web_server_says_nothing_about_users_and_calendars() {
     let calls = [
         (&CALENDAR, "calendarList.list"),
         (&CALENDAR, "events.list"),
@@ -33,34 +33,34 @@ fn a_page_that_knows_no_such_address_is_no_word_on_what_is_there() {
     ];
     for (service, method) in calls {
         let world = after_a_run_with(service, "not_found_page", method);
-        assert_eq!(world.count("SELECT count(*) FROM streams WHERE state <> 'active'"), 0, "{method}");
+        assert_eq!(world.rows("streams WHERE state <> 'active'"), 0, "{method}");
         world.sync_all().expect(0);
         world.assert_in_step();
     }
 }
 
 #[test]
-fn what_every_user_has_is_asked_for_again_though_it_was_called_gone() {
+fn a_stream_that_every_user_has_is_tried_again_though_it_was_gone() {
     for (service, method) in [(&CALENDAR, "calendarList.list"), (&GMAIL, "messages.list"), (&DRIVE, "drives.list")] {
         let world = after_a_run_with(service, "not_found", method);
-        assert_eq!(world.count("SELECT count(*) FROM streams WHERE failed_class = 'gone' AND state = 'active'"), 1, "{method}");
+        assert_eq!(world.rows("streams WHERE failed_class = 'gone' AND state = 'active'"), 1, "{method}");
         world.sync_all().expect(0);
         world.assert_in_step();
-        assert_eq!(world.count("SELECT count(*) FROM streams WHERE failures > 0"), 0, "{method}");
+        assert_eq!(world.failing_streams(), 0, "{method}");
     }
 }
 
 #[test]
 fn a_calendar_that_was_called_gone_comes_back_with_a_complete_list() {
     let world = after_a_run_with(&CALENDAR, "not_found", "events.list");
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE state = 'removed'"), 0, "once may be a mistake");
+    assert_eq!(world.streams_in("removed"), 0, "once may be a mistake");
     let earlier = ["failed_at", "failing_since", "due_at"].map(|column| format!("{column} = {column} - interval '1 hour'"));
     world.execute(&format!("UPDATE streams SET {} WHERE failures > 0", earlier.join(", ")));
     world.sim.fault(json!({ "fault": "not_found", "method": "events.list" }));
     assert_ne!(world.sync_all().code, 0);
     world.sim.clear_faults();
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE kind = 'events' AND state = 'removed'"), 1);
-    world.execute("UPDATE streams SET full_pass_at = now() - interval '31 days' WHERE kind = 'calendar_list'");
+    assert_eq!(world.rows("streams WHERE kind = 'events' AND state = 'removed'"), 1);
+    world.age_full_passes("calendar_list", "31 days");
     world.sync_all().expect(0);
     world.assert_in_step();
 }

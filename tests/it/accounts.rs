@@ -42,7 +42,7 @@ fn a_service_account_acts_for_its_subjects() {
     world.syncctl_with_input(&["accounts", "import", "-"], &accounts).expect(0);
     world.syncctl(&["calendar", "cron"]).expect(0);
     world.assert_in_step();
-    let kinds = world.count("SELECT count(*) FROM accounts WHERE kind = 'service_account'");
+    let kinds = world.rows("accounts WHERE kind = 'service_account'");
     assert_eq!(kinds, 3);
 }
 
@@ -55,12 +55,12 @@ fn secrets_are_sealed_in_the_database_and_stay_out_of_logs() {
     let secret = first["credentials"]["refresh_token"].as_str().expect("a token");
     assert!(!output.stderr.contains(secret) && !output.stderr.contains("Bearer"), "{}", output.stderr);
     assert!(!output.stderr.contains('@'), "an address in the log: {}", output.stderr);
-    let matches = world.count(&format!("SELECT count(*) FROM accounts WHERE position('{secret}'::bytea IN credentials) > 0"));
+    let matches = world.rows(&format!("accounts WHERE position('{secret}'::bytea IN credentials) > 0"));
     assert_eq!(matches, 0);
 }
 
 #[test]
-fn a_swapped_or_cut_blob_names_the_account_and_stops_nobody_else() {
+fn a_swapped_or_truncated_blob_names_the_account_and_stops_no_other() {
     let world = World::with_users(3, 3);
     world.execute(
         "UPDATE accounts a SET credentials = b.credentials FROM (SELECT user_id, credentials FROM accounts ORDER BY user_id LIMIT 1) b
@@ -93,12 +93,12 @@ fn rekey_seals_everything_with_the_new_key_and_the_old_one_can_go() {
 }
 
 #[test]
-fn check_names_the_missing_scope_and_finds_a_revoked_grant_mended() {
+fn check_names_the_missing_scope_and_finds_a_revoked_grant_renewed() {
     let mut world = World::with_users(1, 2);
     // Disabled services need no scope.
     world.set("SYNCCTL_DRIVE_ENABLED", "false");
     world.set("SYNCCTL_GMAIL_ENABLED", "false");
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.syncctl(&["accounts", "check", &user]).expect(0);
     world.sim.admin("scopes", json!({ "user": user, "scopes": ["https://www.googleapis.com/auth/drive.readonly"] }));
     world.execute("UPDATE accounts SET access_token = NULL");
@@ -107,10 +107,10 @@ fn check_names_the_missing_scope_and_finds_a_revoked_grant_mended() {
     world.sim.admin("scopes", json!({ "user": user, "scopes": ["https://www.googleapis.com/auth/calendar.readonly"] }));
     world.sim.admin("revoke", json!({ "user": user }));
     world.syncctl(&["accounts", "check", &user]).expect(77);
-    assert_eq!(world.count("SELECT count(*) FROM accounts WHERE state = 'revoked'"), 1);
+    assert_eq!(world.accounts_in("revoked"), 1);
     world.sim.admin("restore", json!({ "user": user }));
     world.syncctl(&["accounts", "check"]).expect(0);
-    assert_eq!(world.count("SELECT count(*) FROM accounts WHERE state = 'revoked'"), 0);
+    assert_eq!(world.accounts_in("revoked"), 0);
 }
 
 #[test]
@@ -150,24 +150,24 @@ fn a_revoked_grant_is_dead_at_google_and_only_new_credentials_bring_the_account_
 #[test]
 fn a_grant_that_google_could_not_end_stays_an_account() {
     let world = World::with_users(1, 2);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.sim.fault(json!({ "fault": "unavailable_503", "method": "revoke", "probability": 1.0 }));
     for verb in [&["accounts", "revoke"][..], &["accounts", "remove", "--revoke"]] {
         let output = world.syncctl(&[verb, &[&user]].concat()).expect(69);
         assert!(output.stderr.contains("may still live"), "{}", output.stderr);
     }
-    assert_eq!(world.count("SELECT count(*) FROM accounts WHERE state = 'active'"), 1);
+    assert_eq!(world.accounts_in("active"), 1);
     world.sim.clear_faults();
     let report = world.syncctl(&["accounts", "remove", "--revoke", &user, "--json"]).expect(0).json();
-    assert_eq!((&report["grant"], world.count("SELECT count(*) FROM users")), (&json!("revoked"), 0));
+    assert_eq!((&report["grant"], world.users()), (&json!("revoked"), 0));
 }
 
 #[test]
-fn a_delegated_user_is_stopped_here_and_told_where_the_delegation_ends() {
+fn a_delegated_user_is_stopped_here_and_learns_where_the_delegation_ends() {
     let world = World::empty();
     world.sim.generate(1, 2);
     world.syncctl_with_input(&["accounts", "import", "-"], &world.sim.text("accounts?kind=service_account")).expect(0);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     let output = world.syncctl(&["accounts", "revoke", &user]).expect(0);
     assert!(output.stdout.contains("Manage domain-wide delegation"), "{}", output.stdout);
     // Google would still issue a token: a check must not reactivate an account that was ended on purpose.
@@ -175,14 +175,14 @@ fn a_delegated_user_is_stopped_here_and_told_where_the_delegation_ends() {
     // An ended account is not a failure when all are checked.
     let all = world.syncctl(&["accounts", "check", "--all"]).expect(0).stdout;
     assert!(all.contains("0 of 1 accounts ok, 1 ended on purpose"), "{all}");
-    assert_eq!(world.count("SELECT count(*) FROM accounts WHERE state = 'ended'"), 1);
+    assert_eq!(world.accounts_in("ended"), 1);
     assert_eq!(world.syncctl(&["calendar", "cron", "--json"]).expect(0).json()["streams"], 0);
 }
 
 #[test]
 fn why_a_grant_died_is_guessed_from_its_age() {
     let world = World::with_users(1, 2);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.sim.admin("revoke", json!({ "user": user }));
     let young = world.syncctl(&["accounts", "check"]).expect(77);
     assert!(young.stdout.contains("\"Testing\""), "{}", young.stdout);
@@ -192,7 +192,7 @@ fn why_a_grant_died_is_guessed_from_its_age() {
 }
 
 #[test]
-fn a_check_of_all_asks_many_at_once_and_tells_each_service() {
+fn a_check_of_all_users_runs_in_parallel_and_reports_each_service() {
     let world = World::with_users(12, 1);
     let users: Vec<String> = world.sim.users().into_iter().collect();
     world.sim.admin("revoke", json!({ "user": users[3] }));
@@ -212,7 +212,7 @@ fn a_check_of_all_asks_many_at_once_and_tells_each_service() {
 }
 
 #[test]
-fn a_host_whose_clock_is_wrong_condemns_nobody_for_the_others() {
+fn a_host_whose_clock_is_wrong_revokes_no_account_for_the_others() {
     let world = World::empty();
     world.sim.generate(2, 3);
     let accounts = world.sim.text("accounts?kind=service_account");
@@ -220,7 +220,7 @@ fn a_host_whose_clock_is_wrong_condemns_nobody_for_the_others() {
     world.sim.admin("clock", json!({ "advance": 7200 }));
     let run = world.sync_all().expect(1);
     assert!(run.stderr.contains("this machine's clock is wrong"), "{}", run.stderr);
-    assert_eq!(world.count("SELECT count(*) FROM accounts WHERE state = 'revoked'"), 0);
+    assert_eq!(world.accounts_in("revoked"), 0);
     world.sim.admin("clock", json!({ "advance": -7200 }));
     world.sync_all().expect(0);
     world.assert_in_step();

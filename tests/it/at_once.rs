@@ -29,7 +29,7 @@ fn units(run: &Value) -> f64 {
 }
 
 fn stored(world: &World) -> i64 {
-    world.count("SELECT count(*) FROM gmail_messages WHERE deleted_at IS NULL")
+    world.messages()
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn a_mailbox_of_a_thousand_messages_is_stored_in_one_run_whatever_the_bound_and_
 }
 
 #[test]
-fn what_was_read_of_a_page_is_kept_when_the_rest_is_refused_and_nothing_is_listed_twice() {
+fn the_read_part_of_a_page_is_kept_when_the_rest_is_refused_and_nothing_is_listed_twice() {
     for first_sync in [true, false] {
         let mut world = mailbox(if first_sync { 60 } else { 0 });
         world.set("SYNCCTL_ENGINE_BACKOFF_CAP", "40ms");
@@ -60,7 +60,7 @@ fn what_was_read_of_a_page_is_kept_when_the_rest_is_refused_and_nothing_is_liste
         bound(&world, 10, 3_600.0);
         let run = world.sync_all().expect(1).json();
         assert_eq!(run["errors"]["rate_limited"]["count"], 1, "{run}");
-        assert_eq!(world.count("SELECT count(*) FROM quarantined_items"), 0);
+        assert_eq!(world.quarantined(), 0);
         assert!((1..=10).contains(&stored(&world)), "{} stored", stored(&world));
         bound(&world, 0, 0.0);
         world.sync_all().expect(0);
@@ -72,7 +72,7 @@ fn what_was_read_of_a_page_is_kept_when_the_rest_is_refused_and_nothing_is_liste
 }
 
 #[test]
-fn a_run_that_is_killed_or_told_to_stop_keeps_what_it_read_of_a_page() {
+fn a_killed_or_stopped_run_keeps_what_it_read_of_a_page() {
     for is_stopped in [false, true] {
         let mut world = mailbox(400);
         world.set("SYNCCTL_ENGINE_LEASE", "300ms");
@@ -101,14 +101,14 @@ fn a_run_that_is_killed_or_told_to_stop_keeps_what_it_read_of_a_page() {
         world.sync_all().expect(0);
         let calls = world.sim.ledger()["by_method"].clone();
         assert_eq!(calls.get("messages.list"), None, "{calls}");
-        let complete = world.count("SELECT count(*) FROM gmail_messages WHERE body IS NOT NULL OR attachments IS NOT NULL");
+        let complete = world.rows("gmail_messages WHERE body IS NOT NULL OR attachments IS NOT NULL");
         assert!(calls["messages.get"].as_i64() <= Some(400 - before + complete), "{before} were stored: {calls}");
         world.assert_in_step();
     }
 }
 
 #[test]
-fn a_run_that_is_told_to_stop_waits_out_no_rest() {
+fn a_stopped_run_does_not_wait_for_the_end_of_a_pause() {
     let mut world = mailbox(60);
     world.set("SYNCCTL_ENGINE_BACKOFF_BASE", "10m");
     world.set("SYNCCTL_ENGINE_BACKOFF_CAP", "10m");
@@ -135,7 +135,7 @@ fn a_comparison_and_a_retry_keep_to_the_bound_too() {
 #[test]
 fn a_refusal_of_one_mailbox_slows_no_other() {
     let world = World::of(&GMAIL, 3, 60);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.sim.fault(json!({ "fault": "rate_limit_429", "method": "messages.get", "user": user }));
     let run = world.sync_all().expect(1).json();
     assert_eq!((&run["failed_streams"], stored(&world)), (&json!(1), 120), "{run}");

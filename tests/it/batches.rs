@@ -41,7 +41,7 @@ fn an_endpoint_that_takes_no_batches_is_blamed_on_no_calendar() {
         world.sim.clear_faults();
     }
     world.assert_in_step();
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE state <> 'active'"), 0);
+    assert_eq!(world.rows("streams WHERE state <> 'active'"), 0);
 }
 
 #[test]

@@ -6,8 +6,7 @@ use serde_json::json;
 use crate::support::World;
 
 fn followed(world: &World) -> Vec<String> {
-    let rows = world.query("SELECT resource FROM streams WHERE kind = 'events' AND state <> 'removed' ORDER BY resource");
-    rows.iter().map(|row| row.get(0)).collect()
+    world.texts("SELECT resource FROM streams WHERE kind = 'events' AND state <> 'removed' ORDER BY resource")
 }
 
 #[test]
@@ -78,10 +77,7 @@ fn a_takeout_folder_is_synced_with_its_series_zones_and_exceptions() {
     assert_eq!(one("end_at - start_at", "Design review"), "01:30:00");
     // Outlook's name of a zone is unknown elsewhere: the calendar's own zone counts.
     assert_eq!(one("start_at AT TIME ZONE 'UTC'", "Dinner"), "2026-12-02 23:00:00");
-    assert_eq!(
-        world.count("SELECT count(*) FROM calendar_events WHERE status = 'cancelled' AND recurring_event_id IS NOT NULL"),
-        1
-    );
+    assert_eq!(world.rows("calendar_events WHERE status = 'cancelled' AND recurring_event_id IS NOT NULL"), 1);
     let rules = world.query("SELECT m.title, m.detected_by, m.link_kind FROM meetings m ORDER BY m.title");
     let rules: Vec<(String, String, Option<String>)> = rules.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect();
     assert_eq!(
@@ -119,7 +115,7 @@ fn a_limit_of_google_is_waited_out_and_never_blamed_on_an_item() {
     world.sim.admin("quota", json!({}));
     world.sync_all().expect(0);
     world.assert_in_step();
-    assert_eq!(world.count("SELECT count(*) FROM quarantined_items"), 0);
+    assert_eq!(world.quarantined(), 0);
 }
 
 #[test]
@@ -135,7 +131,7 @@ fn tokens_that_google_forgot_are_refreshed_once_each() {
 
 /// Serves an event unchanged to the first user.
 fn serve(world: &World, event: &serde_json::Value) {
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.sim.admin("events", json!({ "user": user, "calendar": "primary", "raw": event.to_string() }));
 }
 
@@ -189,7 +185,7 @@ fn a_change_is_taken_though_its_etag_is_the_same_or_its_time_is_older() {
     serve(&world, &event("a meeting", "2026-01-02T00:00:00Z", "1"));
     world.sync_all().expect(0);
     assert_eq!(titles(&world), is("a meeting"));
-    assert_eq!(world.count("SELECT count(*) FROM meetings"), 1, "it is a meeting by its title now");
+    assert_eq!(world.rows("meetings"), 1, "it is a meeting by its title now");
     // A full pass names everything, changed or not: there the etag decides, since some of Google's fields differ each time.
     let mut signed = event("a meeting", "2026-01-02T00:00:00Z", "1");
     signed["conferenceData"] = json!({ "signature": "another each time" });

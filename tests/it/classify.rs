@@ -97,7 +97,7 @@ impl Desk {
     }
 
     pub fn queued(&self) -> i64 {
-        self.world.count("SELECT count(*) FROM classify_queue")
+        self.world.rows("classify_queue")
     }
 }
 
@@ -117,7 +117,7 @@ fn by(who: &str, project: &str) -> Option<(String, Option<String>)> {
 }
 
 #[test]
-fn what_people_say_of_a_thread_holds_for_the_rest_of_it_and_for_what_comes_later() {
+fn an_assignment_in_a_thread_holds_for_the_rest_of_it_and_for_later_mails() {
     let desk = Desk::new();
     let first = desk.mail("m1", "t1", "bob@example.com", "hello");
     let second = desk.mail("m2", "t1", "eve@example.com", "hello");
@@ -131,11 +131,11 @@ fn what_people_say_of_a_thread_holds_for_the_rest_of_it_and_for_what_comes_later
     desk.cron();
     assert_eq!(desk.holds(later), by("kin", "Bridge"));
     // Classifying again changes nothing and sends no events.
-    let events = desk.world.count("SELECT count(*) FROM outbox_events");
+    let events = desk.world.outbox_events();
     desk.cron();
     desk.world.syncctl(&["classify", "batch-poll"]).expect(0);
     desk.world.syncctl(&["classify", "batch-poll", &second.to_string(), &other.to_string()]).expect(0);
-    assert_eq!((desk.world.count("SELECT count(*) FROM outbox_events"), desk.queued()), (events, 0));
+    assert_eq!((desk.world.outbox_events(), desk.queued()), (events, 0));
     let shown = desk.world.syncctl(&["documents", "show", &second.to_string(), "--json"]).expect(0).json();
     assert!(shown["project_id"].is_string(), "{shown}");
 }
@@ -159,7 +159,7 @@ fn the_last_three_alike_decide_for_a_sender() {
 }
 
 #[test]
-fn a_persons_word_stands_and_what_was_taken_away_does_not_come_back() {
+fn a_persons_assignment_stands_and_a_removed_one_does_not_return() {
     let desk = Desk::new();
     let (first, second) = (desk.mail("m1", "t1", "bob@example.com", "a"), desk.mail("m2", "t1", "bob@example.com", "b"));
     desk.assign(&[(first, "Bridge")]);
@@ -193,8 +193,8 @@ fn a_changed_text_is_judged_again_and_a_closed_project_gets_nothing() {
     let second = desk.mail("m2", "t1", "bob@example.com", "b");
     desk.cron();
     let judged = |desk: &Desk| {
-        desk.world.count(&format!(
-            "SELECT count(*) FROM document_judgements j JOIN documents d ON d.id = j.document_id WHERE d.id = '{second}' AND j.content_hash = d.content_hash"
+        desk.world.rows(&format!(
+            "document_judgements j JOIN documents d ON d.id = j.document_id WHERE d.id = '{second}' AND j.content_hash = d.content_hash"
         ))
     };
     assert_eq!(judged(&desk), 1);
@@ -202,7 +202,7 @@ fn a_changed_text_is_judged_again_and_a_closed_project_gets_nothing() {
     assert_eq!((judged(&desk), desk.queued()), (0, 1));
     desk.cron();
     assert_eq!((judged(&desk), desk.queued(), desk.events(second).len()), (1, 0, 1));
-    let bridge = desk.world.query("SELECT id::text FROM projects WHERE name = 'Bridge'")[0].get::<_, String>(0);
+    let bridge = desk.world.project_id("Bridge");
     desk.world.syncctl(&["projects", "close", &bridge]).expect(0);
     let third = desk.mail("m3", "t1", "bob@example.com", "c");
     desk.cron();

@@ -91,7 +91,7 @@ fn settings_that_cannot_be_used_are_a_finding() {
 }
 
 #[test]
-fn a_file_with_secrets_that_others_may_read_is_told() {
+fn a_file_with_secrets_that_others_may_read_is_reported() {
     use std::os::unix::fs::PermissionsExt as _;
     let world = synced(1);
     let file = world.folder.path().join("syncctl.toml");
@@ -115,7 +115,7 @@ fn a_file_with_secrets_that_others_may_read_is_told() {
 }
 
 #[test]
-fn a_seal_key_that_the_database_needs_and_nobody_has_is_told() {
+fn a_missing_seal_key_that_the_database_needs_is_reported() {
     let world = synced(2);
     let keys = world.folder.path().join("seal.keys");
     let old = std::fs::read_to_string(&keys).expect("keys");

@@ -35,7 +35,7 @@ impl Domain {
     }
 
     fn stored(&self) -> i64 {
-        self.world.count("SELECT count(*) FROM accounts WHERE kind = 'service_account' AND state = 'active'")
+        self.world.rows("accounts WHERE kind = 'service_account' AND state = 'active'")
     }
 }
 
@@ -47,7 +47,7 @@ fn the_whole_directory_is_added_over_several_pages_and_renewed_the_second_time()
     assert_eq!(report["would"][7], json!([domain.users[7], "add"]));
     let (report, _) = domain.directory(&[], 0);
     assert_eq!((&report["added"], &report["renewed"]), (&json!(1_203), &json!(0)));
-    let stored: Vec<String> = domain.world.query("SELECT email FROM users ORDER BY email").iter().map(|row| row.get(0)).collect();
+    let stored = domain.world.emails();
     assert_eq!(stored, domain.users);
     let (report, _) = domain.directory(&[], 0);
     assert_eq!((&report["added"], &report["renewed"]), (&json!(0), &json!(1_203)));
@@ -78,14 +78,14 @@ fn suspended_and_archived_users_are_left_out_and_those_who_left_are_named_and_ke
     assert_eq!((&report["left_out"], &report["gone"]), (&json!(2), &gone));
     assert!(errors.contains(&format!("syncctl accounts remove {}", users[2])), "{errors}");
     // The renamed user still exists, and was added again under the address in the directory.
-    assert_eq!(world.count("SELECT count(*) FROM users"), 5);
+    assert_eq!(world.users(), 5);
     // The directory does not cover users of another project.
     world.execute("UPDATE accounts SET project = 'other'");
     assert_eq!(domain.directory(&["--dry-run"], 0).0["gone"], json!([]));
 }
 
 #[test]
-fn a_unit_a_domain_or_a_query_narrows_and_then_nobody_is_called_missing() {
+fn with_a_unit_a_domain_or_a_query_no_user_is_reported_as_missing() {
     let domain = Domain::of(4);
     domain.directory(&[], 0);
     for (user, unit) in [(1, "/Sales"), (2, "/Sales/North"), (3, "/Salesforce")] {
@@ -125,7 +125,7 @@ fn a_list_is_taken_from_a_file_or_standard_input_and_its_bad_lines_are_named() {
 }
 
 #[test]
-fn a_delegation_that_is_missing_stops_before_anybody_is_stored() {
+fn a_missing_delegation_stops_before_any_user_is_stored() {
     let domain = Domain::of(4);
     // The delegation lacks a scope that a service needs.
     for user in &domain.users {
@@ -157,7 +157,7 @@ fn a_delegation_that_is_missing_stops_before_anybody_is_stored() {
 }
 
 #[test]
-fn one_slip_stops_nobody_and_with_check_it_is_not_stored() {
+fn one_invalid_user_stops_no_other_and_is_not_stored_with_check() {
     let domain = Domain::of(3);
     let list = format!("aaa@example.com\n{}", domain.users.join("\n"));
     let base = ["accounts", "add-domain", "--json", "--key", &domain.key, "--subjects", "-"];

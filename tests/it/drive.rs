@@ -31,7 +31,7 @@ fn files_are_in_step_after_churn_and_an_idle_feed_costs_one_call() {
     assert_eq!(idle["idle_streams"], 12 + 2 * 5);
     assert!(ledger["batches"].as_u64() > Some(0));
     assert_eq!(idle["quota_units"], 100 * (12 + 2 * 5 + 12));
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE service = 'drive' AND claimed_by IS NOT NULL"), 0);
+    assert_eq!(world.rows("streams WHERE service = 'drive' AND claimed_by IS NOT NULL"), 0);
 }
 
 #[test]
@@ -52,8 +52,8 @@ fn a_run_over_ten_thousand_followed_files_of_a_hundred_users_asks_each_feed_once
     world.syncctl_with_input(&["drive", "watch-file", "add", "--stdin"], &lines).expect(0);
     let first = world.sync_drive().expect(0).json();
     println!("{watched} documents in {} ms, {} calls", first["elapsed_ms"], first["api_calls"]);
-    assert_eq!(world.count("SELECT count(*) FROM documents WHERE source = 'drive'"), watched);
-    assert_eq!(world.count("SELECT count(*) FROM outbox_events WHERE type = 'drive.file.created'"), watched);
+    assert_eq!(world.documents_of("drive"), watched);
+    assert_eq!(world.outbox_events_of("drive.file.created"), watched);
     world.sim.reset_ledger();
     let idle = world.sync_drive().expect(0).json();
     println!("idle: {} ms", idle["elapsed_ms"]);
@@ -78,8 +78,8 @@ fn a_shared_drive_comes_and_goes_with_its_membership() {
     world.watch(&users[0], file);
     world.sync_drive().expect(0);
     world.assert_files_in_step();
-    let feeds = "SELECT count(*) FROM streams WHERE resource = '0Ateam' AND state <> 'removed'";
-    assert_eq!(world.count(feeds), 2);
+    let feeds = "streams WHERE resource = '0Ateam' AND state <> 'removed'";
+    assert_eq!(world.rows(feeds), 2);
     world.drive_admin("DELETE", "members", &json!({ "drive": "0Ateam", "user": users[0] }));
     // The feed detects it, long before the list of drives is due again.
     world.execute("UPDATE streams SET due_at = now() WHERE kind = 'changes'");
@@ -88,8 +88,8 @@ fn a_shared_drive_comes_and_goes_with_its_membership() {
     assert_eq!(world.actions(&users[0]), ["created", "removed"]);
     world.sync_drive().expect(0);
     world.assert_files_in_step();
-    assert_eq!(world.count(feeds), 1);
-    assert_eq!(world.count("SELECT count(*) FROM drive_files WHERE gone_at IS NOT NULL"), 0, "the other member sees it still");
+    assert_eq!(world.rows(feeds), 1);
+    assert_eq!(world.rows("drive_files WHERE gone_at IS NOT NULL"), 0, "the other member sees it still");
     // Restored: changes in the meantime are included.
     world.drive_admin("PUT", "files", &json!({ "id": file, "content": "New plan" }));
     put(&[&users[0], &users[1]]);
@@ -124,7 +124,7 @@ fn access_that_one_user_loses_leaves_the_file_to_the_other() {
     world.drive_admin("DELETE", "files", &json!({ "id": file }));
     world.sync_drive().expect(0);
     assert_eq!(states(&world)[0].1, "deleted");
-    assert_eq!(world.count("SELECT count(*) FROM drive_files WHERE gone_at IS NOT NULL"), 1);
+    assert_eq!(world.rows("drive_files WHERE gone_at IS NOT NULL"), 1);
     assert_eq!(world.actions(&users[1]), ["created", "removed"], "sent once");
 }
 
@@ -135,7 +135,7 @@ fn a_cursor_that_is_refused_is_resynced_and_removals_in_the_gap_are_found() {
     world.sync_drive().expect(0);
     for (seed, fault) in [(1, "cursor_expired"), (2, "not_found"), (3, "bad_request_400")] {
         world.sim.admin("drive/churn", json!({ "changes": 20, "seed": seed, "kinds": { "delete": 1, "edit": 1, "unshare": 1 } }));
-        let before = world.count("SELECT count(*) FROM drive_file_access WHERE lost_at IS NOT NULL");
+        let before = world.lost_files();
         // Each user's next call is refused, and changes are found only by listing everything.
         world.execute("UPDATE streams SET cursor = 'gone' WHERE kind = 'changes'");
         world.sim.fault(json!({ "fault": fault, "method": "changes.list", "probability": 1.0, "times": 3 }));
@@ -145,12 +145,12 @@ fn a_cursor_that_is_refused_is_resynced_and_removals_in_the_gap_are_found() {
         // Files missing from the list are requested by ID.
         world.sync_drive().expect(0);
         world.assert_files_in_step();
-        assert!(world.count("SELECT count(*) FROM drive_file_access WHERE lost_at IS NOT NULL") > before, "{fault}");
+        assert!(world.lost_files() > before, "{fault}");
     }
 }
 
 #[test]
-fn a_pass_that_is_interrupted_takes_nothing_away_and_is_gone_on_with() {
+fn an_interrupted_pass_removes_no_access_and_is_continued() {
     let mut world = World::with_files(1, 60);
     world.set("SYNCCTL_DRIVE_PAGE_SIZE", "10");
     world.set("SYNCCTL_ENGINE_LEASE", "300ms");
@@ -164,8 +164,7 @@ fn a_pass_that_is_interrupted_takes_nothing_away_and_is_gone_on_with() {
     child.wait().expect("the run ends");
     world.sim.admin("release", json!({}));
     world.sim.clear_faults();
-    let lost = "SELECT count(*) FROM drive_file_access WHERE lost_at IS NOT NULL";
-    assert_eq!(world.count(lost), 0);
+    assert_eq!(world.lost_files(), 0);
     let pinned = world.query("SELECT pinned FROM streams WHERE kind = 'changes' AND page_token IS NOT NULL");
     assert!(pinned[0].get::<_, Option<String>>(0).is_some(), "the place of the feed is kept from before the first page");
     // Changes during the interruption arrive with the feed from there.
@@ -174,21 +173,21 @@ fn a_pass_that_is_interrupted_takes_nothing_away_and_is_gone_on_with() {
     world.sync_drive().expect(0);
     assert_eq!(world.sync_drive().expect(0).json()["resyncs"], 0);
     world.assert_files_in_step();
-    assert!(world.count(lost) > 0);
+    assert!(world.lost_files() > 0);
 }
 
 #[test]
-fn a_file_that_cannot_be_stored_is_put_aside_and_found_again() {
+fn a_file_that_cannot_be_stored_is_quarantined_and_retried() {
     let world = World::with_files(1, 3);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     let file = world.add_file(&user, "nul\0name.txt", "Text");
     world.sync_drive().expect(0);
     // NUL is replaced, not refused.
-    assert_eq!(world.count("SELECT count(*) FROM drive_files WHERE name = E'nul\u{fffd}name.txt'"), 1);
+    assert_eq!(world.rows("drive_files WHERE name = E'nul\u{fffd}name.txt'"), 1);
     world.execute("ALTER TABLE drive_file_access ADD CONSTRAINT odd CHECK (name <> 'odd')");
     world.drive_admin("PUT", "files", &json!({ "id": file, "name": "odd" }));
     world.sync_drive().expect(0);
-    assert_eq!(world.count("SELECT count(*) FROM quarantined_items"), 1);
+    assert_eq!(world.quarantined(), 1);
     world.execute("ALTER TABLE drive_file_access DROP CONSTRAINT odd");
     world.syncctl(&["items", "retry"]).expect(0);
     world.assert_files_in_step();
@@ -210,7 +209,7 @@ fn a_page_that_postgresql_gives_up_for_another_is_written_again() {
 }
 
 #[test]
-fn a_dry_run_over_feeds_that_share_their_files_ends_and_tells_what_a_run_does() {
+fn a_dry_run_over_feeds_that_share_files_ends_and_reports_what_a_run_does() {
     let mut world = World::empty();
     world.sim.generate(6, 0);
     let drives = json!({ "files": 5, "shared_drives": 2, "files_per_drive": 60, "members_per_drive": 6, "seed": 3 });

@@ -9,7 +9,7 @@ pub const DOCUMENT: &str = "application/vnd.google-apps.document";
 /// One user without files.
 pub fn one_user() -> (World, String) {
     let world = World::with_files(1, 0);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     (world, user)
 }
 

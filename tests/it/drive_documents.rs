@@ -7,7 +7,7 @@ use crate::support::World;
 /// One user who follows one text file, synced.
 fn followed(content: &str) -> (World, String, String) {
     let world = World::with_files(1, 5);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     let file = world.add_file(&user, "notes.txt", content);
     world.watch(&user, &file);
     world.sync_drive().expect(0);
@@ -21,7 +21,7 @@ fn document(world: &World, columns: &str) -> String {
 }
 
 #[test]
-fn each_action_is_told_once_whatever_is_synced_again() {
+fn each_action_is_announced_once_whatever_is_synced_again() {
     let (world, user, file) = followed("One");
     let folder = world
         .sim
@@ -55,9 +55,8 @@ fn each_action_is_told_once_whatever_is_synced_again() {
     assert_eq!(world.actions(&user), expected);
     assert_eq!(document(&world, "status"), "deleted");
     // Unfollowed files have no event and no document.
-    assert!(world.count("SELECT count(*) FROM drive_files") > 5);
-    let event = &world.query("SELECT payload FROM outbox_events WHERE type = 'drive.file.renamed'")[0];
-    let payload: serde_json::Value = event.get(0);
+    assert!(world.rows("drive_files") > 5);
+    let payload = world.payloads_of("drive.file.renamed").remove(0);
     assert_eq!(
         (&payload["file"]["name"], &payload["file"]["mime_type"], &payload["source"]),
         (&json!("renamed.txt"), &json!("text/plain"), &json!("syncctl"))
@@ -66,7 +65,7 @@ fn each_action_is_told_once_whatever_is_synced_again() {
 }
 
 #[test]
-fn a_run_that_dies_before_its_commit_tells_everything_once() {
+fn a_run_that_dies_before_its_commit_announces_everything_once() {
     let (mut world, user, file) = followed("One");
     world.set("SYNCCTL_ENGINE_LEASE", "300ms");
     world.drive_admin("PUT", "files", &json!({ "id": file, "content": "Two" }));
@@ -86,9 +85,9 @@ fn a_run_that_dies_before_its_commit_tells_everything_once() {
 }
 
 #[test]
-fn googles_own_formats_are_exported_and_what_has_no_text_is_said_so() {
+fn googles_own_formats_are_exported_and_files_without_text_have_a_note() {
     let world = World::with_files(1, 0);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     let own = |kind: &str| format!("application/vnd.google-apps.{kind}");
     let files = [
         ("doc", json!({ "mimeType": own("document"), "content": "# Title" })),
@@ -134,7 +133,7 @@ fn content_that_google_fails_to_send_comes_with_a_later_poll_and_holds_up_nothin
     world.sim.fault(json!({ "fault": "server_500", "method": "files.download", "probability": 1.0 }));
     world.sync_drive().expect(0);
     assert_eq!(document(&world, "body || ', ' || note"), "One, content not read yet: Google failed to send it");
-    assert_eq!(world.count(&format!("SELECT count(*) FROM drive_files WHERE file_id = '{other}'")), 1);
+    assert_eq!(world.rows(&format!("drive_files WHERE file_id = '{other}'")), 1);
     world.sim.clear_faults();
     world.sync_drive().expect(0);
     world.sync_drive().expect(0);
@@ -176,7 +175,7 @@ fn a_file_that_is_followed_later_becomes_a_document_without_a_change() {
 #[test]
 fn many_files_are_followed_from_standard_input_and_bad_lines_are_named() {
     let world = World::with_files(1, 0);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     let taken = "7f1c1d1e-0000-4000-8000-000000000001";
     world.syncctl(&["drive", "watch-file", "add", &user, "f0", "--document-id", taken]).expect(0);
     let lines = format!(
@@ -185,7 +184,7 @@ fn many_files_are_followed_from_standard_input_and_bad_lines_are_named() {
     let output = world.syncctl_with_input(&["drive", "watch-file", "add", "--stdin", "--json"], &lines).expect(1);
     let bad: Vec<u64> = output.json()["bad"].as_array().expect("a list").iter().filter_map(|bad| bad[0].as_u64()).collect();
     assert_eq!((&output.json()["added"], bad), (&json!(2), vec![3, 4, 5, 6]), "{output:?}");
-    assert_eq!(world.count("SELECT count(*) FROM drive_file_watches"), 3);
+    assert_eq!(world.rows("drive_file_watches"), 3);
 }
 
 #[test]
@@ -193,7 +192,7 @@ fn with_all_documents_every_file_is_followed() {
     let mut world = World::with_files(1, 20);
     world.set("SYNCCTL_DRIVE_DOCUMENTS", "all");
     world.sync_drive().expect(0);
-    let files = "SELECT count(*) FROM drive_files WHERE mime_type NOT LIKE '%folder' AND mime_type NOT LIKE '%shortcut'";
-    assert_eq!(world.count("SELECT count(*) FROM documents"), world.count(files));
-    assert!(world.count("SELECT count(*) FROM documents WHERE body IS NOT NULL") > 0);
+    let files = "drive_files WHERE mime_type NOT LIKE '%folder' AND mime_type NOT LIKE '%shortcut'";
+    assert_eq!(world.documents(), world.rows(files));
+    assert!(world.rows("documents WHERE body IS NOT NULL") > 0);
 }

@@ -27,19 +27,19 @@ fn a_file_is_polled_for_each_user_who_follows_it_and_no_position_moves() {
     let report = poll(&world, &file);
     assert_eq!(world.sim.ledger()["by_method"], json!({ "files.get": 2, "files.download": 2 }));
     assert_eq!(report["covered"], json!({ "total": 2, "failed": 0 }));
-    assert_eq!(world.count("SELECT count(*) FROM documents WHERE body = 'Two'"), 2);
+    assert_eq!(world.documents_with("Two"), 2);
     assert_eq!(world.query(positions)[0].get::<_, String>(0), before);
     // Afterwards the feed delivers the same version: nothing new.
     world.sync_drive().expect(0);
     for user in &users[..2] {
         assert_eq!(world.actions(user), ["created", "modified"]);
     }
-    let rows = "SELECT count(*) FROM drive_cron_results WHERE status = 'completed' AND total_files = 2 AND successful_polls = 2";
-    assert!(world.count(rows) >= 1);
+    let rows = "drive_cron_results WHERE status = 'completed' AND total_files = 2 AND successful_polls = 2";
+    assert!(world.rows(rows) >= 1);
 }
 
 #[test]
-fn a_file_that_nobody_follows_is_polled_for_one_who_sees_it_and_an_unknown_one_is_refused() {
+fn an_unwatched_file_is_polled_for_a_user_who_sees_it_and_an_unknown_one_is_refused() {
     let world = World::with_files(2, 4);
     let users: Vec<String> = world.sim.users().into_iter().collect();
     let file = world.add_file(&users[0], "a.txt", "One");
@@ -58,19 +58,19 @@ fn a_file_that_nobody_follows_is_polled_for_one_who_sees_it_and_an_unknown_one_i
 #[test]
 fn a_followed_file_is_polled_before_its_user_was_ever_synced() {
     let world = World::with_files(1, 2);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     let file = world.add_file(&user, "a.txt", "One");
     world.watch(&user, &file);
     poll(&world, &file);
-    assert_eq!(world.count("SELECT count(*) FROM documents WHERE body = 'One'"), 1);
+    assert_eq!(world.documents_with("One"), 1);
     world.sync_drive().expect(0);
     assert_eq!(world.actions(&user), ["created"]);
 }
 
 #[test]
-fn a_poll_that_is_overtaken_by_the_feed_tells_nothing_twice() {
+fn a_poll_that_is_overtaken_by_the_feed_announces_nothing_twice() {
     let world = World::with_files(1, 2);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     let file = world.add_file(&user, "a.txt", "One");
     world.watch(&user, &file);
     world.sync_drive().expect(0);
@@ -84,13 +84,13 @@ fn a_poll_that_is_overtaken_by_the_feed_tells_nothing_twice() {
     world.sim.admin("release", json!({}));
     assert!(poll.wait().expect("it ends").success());
     assert_eq!(world.actions(&user), ["created", "modified"]);
-    assert_eq!(world.count("SELECT count(*) FROM documents WHERE body = 'Two'"), 1);
+    assert_eq!(world.documents_with("Two"), 1);
 }
 
 #[test]
 fn batch_poll_skips_a_bad_id_and_polls_the_others() {
     let world = World::with_files(1, 2);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     let files = [world.add_file(&user, "a.txt", "A"), world.add_file(&user, "b.txt", "B")];
     files.iter().for_each(|file| world.watch(&user, file));
     world.sync_drive().expect(0);
@@ -101,7 +101,7 @@ fn batch_poll_skips_a_bad_id_and_polls_the_others() {
     assert!(output.stderr.contains("nosuchfile"), "{}", output.stderr);
     let report = output.json();
     assert_eq!((&report["status"], &report["covered"]), (&json!("partial"), &json!({ "total": 3, "failed": 1 })), "{report}");
-    assert_eq!(world.count("SELECT count(*) FROM documents WHERE body = 'New'"), 2);
+    assert_eq!(world.documents_with("New"), 2);
     // Without IDs: every feed.
     let all = world.syncctl(&["drive", "batch-poll", "--json"]).expect(0).json();
     assert_eq!((&all["streams"], &all["covered"]["total"]), (&json!(2), &json!(2)));
@@ -110,7 +110,7 @@ fn batch_poll_skips_a_bad_id_and_polls_the_others() {
 #[test]
 fn smart_poll_says_why_it_skips_and_force_polls_anyway() {
     let world = World::with_files(1, 2);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     let file = world.add_file(&user, "a.txt", "A");
     world.watch(&user, &file);
     world.sync_drive().expect(0);
@@ -128,7 +128,7 @@ fn smart_poll_says_why_it_skips_and_force_polls_anyway() {
 #[test]
 fn a_failed_poll_of_one_user_is_reported_and_leaves_the_feed_alone() {
     let mut world = World::with_files(1, 2);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     let file = world.add_file(&user, "a.txt", "A");
     world.watch(&user, &file);
     world.sync_drive().expect(0);
@@ -136,14 +136,14 @@ fn a_failed_poll_of_one_user_is_reported_and_leaves_the_feed_alone() {
     world.sim.fault(json!({ "fault": "server_500", "method": "files.get", "probability": 1.0 }));
     let failed = world.syncctl(&["drive", "poll", &file, "--json"]).expect(69).json();
     assert_eq!(failed["covered"], json!({ "total": 1, "failed": 1 }));
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE failures > 0"), 0);
+    assert_eq!(world.failing_streams(), 0);
     world.sim.clear_faults();
     // A dry run writes nothing.
     world.drive_admin("PUT", "files", &json!({ "id": file, "content": "B" }));
     world.syncctl(&["drive", "poll", &file, "--dry-run"]).expect(0);
-    assert_eq!(world.count("SELECT count(*) FROM documents WHERE body = 'B'"), 0);
+    assert_eq!(world.documents_with("B"), 0);
     world.syncctl(&["drive", "poll", &file]).expect(0);
-    assert_eq!(world.count("SELECT count(*) FROM documents WHERE body = 'B'"), 1);
+    assert_eq!(world.documents_with("B"), 1);
 }
 
 #[test]

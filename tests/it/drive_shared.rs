@@ -33,7 +33,7 @@ fn assert_verified(world: &World) {
 }
 
 #[test]
-fn a_file_of_a_shared_drive_reaches_who_is_no_member() {
+fn a_file_of_a_shared_drive_reaches_users_who_are_not_members() {
     let (world, _, guest) = team();
     share(&world, "single", &guest);
     world.watch(&guest, "single");
@@ -54,19 +54,19 @@ fn a_file_of_a_shared_drive_reaches_who_is_no_member() {
     assert_verified(&world);
     assert_eq!(world.actions(&guest), ["created", "modified"]);
     let seen = format!(
-        "SELECT count(*) FROM drive_file_access a JOIN users u ON u.id = a.user_id JOIN drive_files f USING (file_id)
+        "drive_file_access a JOIN users u ON u.id = a.user_id JOIN drive_files f USING (file_id)
          WHERE u.email = '{guest}' AND f.drive_id = '{TEAM}' AND a.lost_at IS NULL"
     );
-    assert_eq!(world.count(&seen), 4, "folder, inside, new and single");
+    assert_eq!(world.rows(&seen), 4, "folder, inside, new and single");
     // Unshared.
     world.sim.admin("drive/unshare", json!({ "id": "single", "user": guest }));
     world.sync_drive().expect(0);
     world.assert_files_in_step();
-    assert_eq!((world.count(&seen), world.actions(&guest)), (3, vec!["created".into(), "modified".into(), "removed".into()]));
+    assert_eq!((world.rows(&seen), world.actions(&guest)), (3, vec!["created".into(), "modified".into(), "removed".into()]));
 }
 
 #[test]
-fn a_file_that_two_feeds_of_a_user_show_is_stored_and_told_once() {
+fn a_file_in_two_feeds_of_a_user_is_stored_and_announced_once() {
     let (world, member, _) = team();
     world.sim.admin("drive/open", json!({ "id": "single", "user": member }));
     world.watch(&member, "single");
@@ -103,7 +103,7 @@ fn a_file_that_two_feeds_of_a_user_show_is_stored_and_told_once() {
 }
 
 #[test]
-fn what_a_folder_shares_stays_through_full_passes_although_google_does_not_list_it() {
+fn files_shared_by_a_folder_stay_through_full_passes_although_google_does_not_list_them() {
     let (world, _, guest) = team();
     world.sim.admin("drive/listing", json!({ "insides": false }));
     world.watch(&guest, "inside");
@@ -124,7 +124,7 @@ fn what_a_folder_shares_stays_through_full_passes_although_google_does_not_list_
         world.assert_files_in_step();
         world.sync_drive().expect(0);
         world.assert_files_in_step();
-        assert_eq!(world.count("SELECT count(*) FROM quarantined_items"), 0);
+        assert_eq!(world.quarantined(), 0);
         assert_eq!(world.actions(&guest), ["created"], "still seen");
     }
     // Deleted in the meantime, without a change in the feed: found by its ID.
@@ -138,7 +138,7 @@ fn what_a_folder_shares_stays_through_full_passes_although_google_does_not_list_
 }
 
 #[test]
-fn what_was_shared_one_by_one_stays_with_whoever_leaves_a_drive_before_its_feed_told_anything() {
+fn files_shared_one_by_one_stay_with_a_user_who_leaves_a_drive_before_its_feed_moves() {
     let (mut world, owner, guest) = team();
     world.set("SYNCCTL_ENGINE_TRIES", "1");
     world.watch(&guest, "single");
@@ -168,7 +168,7 @@ fn what_was_shared_one_by_one_stays_with_whoever_leaves_a_drive_before_its_feed_
 }
 
 #[test]
-fn who_joins_or_leaves_a_drive_keeps_what_was_shared_one_by_one() {
+fn users_who_join_or_leave_a_drive_keep_files_shared_one_by_one() {
     let (world, owner, guest) = team();
     ["single", "inside"].iter().for_each(|file| world.watch(&guest, file));
     share(&world, "single", &guest);

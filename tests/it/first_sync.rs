@@ -43,14 +43,14 @@ fn changes_arrive_and_nothing_is_applied_twice() {
 }
 
 #[test]
-fn a_run_that_finds_nothing_due_calls_nobody_and_is_recorded() {
+fn a_run_that_finds_nothing_due_makes_no_call_and_is_recorded() {
     let world = World::with_users(3, 5);
     world.sync_all().expect(0);
     world.sim.reset_ledger();
     let report = world.syncctl(&["calendar", "cron", "--json"]).expect(0).json();
     assert_eq!(report["streams"], 0);
     assert_eq!(world.sim.ledger()["total"], 0);
-    assert_eq!(world.count("SELECT count(*) FROM calendar_cron_results WHERE status = 'completed' AND total_users = 0"), 1);
+    assert_eq!(world.rows("calendar_cron_results WHERE status = 'completed' AND total_users = 0"), 1);
     world.assert_no_leftovers();
 }
 
@@ -59,7 +59,7 @@ fn a_dry_run_before_the_first_sync_asks_for_the_lists_once() {
     let world = World::with_users(5, 5);
     let run = world.syncctl(&["calendar", "cron", "--dry-run", "--max-duration", "20s", "--json"]).expect(0).json();
     assert_eq!((&run["streams"], &run["stopped_early"]), (&json!(5), &json!(null)), "{run}");
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE cursor IS NOT NULL OR kind = 'events'"), 0);
+    assert_eq!(world.rows("streams WHERE cursor IS NOT NULL OR kind = 'events'"), 0);
 }
 
 #[test]
@@ -99,16 +99,16 @@ fn a_dry_run_says_what_would_change_and_writes_nothing() {
 #[test]
 fn a_list_that_hangs_holds_up_no_other_calendar() {
     let world = World::with_users(3, 5);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.sim.fault(json!({ "fault": "stall", "method": "calendarList.list", "user": user }));
     let mut run = world.spawn(&["calendar", "cron"]);
     world.wait_for_stall();
     // The events of the other two arrive while the list is still pending.
-    while world.count("SELECT count(*) FROM streams WHERE kind = 'events' AND cursor IS NOT NULL") < 2 {
+    while world.rows("streams WHERE kind = 'events' AND cursor IS NOT NULL") < 2 {
         assert!(run.try_wait().expect("a child").is_none(), "it ended before the list was answered");
         std::thread::yield_now();
     }
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE kind = 'calendar_list' AND claimed_by IS NOT NULL"), 1);
+    assert_eq!(world.rows("streams WHERE kind = 'calendar_list' AND claimed_by IS NOT NULL"), 1);
     world.sim.clear_faults();
     world.sim.admin("release", json!({}));
     assert!(run.wait().expect("the run ends").success());
@@ -120,7 +120,7 @@ fn a_dry_run_that_needs_new_tokens_ends_with_two_connections() {
     let mut world = World::with_users(20, 5);
     world.sync_all().expect(0);
     world.sim.churn(10, 3);
-    world.execute("UPDATE accounts SET access_token = NULL, token_expires_at = NULL");
+    world.forget_access_tokens();
     world.set("SYNCCTL_DB_POOL_SIZE", "2");
     let run = world.syncctl(&["calendar", "cron", "--force", "--dry-run", "--max-duration", "60s", "--json"]).expect(0).json();
     assert_eq!((&run["streams"], &run["stopped_early"]), (&json!(40), &json!(null)), "{run}");
@@ -139,7 +139,7 @@ fn a_cancelled_meeting_with_a_bot_is_kept_and_a_moved_one_keeps_its_row_and_bot_
     }
     world.import();
     world.sync_all().expect(0);
-    assert_eq!(world.count("SELECT count(*) FROM meetings"), 3);
+    assert_eq!(world.rows("meetings"), 3);
     world.execute("UPDATE meetings SET bot_id = 'bot_1', bot_status = 'bot_scheduled' WHERE event_id IN ('withbot', 'moved')");
     for id in ["withbot", "empty"] {
         world.sim.delete_event("ann@example.com", id);
@@ -180,7 +180,7 @@ fn batch_poll_skips_a_bad_id_and_polls_the_others() {
 #[test]
 fn smart_poll_says_why_it_skips_and_force_polls_anyway() {
     let world = World::with_users(1, 5);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.sync_all().expect(0);
     world.sim.reset_ledger();
     let skipped = world.syncctl(&["calendar", "smart-poll", &user]).expect(0);

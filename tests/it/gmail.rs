@@ -22,10 +22,6 @@ fn users(world: &World) -> Vec<String> {
     world.sim.users().into_iter().collect()
 }
 
-fn texts(world: &World, statement: &str) -> Vec<String> {
-    world.query(statement).iter().map(|row| row.get(0)).collect()
-}
-
 #[test]
 fn an_idle_mailbox_costs_one_call_and_two_units() {
     let world = World::of(&GMAIL, 20, 10);
@@ -60,17 +56,17 @@ fn the_first_sync_goes_back_as_far_as_the_window_and_later_mail_comes_by_history
     }
     world.sync_all().expect(0);
     let stored = "SELECT subject FROM gmail_messages WHERE deleted_at IS NULL ORDER BY received_at DESC";
-    assert_eq!(texts(&world, stored), ["3 days old", "6 days old"]);
+    assert_eq!(world.texts(stored), ["3 days old", "6 days old"]);
     arrives(&world, &user, "Subject: new\r\n\r\nx");
     // Expiry triggers a resync of the window: stored messages outside it stay.
     world.execute("UPDATE gmail_messages SET received_at = now() - interval '9 days' WHERE subject = '6 days old'");
     world.expire();
     world.sync_all().expect(0);
-    assert_eq!(texts(&world, stored), ["new", "3 days old", "6 days old"]);
+    assert_eq!(world.texts(stored), ["new", "3 days old", "6 days old"]);
 }
 
 #[test]
-fn history_that_is_too_old_is_resynced_and_what_was_deleted_meanwhile_becomes_a_tombstone() {
+fn expired_history_is_resynced_and_messages_deleted_in_the_meantime_become_tombstones() {
     let world = World::of(&GMAIL, 3, 40);
     world.sync_all().expect(0);
     for seed in [1, 2] {
@@ -80,11 +76,11 @@ fn history_that_is_too_old_is_resynced_and_what_was_deleted_meanwhile_becomes_a_
         assert_eq!(report["resyncs"], 3, "{report}");
         world.assert_in_step();
     }
-    assert!(world.count("SELECT count(*) FROM gmail_messages WHERE deleted_at IS NOT NULL") > 0);
+    assert!(world.rows("gmail_messages WHERE deleted_at IS NOT NULL") > 0);
 }
 
 #[test]
-fn an_interrupted_listing_deletes_nothing_and_is_gone_on_with() {
+fn an_interrupted_listing_deletes_nothing_and_is_continued() {
     let mut world = World::of(&GMAIL, 1, 60);
     world.set("SYNCCTL_GMAIL_PAGE_SIZE", "5");
     world.set("SYNCCTL_ENGINE_LEASE", "300ms");
@@ -97,7 +93,7 @@ fn an_interrupted_listing_deletes_nothing_and_is_gone_on_with() {
     child.wait().expect("the run ends");
     world.sim.admin("release", json!({}));
     world.sim.clear_faults();
-    assert_eq!(world.count("SELECT count(*) FROM gmail_messages WHERE deleted_at IS NULL"), 60);
+    assert_eq!(world.messages(), 60);
     world.wait_until_leases_lapse();
     world.sim.reset_ledger();
     world.sync_all().expect(0);
@@ -126,7 +122,7 @@ fn a_429_in_a_batch_asks_again_for_that_part_alone() {
     let run = world.sync_all().expect(0).json();
     assert_eq!(run["retries"], 1, "{run}");
     let ledger = world.sim.ledger();
-    let read_whole = world.count("SELECT count(*) FROM gmail_messages WHERE body IS NOT NULL OR attachments IS NOT NULL");
+    let read_whole = world.rows("gmail_messages WHERE body IS NOT NULL OR attachments IS NOT NULL");
     assert_eq!(ledger["by_method"]["messages.get"].as_i64(), Some(40 + 1 + read_whole), "{ledger}");
     world.assert_in_step();
 }
@@ -137,16 +133,16 @@ fn labels_and_deletions_are_followed() {
     let user = users(&world).remove(0);
     let id = arrives(&world, &user, "Subject: s\r\n\r\nx");
     world.sync_all().expect(0);
-    assert_eq!(world.count("SELECT count(*) FROM gmail_messages WHERE unread AND labels = '{INBOX,UNREAD}'"), 1);
+    assert_eq!(world.rows("gmail_messages WHERE unread AND labels = '{INBOX,UNREAD}'"), 1);
     world.sim.admin("mail/labels", json!({ "user": user, "id": id, "add": ["STARRED"], "remove": ["UNREAD"] }));
     world.sim.reset_ledger();
     world.sync_all().expect(0);
-    assert_eq!(world.count("SELECT count(*) FROM gmail_messages WHERE NOT unread AND labels = '{INBOX,STARRED}'"), 1);
+    assert_eq!(world.rows("gmail_messages WHERE NOT unread AND labels = '{INBOX,STARRED}'"), 1);
     assert_eq!(world.sim.ledger()["total"], 1, "labels come with the history");
     let request = ureq::delete(format!("{}/admin/mail/messages", world.sim.url)).header("content-type", "application/json");
     request.force_send_body().send(json!({ "user": user, "id": id }).to_string()).expect("deleting a message");
     world.sync_all().expect(0);
-    assert_eq!(world.count("SELECT count(*) FROM gmail_messages WHERE deleted_at IS NOT NULL"), 1);
+    assert_eq!(world.rows("gmail_messages WHERE deleted_at IS NOT NULL"), 1);
 }
 
 /// Users with odd usernames, and with local parts that equal each other's names.
@@ -172,10 +168,10 @@ fn mail_that_cannot_be_read_whole_is_stored_with_a_note() {
     );
     arrives(&world, &users[0], "not a header at all");
     world.sync_all().expect(0);
-    assert_eq!(world.count("SELECT count(*) FROM gmail_messages WHERE deleted_at IS NULL"), 3);
-    assert_eq!(texts(&world, "SELECT title FROM documents ORDER BY 1"), ["broken", "large"]);
-    assert!(texts(&world, "SELECT note FROM documents WHERE title = 'large'")[0].contains("whole_max_size"));
-    assert_eq!(world.count("SELECT count(*) FROM quarantined_items"), 0);
+    assert_eq!(world.messages(), 3);
+    assert_eq!(world.texts("SELECT title FROM documents ORDER BY 1"), ["broken", "large"]);
+    assert!(world.texts("SELECT note FROM documents WHERE title = 'large'")[0].contains("whole_max_size"));
+    assert_eq!(world.quarantined(), 0);
 }
 
 #[test]
@@ -201,6 +197,6 @@ fn an_older_version_that_leaves_quarantine_does_not_undo_a_newer_one() {
         "INSERT INTO quarantined_items (stream_id, item_id, raw, error) SELECT stream_id, message_id, '{old}', 'a test' FROM gmail_messages"
     ));
     world.syncctl(&["items", "retry"]).expect(0);
-    assert_eq!(world.count("SELECT count(*) FROM quarantined_items"), 0);
-    assert_eq!(texts(&world, "SELECT subject || array_to_string(labels, ',') FROM gmail_messages"), ["newINBOX,UNREAD"]);
+    assert_eq!(world.quarantined(), 0);
+    assert_eq!(world.texts("SELECT subject || array_to_string(labels, ',') FROM gmail_messages"), ["newINBOX,UNREAD"]);
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::bots::ground::{ANN, ahead, bots, counts, event, schedule, text, world};
+use crate::bots::ground::{ANN, ahead, bots, counts, event, schedule, world};
 use crate::support::World;
 
 const TEAM: &str = "team@group.calendar.google.com";
@@ -33,13 +33,13 @@ fn team() -> World {
 }
 
 fn live(world: &World) -> i64 {
-    world.count("SELECT count(*) FROM calendar_events WHERE deleted_at IS NULL")
+    world.events()
 }
 
 #[track_caller]
 fn assert_gone(world: &World) {
     assert_eq!(live(world), 0);
-    assert_eq!(text(world, "SELECT event_status FROM meetings"), "cancelled", "a meeting with a bot is kept");
+    assert_eq!(world.meeting().event_status, "cancelled", "a meeting with a bot is kept");
     assert_eq!(counts(&schedule(world)), [0, 0, 1, 0]);
     assert_eq!(bots(world)[0]["deleted"], true);
 }
@@ -97,7 +97,7 @@ fn a_calendar_that_google_refuses_is_given_up_after_an_hour_and_asked_again_each
         later(24);
         world.syncctl(&["calendar", "cron"]).expect(0);
         assert_back(&world);
-        assert_eq!(world.count("SELECT count(*) FROM streams WHERE failures > 0"), 0);
+        assert_eq!(world.failing_streams(), 0);
     }
 }
 
@@ -116,8 +116,8 @@ fn a_refused_calendar_of_a_user_whose_service_is_off_or_whose_account_is_revoked
         }
         world.sim.reset_ledger();
         world.syncctl(&["calendar", "cron"]);
-        let state = format!("SELECT count(*) FROM streams WHERE resource = '{TEAM}' AND state = 'removed'");
-        assert_eq!(world.count(&state), 1, "{off:?}");
+        let state = format!("streams WHERE resource = '{TEAM}' AND state = 'removed'");
+        assert_eq!(world.rows(&state), 1, "{off:?}");
         // It is polled again as soon as the setting is reset.
         match on {
             "" => world.execute("UPDATE accounts SET state = 'active'"),
@@ -125,12 +125,12 @@ fn a_refused_calendar_of_a_user_whose_service_is_off_or_whose_account_is_revoked
         }
         calendar(&world, json!({ "refuses": 0 }));
         world.syncctl(&["calendar", "cron"]).expect(0);
-        assert_eq!(world.count(&state), 0, "{off:?}");
+        assert_eq!(world.rows(&state), 0, "{off:?}");
     }
 }
 
 #[test]
-fn an_event_that_is_left_of_a_calendar_that_nobody_follows_is_found_and_repaired() {
+fn a_leftover_event_of_a_removed_calendar_is_found_and_repaired() {
     let world = team();
     calendar(&world, json!({ "selected": false }));
     poll(&world);
@@ -143,7 +143,7 @@ fn an_event_that_is_left_of_a_calendar_that_nobody_follows_is_found_and_repaired
 }
 
 #[test]
-fn what_cannot_be_settled_before_the_polls_keeps_nobody_from_them() {
+fn a_failed_preparation_does_not_prevent_the_polls() {
     let world = team();
     world.execute(&format!("UPDATE streams SET state = 'removed' WHERE resource = '{TEAM}'"));
     world.execute(
@@ -154,7 +154,7 @@ fn what_cannot_be_settled_before_the_polls_keeps_nobody_from_them() {
     let run = world.syncctl(&["calendar", "cron", "--json"]).expect(1).json();
     assert_eq!(run["status"], "partial", "{run}");
     assert!(run["unprepared"].to_string().contains("No space left"), "{run}");
-    let message = text(&world, "SELECT error_message FROM calendar_cron_results ORDER BY start_time DESC LIMIT 1");
+    let message = world.last_result("calendar").error;
     assert!(message.contains("the polls ran without it"), "{message}");
     world.execute("DROP TRIGGER no_space ON calendar_events; UPDATE streams SET due_at = now()");
     world.syncctl(&["calendar", "cron"]).expect(0);

@@ -58,7 +58,7 @@ fn busy() -> World {
         world.syncctl(&[service, "cron", "--force"]).expect(0);
     }
     world.set("SYNCCTL_ENGINE_TRIES", "1");
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.sim.fault(json!({ "fault": "server_500", "method": "events.list", "user": user, "probability": 1.0 }));
     world.sync_all().expect(1);
     // Summaries written by others or incomplete ones must not blank the panel.
@@ -115,7 +115,7 @@ fn every_query_gives_what_its_panel_needs() {
 fn the_figures_are_those_of_the_runs() {
     let world = busy();
     let runs: i64 = rows(&world, "Runs by status").iter().map(|row| row.get::<_, i64>("runs")).sum();
-    assert_eq!(runs, world.count("SELECT count(*) FROM runs"));
+    assert_eq!(runs, world.runs());
     let errors = rows(&world, "Errors by class");
     assert_eq!((errors[0].get::<_, &str>("class"), errors[0].get::<_, i64>("times")), ("transient", 1));
     let metrics = world.syncctl(&["metrics", "--json"]).expect(0).json();

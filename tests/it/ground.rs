@@ -53,7 +53,7 @@ fn a_cluster_is_made_and_started_once_by_many_at_once() {
 }
 
 #[test]
-fn a_stopped_cluster_says_so_and_keeps_its_rows() {
+fn a_stopped_cluster_is_reported_and_keeps_its_rows() {
     let server = private();
     assert_eq!(server.cluster.status().expect("a status").version, None);
     server.cluster.stop().expect("nothing to stop");
@@ -70,7 +70,7 @@ fn a_stopped_cluster_says_so_and_keeps_its_rows() {
 
 /// Like a process that waits for a disk or a file server that is gone.
 #[test]
-fn a_server_whose_process_hangs_is_stopped_all_the_same_and_it_is_said() {
+fn a_server_that_hangs_is_stopped_anyway_with_a_message() {
     let server = Postgres::new(None, &["synchronous_commit = on"]);
     start(&server.cluster);
     let mut client = server.connect("syncctl");
@@ -135,7 +135,7 @@ fn pid_files_that_name_another_program_or_nothing_are_cleared() {
 }
 
 #[test]
-fn a_half_made_cluster_is_made_anew() {
+fn a_half_made_cluster_is_created_from_scratch() {
     let server = private();
     let data_dir = server.folder.join("postgres");
     let mut first = syncctl(&server, &["db", "start"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("syncctl");

@@ -25,7 +25,7 @@ fn pings(receiver: &Receiver) -> (Vec<String>, Vec<String>) {
 }
 
 #[test]
-fn a_run_tells_its_start_and_its_exit_code_under_its_own_id() {
+fn a_run_reports_its_start_and_its_exit_code_under_its_own_id() {
     let (world, receiver) = watched(2);
     let report = world.syncctl(&["calendar", "cron", "--json"]).expect(0).json();
     let (paths, runs) = pings(&receiver);
@@ -50,7 +50,7 @@ fn a_run_tells_its_start_and_its_exit_code_under_its_own_id() {
 fn a_failure_comes_with_its_line_and_without_anybodys_address() {
     let (mut world, receiver) = watched(2);
     world.set("SYNCCTL_ENGINE_TRIES", "1");
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.sim.fault(json!({ "fault": "server_500", "method": "calendarList.list", "user": user, "probability": 1.0 }));
     let run = world.syncctl(&["calendar", "cron"]).expect(1);
     let requests = receiver.requests();
@@ -64,9 +64,7 @@ fn a_failure_comes_with_its_line_and_without_anybodys_address() {
 #[test]
 fn a_run_that_was_skipped_neither_starts_nor_ends_anything() {
     let (world, receiver) = watched(1);
-    world.execute(
-        "INSERT INTO job_locks (job, run_id, held_until) VALUES ('calendar cron', gen_random_uuid(), now() + interval '1 hour')",
-    );
+    world.lock_job("calendar cron");
     world.syncctl(&["calendar", "cron"]).expect(75);
     assert_eq!(pings(&receiver).0, ["/ping/s3cret/calendar-cron/log"]);
 }
@@ -74,7 +72,7 @@ fn a_run_that_was_skipped_neither_starts_nor_ends_anything() {
 #[test]
 fn what_a_person_does_is_no_sign_that_the_schedule_works() {
     let (world, receiver) = watched(1);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     let commands: [&[&str]; 7] = [
         &["calendar", "cron", "--dry-run"],
         &["calendar", "poll", &user],
@@ -114,7 +112,7 @@ fn a_service_that_hangs_breaks_or_refuses_costs_a_warning_and_nothing_else() {
     let run = world.syncctl(&["calendar", "cron", "--force"]).expect(0);
     assert!(run.stderr.lines().count() == 1 && run.stderr.contains("could not connect"), "{run:#?}");
     assert!(!run.stderr.contains("s3cret"), "{run:#?}");
-    assert_eq!(world.count("SELECT count(*) FROM runs WHERE status <> 'completed'"), 0);
+    assert_eq!(world.runs_not_completed(), 0);
 }
 
 #[test]

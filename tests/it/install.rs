@@ -209,7 +209,7 @@ fn settings_and_keys_that_the_services_user_cannot_read_are_handed_on() {
 }
 
 #[test]
-fn what_only_this_shell_knows_is_refused() {
+fn settings_of_this_shell_alone_are_refused() {
     let machine = Machine::with("");
     let mut command = machine.command(&["install", "crontab", "--prefix", "/nowhere"]);
     let refused = ran(command.env("DATABASE_URL", "postgres://somewhere/else")).expect(78);
@@ -219,7 +219,7 @@ fn what_only_this_shell_knows_is_refused() {
 }
 
 #[test]
-fn a_user_without_rights_is_told_before_anything_is_written() {
+fn missing_rights_are_reported_before_anything_is_written() {
     let machine = Machine::with("");
     let folder = machine.root.join("etc/systemd/system");
     // A file in place of the folder makes writing fail, even for root.

@@ -78,15 +78,15 @@ fn a_hundred_kills(service: &'static Service) {
     world.sync_all().expect(0);
     world.assert_in_step();
     world.assert_no_leftovers();
-    let abandoned = world.count(&format!("SELECT count(*) FROM {}_cron_results WHERE status = 'abandoned'", service.name));
+    let abandoned = world.results_in(service.name, "abandoned");
     println!("{}: {killed} of {round} runs killed; {abandoned} of them had opened their row", service.name);
     // Those killed before they had a row left none.
     assert!((WITH_ROW..=killed as i64).contains(&abandoned), "{abandoned} of {killed} killed runs read abandoned");
-    assert_eq!(world.count("SELECT count(*) FROM runs WHERE status = 'running'"), 0);
+    assert_eq!(world.runs_in("running"), 0);
 }
 
 #[test]
-fn a_run_that_is_told_to_stop_finishes_its_pages_and_gives_everything_back() {
+fn a_stopped_run_finishes_its_pages_and_releases_everything() {
     let mut world = World::with_users(4, 60);
     world.set("SYNCCTL_CALENDAR_PAGE_SIZE", "5");
     world.sim.fault(json!({ "fault": "stall", "at_call": 12, "times": 1 }));

@@ -16,7 +16,7 @@ fn until(what: &str, holds: impl Fn() -> bool) {
 }
 
 #[test]
-fn a_run_closes_its_idle_streams_when_somebody_lets_go_of_them_and_passes_over_what_is_held_for_longer() {
+fn a_run_closes_idle_streams_once_their_locks_end_and_skips_those_locked_for_longer() {
     let world = World::with_users(3, 3);
     world.sync_all().expect(0);
     let held = "SELECT FROM streams WHERE id IN (SELECT id FROM streams WHERE kind = 'events' ORDER BY id LIMIT 2) FOR UPDATE";
@@ -35,7 +35,7 @@ fn a_run_closes_its_idle_streams_when_somebody_lets_go_of_them_and_passes_over_w
     assert!(stderr.contains("closing idle streams again") && stderr.contains("another transaction holds the stream"), "{stderr}");
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a report");
     assert_eq!((&report["interrupted_streams"], &report["failed_streams"]), (&json!(2), &json!(0)), "{report}");
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE claimed_by IS NOT NULL"), 2, "the others are closed");
+    assert_eq!(world.leased_streams(), 2, "the others are closed");
     other.batch_execute("COMMIT").expect("its end");
     // Their leases lapse.
     world.execute("UPDATE streams SET claimed_until = now() - interval '1 second' WHERE claimed_by IS NOT NULL");
@@ -44,7 +44,7 @@ fn a_run_closes_its_idle_streams_when_somebody_lets_go_of_them_and_passes_over_w
 }
 
 #[test]
-fn a_stream_that_somebody_holds_does_not_hold_up_the_heartbeat() {
+fn a_locked_stream_does_not_delay_the_heartbeat() {
     let mut world = World::with_users(2, 3);
     world.sync_all().expect(0);
     world.set("SYNCCTL_ENGINE_LEASE", "500ms");
@@ -80,15 +80,15 @@ fn a_run_that_was_suspended_for_longer_than_its_lease_is_recorded_once() {
     world.wait_until_leases_lapse();
     world.churn(4, 1);
     world.sync_all().expect(0);
-    assert_eq!(world.count("SELECT count(*) FROM calendar_cron_results WHERE status = 'abandoned'"), 1);
+    assert_eq!(world.results_in("calendar", "abandoned"), 1);
     rustix::process::kill_process(pid, rustix::process::Signal::CONT).expect("a signal");
     world.sim.admin("release", json!({}));
     let output = run.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(1), "its streams are another's: {output:?}");
     world.assert_in_step();
     world.assert_no_leftovers();
-    assert_eq!(world.count("SELECT count(*) FROM calendar_cron_metrics"), 3);
-    assert_eq!(world.count("SELECT count(*) FROM calendar_cron_summaries WHERE summary_data ->> 'status' = 'abandoned'"), 0);
+    assert_eq!(world.rows("calendar_cron_metrics"), 3);
+    assert_eq!(world.rows("calendar_cron_summaries WHERE summary_data ->> 'status' = 'abandoned'"), 0);
     assert_eq!(world.syncctl(&["calendar", "metrics", "--json"]).expect(0).json()["window"]["runs"], 3);
 }
 
@@ -108,12 +108,12 @@ fn a_run_that_is_taken_for_dead_at_the_moment_it_ends_is_recorded_once() {
     other.batch_execute(died).expect("its rows");
     world.sim.clear_faults();
     world.sim.admin("release", json!({}));
-    let ending = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%DELETE FROM job_locks WHERE run_id%'";
-    until("the run waits to write its end", || world.count(ending) == 1);
+    let ending = "pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%DELETE FROM job_locks WHERE run_id%'";
+    until("the run waits to write its end", || world.rows(ending) == 1);
     other.batch_execute("COMMIT").expect("its end");
     let output = run.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let doubled = "SELECT count(*) FROM (SELECT FROM calendar_cron_metrics GROUP BY execution_id HAVING count(*) > 1) d";
     assert_eq!(world.count(doubled), 0);
-    assert_eq!(world.count("SELECT count(*) FROM runs WHERE status <> 'completed'"), 0);
+    assert_eq!(world.runs_not_completed(), 0);
 }

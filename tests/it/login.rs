@@ -112,7 +112,7 @@ fn a_person_allows_everything_in_the_browser_and_is_synced() {
     assert_eq!((&printed["email"], &printed["added"], &printed["missing"]), (&json!(ANN), &json!(true), &json!([])), "{printed}");
     world.syncctl(&["accounts", "check", "--all"]).expect(0);
     world.syncctl(&["calendar", "cron"]).expect(0);
-    assert_eq!(world.count("SELECT count(*) FROM calendar_events WHERE deleted_at IS NULL"), 1);
+    assert_eq!(world.events(), 1);
     for secret in ["1//sim", "ya29", "sim-client-secret"] {
         assert!(!ran.stdout.contains(secret) && !ran.stderr.contains(secret) && !page.contains(secret), "{ran:?}");
     }
@@ -132,8 +132,8 @@ fn a_second_login_renews_the_account_and_keeps_what_was_synced() {
         assert_eq!(login.end().expect(0).json()["added"], added);
         world.syncctl(&["calendar", "cron", "--force"]).expect(0);
     }
-    assert_eq!(world.count("SELECT count(*) FROM users"), 1);
-    assert_eq!(world.count("SELECT count(*) FROM calendar_events"), 1);
+    assert_eq!(world.users(), 1);
+    assert_eq!(world.rows("calendar_events"), 1);
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn an_exchange_without_a_refresh_token_or_without_google_stores_nothing() {
 }
 
 #[test]
-fn a_login_that_nobody_answers_ends_by_itself_or_by_a_signal() {
+fn an_unanswered_login_ends_by_itself_or_by_a_signal() {
     let world = world();
     let ran = Login::start(&world, &["--timeout", "1ms"]).end().expect(69);
     assert!(ran.stderr.contains("no consent within 1ms"), "{}", ran.stderr);

@@ -35,7 +35,7 @@ fn many_users_who_fail_for_one_reason_are_one_line_and_each_of_them_at_v() {
 #[test]
 fn items_in_quarantine_are_one_line() {
     let world = World::with_users(1, 2);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     for nth in 0..5 {
         let raw = format!(r#"{{"id":"nostart{nth}","status":"confirmed","etag":"\"1\""}}"#);
         world.sim.admin("events", json!({ "user": user, "calendar": "primary", "raw": raw }));

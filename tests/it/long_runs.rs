@@ -53,7 +53,7 @@ fn report(run: std::process::Child) -> Value {
 }
 
 #[test]
-fn who_falls_due_while_a_first_sync_lasts_is_polled_meanwhile_as_often_as_that() {
+fn users_who_fall_due_during_a_first_sync_are_polled_each_time() {
     let (world, _, other, run) = stalled();
     for subject in ["first", "second"] {
         arrives(&world, &other, subject);
@@ -107,18 +107,18 @@ fn a_first_sync_of_many_pages_counts_what_it_has_and_forgets_it_at_its_end() {
     world.sim.admin("release", json!({}));
     report(run);
     world.assert_in_step();
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE pass_items IS NOT NULL OR pass_began_at IS NOT NULL"), 0);
+    assert_eq!(world.rows("streams WHERE pass_items IS NOT NULL OR pass_began_at IS NOT NULL"), 0);
 }
 
 /// More mailboxes than a run with this little memory holds.
 #[test]
-fn everybody_has_something_before_anybody_has_all_however_many_there_are() {
+fn every_user_has_a_first_page_before_any_user_has_all() {
     let mut world = World::of(&GMAIL, 320, 6);
     world.set("SYNCCTL_ENGINE_PAGE_MEMORY", "1048576");
     world.set("SYNCCTL_GMAIL_PAGE_SIZE", "2");
     world.execute("ALTER TABLE gmail_messages ADD COLUMN came_at timestamptz DEFAULT clock_timestamp()");
     let report = world.sync_all().expect(0).json();
-    assert_eq!(world.count("SELECT count(*) FROM gmail_messages"), 320 * 6);
+    assert_eq!(world.rows("gmail_messages"), 320 * 6);
     let early = "SELECT count(*) FROM (SELECT max(came_at) AS done FROM gmail_messages GROUP BY user_id) m
        WHERE done < (SELECT max(began) FROM (SELECT min(came_at) AS began FROM gmail_messages GROUP BY user_id) b)";
     assert_eq!(world.count(early), 0, "mailboxes that were complete before every mailbox had a page");

@@ -60,7 +60,7 @@ fn a_broken_settings_file() {
 }
 
 #[test]
-fn every_line_of_standard_error_is_a_message_of_its_own() {
+fn every_line_of_standard_error_is_a_complete_message() {
     let world = World::with_users(1, 3);
     let file = world.folder.path().join("syncctl.toml");
     std::fs::write(&file, "[calendar\n").expect("writing");
@@ -123,10 +123,10 @@ fn a_key_that_cannot_open_a_blob() {
     let without = world.syncctl(&["calendar", "cron"]).expect(78);
     assert_eq!(world.syncctl(&["calendar", "cron", "--dry-run", "--json"]).expect(78).json()["status"], "failed");
     // Another host may have the key: for it every stream is still due.
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE failures > 0 OR due_at > now()"), 0);
+    assert_eq!(world.rows("streams WHERE failures > 0 OR due_at > now()"), 0);
     world.syncctl(&["accounts", "rekey", "--new-key"]);
     let other = world.syncctl(&["calendar", "cron"]).expect(78);
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE failures > 0 OR due_at > now()"), 0);
+    assert_eq!(world.rows("streams WHERE failures > 0 OR due_at > now()"), 0);
     let last = |text: &str| steady(&world, text.lines().last().unwrap_or_default());
     assert_snapshot!(format!("{}\n{}", last(&without.stderr), last(&other.stderr)));
 }

@@ -13,7 +13,7 @@ fn the_window_sums_its_runs_and_stands_against_the_one_before() {
     let good = world.sync_all().expect(0).json();
     world.sim.churn(6, 1);
     world.set("SYNCCTL_ENGINE_TRIES", "1");
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.sim.fault(json!({ "fault": "server_500", "method": "events.list", "user": user, "probability": 1.0 }));
     let partial = world.sync_all().expect(1).json();
     world.sim.clear_faults();
@@ -52,7 +52,7 @@ fn the_window_sums_its_runs_and_stands_against_the_one_before() {
 }
 
 #[test]
-fn a_window_without_runs_says_so() {
+fn a_window_without_runs_is_reported_as_such() {
     let world = World::empty();
     let metrics = world.syncctl(&["calendar", "metrics", "--json"]).expect(0).json();
     assert_eq!((&metrics["window"]["runs"], &metrics["window"]["success_rate"]), (&json!(0), &Value::Null));
@@ -64,7 +64,7 @@ fn world_of_all() -> World {
     let mut world = World::with_users(3, 5);
     world.sync_all().expect(0);
     world.set("SYNCCTL_ENGINE_TRIES", "1");
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.sim.fault(json!({ "fault": "server_500", "method": "events.list", "user": user, "probability": 1.0 }));
     world.sync_all().expect(1);
     world.sim.clear_faults();
@@ -97,7 +97,7 @@ fn all_services_stand_in_one_text_that_prometheus_reads() {
         assert_eq!(again.value(&of), read.value(&of), "a run that ended moves from scrape to scrape");
     }
     assert!(success("calendar cron") < read.value("syncctl_last_run_timestamp_seconds{syncctl_job=\"calendar cron\"}"));
-    let streams = world.count("SELECT count(*) FROM streams WHERE service = 'calendar' AND state <> 'removed'");
+    let streams = world.rows("streams WHERE service = 'calendar' AND state <> 'removed'");
     assert_eq!(read.value("syncctl_streams{service=\"calendar\"}"), streams as f64);
     assert_eq!(read.value("syncctl_accounts_failing{class=\"transient\",service=\"calendar\"}"), 1.0);
     assert_eq!(read.value("syncctl_outbox_pending"), 1.0);
@@ -113,7 +113,7 @@ fn all_services_stand_in_one_text_that_prometheus_reads() {
 }
 
 #[test]
-fn what_waits_is_counted_with_its_age() {
+fn waiting_work_is_counted_with_its_age() {
     let world = World::with_users(2, 1);
     world.execute("UPDATE streams SET due_at = now() - interval '90 minutes' WHERE service = 'calendar'");
     world.execute("UPDATE streams SET due_at = now() + interval '1 hour' WHERE service <> 'calendar'");
@@ -184,7 +184,7 @@ fn a_textfile_says_that_the_database_cannot_be_reached_and_nothing_that_is_old()
 }
 
 #[test]
-fn what_no_feed_announced_has_no_delay() {
+fn changes_that_no_feed_announced_have_no_delay() {
     let world = World::with_files(1, 20);
     world.sync_drive().expect(0);
     let old = "f.modified_at < now() - interval '2 days' AND f.mime_type NOT LIKE '%folder'";
@@ -194,7 +194,7 @@ fn what_no_feed_announced_has_no_delay() {
     let (user, file): (String, String) = (row.get(0), row.get(1));
     world.watch(&user, &file);
     world.sync_drive().expect(0);
-    assert_eq!(world.count("SELECT count(*) FROM documents"), 1);
+    assert_eq!(world.documents(), 1);
     world.syncctl(&["drive", "poll", &file]).expect(0);
     let delays = || world.syncctl(&["drive", "metrics", "--json"]).expect(0).json()["window"]["delays"].clone();
     assert_eq!(delays()["count"], 0, "{}", delays());

@@ -29,7 +29,7 @@ fn not_polled(report: &Value) -> String {
 }
 
 #[test]
-fn streams_that_another_run_holds_are_waited_for_and_then_it_is_told_who_holds_them() {
+fn streams_that_another_run_holds_are_waited_for_and_then_their_holder_is_named() {
     let (world, [user, other]) = held();
     for command in [
         &["calendar", "poll", &user, "--json"][..],
@@ -54,10 +54,7 @@ fn streams_that_another_run_holds_are_waited_for_and_then_it_is_told_who_holds_t
     assert_eq!((&run["status"], &run["polls"]), (&json!("partial"), &json!(2)), "the other's are polled: {run}");
     let text = world.syncctl(&["sync", "user", &user]).expect(75).stdout;
     assert!(text.contains("elsewhere, pid 4711"), "{text}");
-    assert_eq!(
-        world.count("SELECT count(*) FROM runs WHERE job <> 'calendar cron' AND job LIKE 'calendar%' AND status = 'completed'"),
-        0
-    );
+    assert_eq!(world.rows("runs WHERE job <> 'calendar cron' AND job LIKE 'calendar%' AND status = 'completed'"), 0);
 }
 
 #[test]
@@ -66,7 +63,7 @@ fn streams_that_are_given_back_while_a_run_waits_are_polled() {
     world.set("SYNCCTL_ENGINE_LEASE", "60s");
     let run = world.spawn(&["calendar", "poll", &user, "--json"]);
     let began = Instant::now();
-    while world.count("SELECT count(*) FROM runs WHERE job = 'calendar poll' AND status = 'running'") == 0 {
+    while world.runs_of("calendar poll", "running") == 0 {
         assert!(began.elapsed() < Duration::from_secs(60), "it never began");
     }
     world.execute("UPDATE streams SET claimed_by = NULL, claimed_until = NULL");
@@ -77,7 +74,7 @@ fn streams_that_are_given_back_while_a_run_waits_are_polled() {
 }
 
 #[test]
-fn a_row_that_another_session_locks_is_told() {
+fn a_row_that_another_session_locks_is_reported() {
     let (world, [_, user]) = held();
     let mut session = world.database.connect();
     session.batch_execute("BEGIN; SELECT FROM streams FOR UPDATE").expect("all rows");
@@ -106,11 +103,11 @@ fn a_named_user_who_is_refused_fails_with_that_class() {
 }
 
 #[test]
-fn a_named_user_whose_project_is_paused_waits_and_is_told() {
+fn a_named_user_whose_project_is_paused_waits_and_is_reported() {
     let world = World::with_users(1, 3);
     world.sync_all().expect(0);
     world.execute("INSERT INTO quota_pauses (service, project, until, reason) SELECT 'calendar', project, now() + interval '1 hour', 'x' FROM accounts");
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     let began = Instant::now();
     let run = world.syncctl(&["calendar", "poll", &user, "--json"]).expect(1);
     assert_eq!((&run.json()["status"], &run.json()["paused"][0]["streams"]), (&json!("paused"), &json!(2)), "{run:#?}");
@@ -118,17 +115,17 @@ fn a_named_user_whose_project_is_paused_waits_and_is_told() {
 }
 
 #[test]
-fn a_named_user_without_the_service_is_told_and_is_no_failure() {
+fn a_named_user_without_the_service_is_reported_and_is_no_failure() {
     let world = World::with_users(1, 3);
     world.sync_all().expect(0);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.syncctl(&["accounts", "set", &user, "calendar=off"]).expect(0);
     let run = world.syncctl(&["calendar", "batch-poll", &user, "--json"]).expect(0).json();
     assert!(not_polled(&run).contains("switched off"), "{run}");
 }
 
 #[test]
-fn a_named_user_who_was_ended_on_purpose_is_told_and_is_no_failure() {
+fn a_named_user_who_was_ended_on_purpose_is_reported_and_is_no_failure() {
     let world = World::with_users(2, 3);
     world.sync_all().expect(0);
     let users: Vec<String> = world.sim.users().into_iter().collect();

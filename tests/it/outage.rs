@@ -32,7 +32,7 @@ fn a_database_that_goes_away_ends_the_run_with_69_and_loses_nothing() {
     world.sync_all().expect(0);
     world.assert_in_step();
     world.assert_no_leftovers();
-    assert_eq!(world.count("SELECT count(*) FROM calendar_cron_results WHERE status = 'abandoned'"), 1);
+    assert_eq!(world.results_in("calendar", "abandoned"), 1);
 }
 
 /// Runs a command repeatedly, with the database failing after its first message, its second, and so on, until one run completes.
@@ -137,7 +137,7 @@ fn a_command_whose_connection_is_cut_ends_with_69_too() {
 
 /// As after a failover, when the old primary is reachable but read-only.
 #[test]
-fn a_database_that_only_reads_ends_with_69_and_is_said() {
+fn a_read_only_database_ends_with_69_and_a_message() {
     let world = World::with_users(1, 1);
     world.sync_all().expect(0);
     world.execute(&format!("ALTER DATABASE {} SET default_transaction_read_only = on", world.database.name()));
@@ -165,7 +165,7 @@ fn a_database_whose_disk_is_full_ends_with_69_and_nothing_is_lost() {
         let code = if table == "calendar_events" { 1 } else { 69 };
         assert!(ran.code == code && ran.stderr.contains("No space left on device"), "{table}: {ran:#?}");
         world.execute(&format!("DROP TRIGGER no_room ON {table}"));
-        assert_eq!(world.count("SELECT count(*) FROM quarantined_items"), 0, "{table}: no fault of any item");
+        assert_eq!(world.quarantined(), 0, "{table}: no fault of any item");
         world.wait_until_leases_lapse();
         world.sync_all().expect(0);
         world.assert_in_step();

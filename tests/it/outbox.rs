@@ -34,5 +34,5 @@ fn documents(count: usize) -> Vec<Uuid> {
 
 /// Deliveries in this state.
 fn in_state(world: &World, state: &str) -> i64 {
-    world.count(&format!("SELECT count(*) FROM outbox_deliveries WHERE state = '{state}'"))
+    world.rows(&format!("outbox_deliveries WHERE state = '{state}'"))
 }

@@ -8,7 +8,7 @@ use crate::support::service::{CALENDAR, GMAIL};
 /// A user's file that is followed and in sync.
 fn followed() -> (World, String, String) {
     let world = World::with_files(1, 2);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     let file = world.add_file(&user, "a.txt", "One");
     world.watch(&user, &file);
     world.sync_drive().expect(0);
@@ -45,7 +45,7 @@ fn a_file_that_is_deleted_while_a_poll_waits_does_not_live_again() {
 #[test]
 fn a_file_that_comes_and_goes_while_its_first_poll_waits_is_not_left_behind() {
     let world = World::with_files(1, 2);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.sync_drive().expect(0);
     let file = world.add_file(&user, "a.txt", "One");
     world.watch(&user, &file);
@@ -55,11 +55,11 @@ fn a_file_that_comes_and_goes_while_its_first_poll_waits_is_not_left_behind() {
         world.sync_drive().expect(0);
     });
     world.assert_files_in_step();
-    assert_eq!(world.count("SELECT count(*) FROM documents WHERE status <> 'deleted'"), 0);
+    assert_eq!(world.rows("documents WHERE status <> 'deleted'"), 0);
 }
 
 #[test]
-fn a_file_that_is_shared_again_while_a_poll_waits_is_not_buried_by_its_old_404() {
+fn a_file_that_is_shared_again_while_a_poll_waits_is_not_deleted_by_its_old_404() {
     let world = World::with_files(2, 2);
     let users: Vec<String> = world.sim.users().into_iter().collect();
     let file = world.add_file(&users[0], "a.txt", "One");
@@ -87,7 +87,7 @@ fn a_document_does_not_go_back_to_the_text_that_a_poll_was_given_before() {
     });
     world.sync_drive().expect(0);
     assert_eq!(world.actions(&user), ["created", "modified"]);
-    assert_eq!(world.count("SELECT count(*) FROM documents WHERE body = 'Three'"), 1);
+    assert_eq!(world.documents_with("Three"), 1);
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn a_document_does_not_go_back_to_the_text_that_its_feed_was_given_before() {
         edit(&world, &file, "Three");
         world.syncctl(&["drive", "poll", &file]).expect(0);
     });
-    assert_eq!(world.count("SELECT count(*) FROM documents WHERE body = 'Three'"), 1, "the answer of the feed came last");
+    assert_eq!(world.documents_with("Three"), 1, "the answer of the feed came last");
     world.sync_drive().expect(0);
     assert_eq!(world.actions(&user), ["created", "modified"]);
     world.assert_files_in_step();
@@ -109,13 +109,13 @@ fn a_message_that_is_deleted_while_it_is_asked_for_again_does_not_live_again() {
     let mut world = World::of(&GMAIL, 1, 5);
     world.set("SYNCCTL_ENGINE_TRIES", "3");
     world.sync_all().expect(0);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     let made = world.sim.admin("mail/messages", json!({ "user": user, "raw": "Subject: bad\r\n\r\nx" }));
     let id = made["id"].as_str().expect("an id");
     world.sim.fault(json!({ "fault": "server_500", "method": "messages.get", "id": id }));
     world.sync_all().expect(0);
     world.sim.clear_faults();
-    assert_eq!(world.count("SELECT count(*) FROM quarantined_items"), 1);
+    assert_eq!(world.quarantined(), 1);
     late(&world, "messages.get", &["items", "retry"], || {
         let url = format!("{}/admin/mail/messages", world.sim.url);
         let request = ureq::delete(url).header("content-type", "application/json").force_send_body();
@@ -123,7 +123,7 @@ fn a_message_that_is_deleted_while_it_is_asked_for_again_does_not_live_again() {
         world.sync_all().expect(0);
     });
     world.assert_in_step();
-    assert_eq!(world.count("SELECT count(*) FROM quarantined_items"), 0);
+    assert_eq!(world.quarantined(), 0);
 }
 
 #[test]

@@ -3,8 +3,7 @@
 use serde_json::json;
 
 use crate::support::World;
-
-const PAUSED: &str = "SELECT count(*) FROM quota_pauses WHERE until > now()";
+use crate::support::world::runs::LastResult;
 
 /// This many users in sync and due, whose project's daily quota is used up; one request at a time, with one call in it.
 fn used_up(users: u32) -> World {
@@ -14,7 +13,7 @@ fn used_up(users: u32) -> World {
         world.set(name, "1");
     }
     world.churn(20, 1);
-    world.execute("UPDATE streams SET due_at = now()");
+    world.make_all_due();
     world.sim.fault(json!({ "fault": "daily_quota_403", "probability": 1.0 }));
     world.sim.reset_ledger();
     world
@@ -29,7 +28,7 @@ fn project(world: &World) -> String {
 }
 
 fn completed(world: &World) -> i64 {
-    world.count("SELECT count(*) FROM runs WHERE job = 'calendar cron' AND status = 'completed'")
+    world.runs_of("calendar cron", "completed")
 }
 
 #[test]
@@ -45,17 +44,16 @@ fn the_run_that_uses_the_day_up_stops_calling_and_later_ones_say_who_waits() {
         assert!(run.stderr.contains("40 streams wait") && run.stderr.lines().count() <= 3, "run {number}: {run:#?}");
     }
     assert_eq!((calls(&world), completed(&world)), (1, before), "calls, and runs that called themselves completed");
-    let row = &world.query("SELECT status, error_message FROM calendar_cron_results ORDER BY start_time DESC LIMIT 1")[0];
-    let (status, message): (String, String) = (row.get(0), row.get(1));
-    assert!(status == "paused" && message.contains("daily_quota") && !message.contains('@'), "{status}: {message}");
+    let LastResult { status, error } = world.last_result("calendar");
+    assert!(status == "paused" && error.contains("daily_quota") && !error.contains('@'), "{status}: {error}");
     world.assert_no_leftovers();
 }
 
 #[test]
-fn a_pause_is_told_everywhere_and_a_person_lifts_it() {
+fn a_pause_is_reported_everywhere_and_can_be_lifted() {
     let world = used_up(3);
     world.syncctl(&["calendar", "cron"]).expect(1);
-    let (project, user) = (project(&world), world.sim.users().into_iter().next().expect("a user"));
+    let (project, user) = (project(&world), world.first_user());
     let output_of = |command: &[&str]| world.syncctl(command).stdout;
     let text = output_of(&["calendar", "cron"]);
     assert!(text.starts_with("calendar cron: paused") && text.contains(&format!("project {project} is paused until")), "{text}");
@@ -73,7 +71,7 @@ fn a_pause_is_told_everywhere_and_a_person_lifts_it() {
     assert!(unknown.stderr.contains("quota list"), "{unknown:#?}");
     world.sim.clear_faults();
     world.syncctl(&["quota", "resume", &project]).expect(0);
-    assert_eq!(world.count(PAUSED), 0);
+    assert_eq!(world.quota_pauses(), 0);
     world.syncctl(&["calendar", "cron"]).expect(0);
     world.assert_in_step();
     assert!(output_of(&["quota", "list"]).contains("no project is paused"));
@@ -105,12 +103,12 @@ fn one_careful_call_finds_out_whether_a_pause_is_over() {
     for _ in 0..2 {
         world.syncctl(&["calendar", "cron"]).expect(1);
     }
-    assert_eq!((calls(&world), world.count(PAUSED)), (1, 1), "one call, and none before the next probe");
-    assert_eq!(world.count("SELECT count(*) FROM quota_pauses WHERE probe_at > now() + interval '15 minutes'"), 1);
+    assert_eq!((calls(&world), world.quota_pauses()), (1, 1), "one call, and none before the next probe");
+    assert_eq!(world.rows("quota_pauses WHERE probe_at > now() + interval '15 minutes'"), 1);
     world.sim.clear_faults();
     is_time();
     world.syncctl(&["calendar", "cron"]).expect(0);
-    assert_eq!(world.count(PAUSED), 0);
+    assert_eq!(world.quota_pauses(), 0);
     world.assert_in_step();
 }
 
@@ -124,7 +122,7 @@ fn a_first_sync_is_a_probe_too() {
          SELECT 'calendar', min(project), now() + interval '1 hour', 'x', now() - interval '1 hour', now() FROM accounts",
     );
     world.syncctl(&["calendar", "cron"]).expect(0);
-    assert_eq!(world.count(PAUSED), 0);
+    assert_eq!(world.quota_pauses(), 0);
     world.assert_in_step();
 }
 

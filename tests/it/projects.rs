@@ -23,13 +23,11 @@ fn say(world: &World, arguments: &[&str]) -> Value {
 
 /// The events of decisions, in order: project, by whom, and the previous project.
 fn told(world: &World) -> Vec<(Value, Value, Value)> {
-    let rows = world.query("SELECT payload::text FROM outbox_events WHERE type = 'document.classified' ORDER BY seq");
-    let payload = |row: &postgres::Row| serde_json::from_str::<Value>(row.get(0)).expect("JSON");
     let event = |told: Value| {
         assert!(crate::documents::schema().is_valid(&told), "{told}");
         (told["project"]["name"].clone(), told["decided_by"].clone(), told["previous_project_id"].clone())
     };
-    rows.iter().map(|row| event(payload(row))).collect()
+    world.payloads_of("document.classified").into_iter().map(event).collect()
 }
 
 fn id_of(world: &World, name: &str) -> Value {
@@ -38,7 +36,7 @@ fn id_of(world: &World, name: &str) -> Value {
 }
 
 #[test]
-fn a_persons_word_is_stored_told_and_recorded_and_said_once() {
+fn a_persons_assignment_is_stored_recorded_and_announced_once() {
     let (world, _, document) = ann();
     let (document, bridge) = (document.to_string(), id_of(&world, "Bridge"));
     assert_eq!(say(&world, &["assign", &document, "Bridge"])["changed"], json!(true));
@@ -59,18 +57,17 @@ fn a_persons_word_is_stored_told_and_recorded_and_said_once() {
             (Value::Null, Value::Null, Value::Null),
         ]
     );
-    let recorded = world.query(
+    let recorded = world.texts(
         "SELECT concat_ws(' ', action, coalesce(project_id::text, '-'), coalesce(was_project_id::text, '-'), coalesce(was_decided_by, '-'))
          FROM project_corrections ORDER BY id",
     );
-    let recorded: Vec<String> = recorded.iter().map(|row| row.get(0)).collect();
     let bridge = bridge.as_str().expect("an id");
     assert_eq!(recorded, [format!("assigned {bridge} - -"), format!("none - {bridge} human"), "unassigned - - human".to_owned()]);
-    assert_eq!(world.count("SELECT count(*) FROM document_projects"), 0);
+    assert_eq!(world.decided_documents(), 0);
 }
 
 #[test]
-fn a_new_version_of_a_document_and_its_events_keep_what_a_person_said() {
+fn a_new_version_of_a_document_and_its_events_keep_a_persons_assignment() {
     let (world, user, document) = ann();
     say(&world, &["assign", &document.to_string(), "Bridge"]);
     // A source that names another project, as followed files do.
@@ -85,7 +82,7 @@ fn a_new_version_of_a_document_and_its_events_keep_what_a_person_said() {
     // Including that it belongs to none.
     say(&world, &["assign", &document.to_string(), "--none"]);
     world.document(&syncctl::db::documents::Document { project: other, ..email(user, "m1", "Girders", "newer text") });
-    assert_eq!(world.count("SELECT count(*) FROM documents WHERE project_id IS NULL AND version = 3"), 1);
+    assert_eq!(world.rows("documents WHERE project_id IS NULL AND version = 3"), 1);
 }
 
 #[test]
@@ -131,25 +128,25 @@ fn lines_are_read_one_by_one_and_bad_ones_are_named() {
     let said = world.syncctl_with_input(&["projects", "assign", "--stdin", "--json"], &lines).expect(1).json();
     assert_eq!((&said["changed"], &said["unchanged"]), (&json!(2), &json!(1)), "{said}");
     assert_eq!(said["bad"].as_array().map(Vec::len), Some(2), "{said}");
-    assert_eq!(world.count("SELECT count(*) FROM document_projects WHERE decided_by = 'human'"), 2);
+    assert_eq!(world.documents_decided_by("human"), 2);
     let counted = say(&world, &["list"]);
     let bridge = counted.as_array().expect("a list").iter().find(|row| row["name"] == "Bridge").expect("Bridge");
     assert_eq!((&bridge["documents"], &bridge["by_people"]), (&json!(1), &json!(1)));
     world.syncctl_with_input(&["projects", "unassign", "--stdin"], &format!("{first}\n{second}\n")).expect(0);
-    assert_eq!(world.count("SELECT count(*) FROM document_projects"), 0);
+    assert_eq!(world.decided_documents(), 0);
 }
 
 #[test]
 fn a_user_who_is_removed_takes_projects_and_decisions_along() {
     let world = World::with_users(2, 1);
     let user: Uuid = world.query("SELECT id FROM users ORDER BY email LIMIT 1")[0].get(0);
-    let name = world.query("SELECT email FROM users ORDER BY email LIMIT 1")[0].get::<_, String>(0);
+    let name = world.emails().remove(0);
     world.syncctl(&["projects", "add", &name, "Bridge"]).expect(0);
     let document = world.document(&email(user, "m1", "Girders", "steel"));
     say(&world, &["assign", &document.to_string(), "Bridge"]);
     let told = world.syncctl(&["accounts", "remove", &name, "--yes", "--json"]).expect(0).stdout;
     for table in ["projects", "document_projects", "project_corrections"] {
         assert!(told.contains(&format!("\"{table}\"")), "{table}: {told}");
-        assert_eq!(world.count(&format!("SELECT count(*) FROM {table}")), 0, "{table}");
+        assert_eq!(world.rows(table), 0, "{table}");
     }
 }

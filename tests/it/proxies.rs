@@ -38,7 +38,7 @@ fn a_plain_proxy_serves_both_kinds_and_no_proxy_goes_past_it() {
     let seen = proxy.targets().len();
     assert!(seen > 0, "nothing went by the proxy");
     world.set("NO_PROXY", "127.0.0.1");
-    world.execute("UPDATE accounts SET access_token = NULL, token_expires_at = NULL");
+    world.forget_access_tokens();
     world.sync_all().expect(0);
     assert_eq!(proxy.targets().len(), seen, "{:?}", proxy.targets());
 }

@@ -54,7 +54,7 @@ fn calls_of_a_run(world: &World) -> u64 {
 }
 
 #[test]
-fn a_minute_that_begins_does_not_give_anew_what_was_spent_seconds_ago() {
+fn a_new_minute_does_not_return_what_was_spent_seconds_ago() {
     let world = late_in_a_minute();
     let first = calls_of_a_run(&world);
     assert!(first <= 40, "{first} calls where 40 are allowed");
@@ -85,7 +85,7 @@ fn a_minute_is_spent_to_its_last_unit_also_where_that_is_less_than_a_block() {
 }
 
 #[test]
-fn doctor_tells_what_was_spent_in_the_last_minute() {
+fn doctor_reports_what_was_spent_in_the_last_minute() {
     let world = late_in_a_minute();
     calls_of_a_run(&world);
     seconds_go_by(&world, 12.0);
@@ -106,7 +106,7 @@ fn doctor_tells_what_was_spent_in_the_last_minute() {
 #[test]
 fn a_run_that_ends_before_there_is_quota_says_what_it_did_and_what_it_did_not_come_to() {
     let mut world = late_in_a_minute();
-    let due = world.count("SELECT count(*) FROM streams WHERE service = 'calendar'");
+    let due = world.rows("streams WHERE service = 'calendar'");
     let arguments = ["calendar", "cron", "--force", "--max-duration", "2s", "--json"];
     let run = stopped(&world, &arguments);
     let counts = [&run["polls"], &run["interrupted_streams"]].map(|count| count.as_i64().expect("a number"));
@@ -117,7 +117,7 @@ fn a_run_that_ends_before_there_is_quota_says_what_it_did_and_what_it_did_not_co
     world.set("SYNCCTL_CALENDAR_PAGE_SIZE", "1");
     world.sim.generate(1, 200);
     world.import();
-    let stored = || world.count("SELECT count(*) FROM calendar_events WHERE deleted_at IS NULL");
+    let stored = || world.events();
     let before = stored();
     let child = world.spawn(&["calendar", "cron", "--force", "--json"]);
     until("a page", || stored() > before);
@@ -132,7 +132,7 @@ fn a_run_that_ends_before_there_is_quota_says_what_it_did_and_what_it_did_not_co
 fn a_users_minute_holds_over_many_short_processes() {
     let mut world = World::of(&GMAIL, 1, 2);
     world.sync_all().expect(0);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     seconds_go_by(&world, 120.0);
     let setting = world.settings.iter_mut().find(|(name, _)| *name == "SYNCCTL_QUOTA_GMAIL_USER_PER_MINUTE").expect("a setting");
     setting.1 = "2000".into();
@@ -166,9 +166,9 @@ fn a_run_that_gives_back_holds_up_none_that_reserves() {
     assert_eq!(minute.len(), 1);
     world.sim.admin("release", json!({}));
     // Returning units is the run's last statement about quota.
-    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%back AS (%'";
+    let waits = "pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%back AS (%'";
     let late = Instant::now() + Duration::from_secs(60);
-    while world.count(waits) == 0 {
+    while world.rows(waits) == 0 {
         assert!(Instant::now() < late, "nothing is given back");
     }
     let day = "SELECT FROM quota_usage WHERE span = 'day' FOR UPDATE NOWAIT";

@@ -17,7 +17,7 @@ fn explained(world: &World, user: &str) -> String {
 }
 
 #[test]
-fn an_account_that_was_revoked_on_purpose_is_no_alarm_and_a_state_of_its_own() {
+fn an_account_that_was_ended_on_purpose_has_its_own_state_and_raises_no_alarm() {
     let world = World::with_users(2, 3);
     world.syncctl(&["sync", "cron"]).expect(0);
     let user = users(&world).remove(0);
@@ -45,12 +45,12 @@ fn an_account_that_was_revoked_on_purpose_is_no_alarm_and_a_state_of_its_own() {
     assert!(!text.contains("next at") && !text.contains("retried"), "{text}");
     // It is not called, whatever a check finds, until there are new credentials.
     world.syncctl(&["accounts", "check", &user]).expect(77);
-    assert_eq!(world.count("SELECT count(*) FROM accounts WHERE state = 'ended'"), 1);
+    assert_eq!(world.accounts_in("ended"), 1);
     world.sim.admin("restore", json!({ "user": user }));
     world.import();
     world.sync_all().expect(0);
     world.assert_in_step();
-    assert_eq!(world.count("SELECT count(*) FROM accounts WHERE state = 'active'"), 2);
+    assert_eq!(world.accounts_in("active"), 2);
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn the_remedy_of_a_service_account_names_what_to_enter_and_where() {
         "UPDATE accounts SET refused_at = refused_at - interval '25 hours', ask_at = now() WHERE refused_at IS NOT NULL",
     );
     world.syncctl(&["calendar", "poll", &user]);
-    assert_eq!(world.count("SELECT count(*) FROM accounts WHERE state = 'revoked'"), 1);
+    assert_eq!(world.accounts_in("revoked"), 1);
     assert_delegation(&explained(&world, &user));
     remedies(&world).iter().for_each(|remedy| assert_delegation(remedy));
     assert_delegation(&world.syncctl(&["status"]).expect(0).stdout);
@@ -122,7 +122,7 @@ fn the_remedy_of_a_service_account_names_what_to_enter_and_where() {
 }
 
 #[test]
-fn a_check_of_the_failing_ones_asks_for_nobody_else() {
+fn a_check_of_the_failing_ones_checks_no_other() {
     let (world, user) = delegated(4);
     world.syncctl(&["calendar", "cron"]).expect(1);
     world.sim.reset_ledger();
@@ -142,13 +142,14 @@ fn a_check_of_the_failing_ones_asks_for_nobody_else() {
 fn refused(users: u32) -> World {
     let world = World::with_users(users, 3);
     world.sync_all().expect(0);
-    world.execute("UPDATE accounts SET access_token = NULL, token_expires_at = NULL; UPDATE streams SET due_at = now()");
+    world.forget_access_tokens();
+    world.make_all_due();
     world.sim.fault(json!({ "fault": "invalid_grant", "probability": 1.0, "method": "token" }));
     world
 }
 
 #[test]
-fn a_domain_whose_accounts_are_all_refused_fails_every_run_and_is_told_everywhere() {
+fn a_domain_whose_accounts_are_all_refused_fails_every_run_and_is_reported_everywhere() {
     let mut world = refused(12);
     let receiver = Receiver::start();
     world.set("SYNCCTL_HEALTHCHECKS_URL", format!("{}/ping/{{job}}", receiver.url().replace("/hook", "")));
@@ -221,7 +222,7 @@ fn accounts_that_wait_after_a_refusal_are_refused_too() {
 fn accounts_that_were_ended_on_purpose_are_not_refused() {
     let world = World::with_users(2, 3);
     world.sync_all().expect(0);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.syncctl(&["accounts", "revoke", &user]).expect(0);
     let run = world.syncctl(&["calendar", "cron", "--force"]).expect(0);
     assert!(!run.stdout.contains("refused"), "{run:#?}");

@@ -46,7 +46,7 @@ fn busy() -> World {
         world.sync_all().expect(0);
     }
     world.set("SYNCCTL_ENGINE_TRIES", "1");
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.sim.fault(json!({ "fault": "server_500", "method": "events.list", "user": user, "probability": 1.0 }));
     world.sync_all().expect(1);
     world.sim.clear_faults();
@@ -56,7 +56,7 @@ fn busy() -> World {
 }
 
 #[test]
-fn the_page_has_every_section_and_asks_nobody_for_anything() {
+fn the_page_has_every_section_and_loads_nothing() {
     let world = busy();
     let (page, _) = report(&world, &[]);
     for section in SECTIONS {
@@ -88,7 +88,7 @@ fn what_a_provider_said_stays_text() {
 }
 
 #[test]
-fn a_database_without_runs_gives_a_page_that_says_so() {
+fn a_database_without_runs_gives_a_page_without_figures() {
     let world = World::empty();
     let (page, _) = report(&world, &[]);
     for said in [

@@ -21,7 +21,7 @@ fn age_runs(world: &World, days: i32) {
 fn rows(world: &World) -> [i64; 4] {
     // Each prune has its own row, which is too young to be pruned.
     ["runs WHERE job <> 'db prune'", "calendar_cron_results", "calendar_cron_metrics", "calendar_cron_summaries"]
-        .map(|table| world.count(&format!("SELECT count(*) FROM {table}")))
+        .map(|table| world.rows(table))
 }
 
 #[test]
@@ -77,12 +77,9 @@ fn tombstones_go_but_those_that_a_series_needs_and_the_sync_goes_on() {
     assert!(gone > 2, "{gone} tombstones");
     world.syncctl(&["db", "prune"]).expect(0);
     assert_eq!(world.count(alive), before);
-    let remaining = world.count("SELECT count(*) FROM calendar_events e WHERE deleted_at IS NOT NULL AND NOT EXISTS (
+    let remaining = world.rows("calendar_events e WHERE deleted_at IS NOT NULL AND NOT EXISTS (
         SELECT 1 FROM calendar_events s WHERE s.stream_id = e.stream_id AND s.event_id = e.recurring_event_id AND s.deleted_at IS NULL)");
-    assert!(
-        remaining == 0 && world.count("SELECT count(*) FROM calendar_events WHERE event_id LIKE '%\\_20200101'") == 1,
-        "{remaining}"
-    );
+    assert!(remaining == 0 && world.rows("calendar_events WHERE event_id LIKE '%\\_20200101'") == 1, "{remaining}");
     world.execute("DELETE FROM calendar_events WHERE event_id LIKE '%\\_20200101'");
     world.churn(20, 8);
     world.syncctl(&["calendar", "cron", "--force"]).expect(0);
@@ -97,7 +94,7 @@ fn more_rows_than_one_statement_takes_go_and_a_limit_is_kept() {
          INSERT INTO notifications (source, key, received_at) SELECT 'attendee', n::text, now() - interval '1 year' FROM generate_series(1, 6000) n",
     );
     let none = world.syncctl(&["db", "prune", "--max-duration", "0s"]).expect(0);
-    assert!(none.stdout.contains("time was up") && world.count("SELECT count(*) FROM gmail_cron_metrics") == 12000, "{none:?}");
+    assert!(none.stdout.contains("time was up") && world.rows("gmail_cron_metrics") == 12000, "{none:?}");
     let all = world.syncctl(&["db", "prune", "--json"]).expect(0).json();
     assert_eq!(all["rows"].as_u64(), Some(18000), "{all}");
     assert_eq!(world.count("SELECT (SELECT count(*) FROM gmail_cron_metrics) + (SELECT count(*) FROM notifications)"), 0);
@@ -174,7 +171,7 @@ fn a_dry_run_counts_in_every_table_what_a_run_then_deletes() {
     assert!(foretold.len() > 20 && untouched.is_empty(), "nothing old in {untouched:?}");
     // The run that deletes has its own row.
     let other = "to_jsonb(t) ->> 'job' IS DISTINCT FROM 'db prune'";
-    let kept = |table: &str| world.count(&format!("SELECT count(*) FROM {table} t WHERE {other}"));
+    let kept = |table: &str| world.rows(&format!("{table} t WHERE {other}"));
     let of_rows = || foretold.iter().filter(|(table, _)| !table.ends_with(TEXTS));
     let before: BTreeMap<_, _> = of_rows().map(|(table, _)| (table, kept(table))).collect();
     assert_eq!(rows(&[]), foretold);

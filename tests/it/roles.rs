@@ -53,9 +53,9 @@ fn jobs_run_without_rights_to_the_schema_and_others_see_what_is_theirs_to_see() 
     assert_eq!(open.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>(), Vec::<String>::new());
 
     // A lost host's connection is dropped, whatever it was about to send.
-    let bounded = "SELECT count(*) FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
+    let bounded = "pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
       WHERE d.datname = current_database() AND s.setrole = 'syncctl_runtime'::regrole AND 'idle_in_transaction_session_timeout=1min' = ANY (s.setconfig)";
-    assert_eq!(world.count(bounded), 1);
+    assert_eq!(world.rows(bounded), 1);
 
     world.url = as_role(&world, "syncctl_runtime");
     for job in
@@ -117,7 +117,7 @@ fn another_schema_is_made_and_secured_by_its_owner() {
     world.url = as_role(&world, "syncctl_owner");
     world.syncctl(&["db", "migrate"]).expect(0);
     apply(&world);
-    assert_eq!(world.count("SELECT count(*) FROM pg_tables WHERE schemaname = 'apart' AND NOT rowsecurity"), 0);
+    assert_eq!(world.rows("pg_tables WHERE schemaname = 'apart' AND NOT rowsecurity"), 0);
     world.url = as_role(&world, "syncctl_runtime");
     world.import();
     world.syncctl(&["calendar", "cron"]).expect(0);

@@ -21,13 +21,13 @@ fn of_service(world: &World, job: &str) -> (String, String) {
 fn statuses(world: &World, job: &str) -> Vec<String> {
     let statement =
         format!("SELECT status FROM runs WHERE job = '{job}' AND (status = 'running') = (ended_at IS NULL) ORDER BY started_at");
-    world.query(&statement).iter().map(|row| row.get(0)).collect()
+    world.texts(&statement)
 }
 
 #[test]
 fn a_poll_that_is_refused_before_it_begins_has_its_row() {
     let world = World::of(&CALENDAR, 1, 3);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     for (job, name) in [
         ("calendar poll", "nobody@example.com"),
         ("gmail smart-poll", "nobody@example.com"),
@@ -52,9 +52,9 @@ fn a_poll_that_is_refused_before_it_begins_has_its_row() {
     world.syncctl(&["sync", "user", &user]).expect(77);
     assert_eq!(of_service(&world, "gmail poll").0, "failed");
     world.assert_no_leftovers();
-    let runs = world.count("SELECT count(*) FROM runs");
+    let runs = world.runs();
     world.syncctl(&["calendar", "poll", &user, "--dry-run"]).expect(77);
-    assert_eq!(world.count("SELECT count(*) FROM runs"), runs, "a dry run writes nothing");
+    assert_eq!(world.runs(), runs, "a dry run writes nothing");
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn a_scheduled_job_that_finds_nothing_to_do_has_its_row() {
     for words in [&["deliver", "--dry-run"][..], &["db", "prune", "--dry-run"]] {
         world.syncctl(words).expect(0);
     }
-    assert_eq!(world.count("SELECT count(*) FROM runs"), 4, "a dry run writes nothing");
+    assert_eq!(world.runs(), 4, "a dry run writes nothing");
     let shown = world.syncctl(&["status"]).expect(0).stdout;
     for job in ["deliver", "db prune", "report", "webhook drain"] {
         assert!(shown.lines().any(|line| line.starts_with(job) && line.contains("completed")), "{job}: {shown}");
@@ -96,7 +96,7 @@ fn a_job_that_fails_says_why_in_its_row_and_one_that_died_is_closed_by_the_next(
 #[test]
 fn ids_that_name_nothing_are_named_in_the_run() {
     let world = World::of(&CALENDAR, 1, 3);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     let unknown: Vec<String> = (1..=12).map(|n| format!("nobody-{n}@example.com")).collect();
     let mut words = vec!["calendar", "batch-poll", &user];
     words.extend(unknown.iter().map(String::as_str));

@@ -262,7 +262,7 @@ fn no_service_may_do_more_than_it_has_to() {
 
 /// A notice about a failed notice would loop forever.
 #[test]
-fn every_failure_is_told_of_but_that_of_the_notice() {
+fn every_failure_is_notified_except_that_of_the_notification() {
     let of_all = root().join("systemd/syncctl-.service.d");
     let of_notice = root().join("systemd/syncctl-failed@.service.d");
     let telling: Vec<_> = std::fs::read_dir(&of_all)
@@ -277,7 +277,7 @@ fn every_failure_is_told_of_but_that_of_the_notice() {
 }
 
 #[test]
-fn the_packages_settings_file_is_not_for_everybody_and_its_services_get_it_all_the_same() {
+fn the_packages_settings_file_is_private_and_its_services_can_read_it() {
     let (manifest, script) = (read(&root().join("Cargo.toml")), read(&root().join("scripts/deb")));
     assert!(manifest.contains(r#"["target/deb/syncctl.toml", "etc/syncctl/", "640"]"#), "{manifest}");
     for line in ["LoadCredential=syncctl.toml:/etc/syncctl/syncctl.toml", "Environment=SYNCCTL_CONFIG=%d/syncctl.toml"] {

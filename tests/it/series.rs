@@ -7,7 +7,7 @@ use chrono_tz::Europe::Warsaw;
 use regex::Regex;
 use serde_json::{Value, json};
 
-use crate::bots::ground::{ANN, bots, counts, schedule, text, world};
+use crate::bots::ground::{ANN, bots, counts, schedule, world};
 use crate::support::World;
 
 /// The first day of the week before the cases.
@@ -99,7 +99,7 @@ fn a_series_is_read_as_google_shows_it_however_it_is_written() {
         // Earlier days belong to no case.
         times.retain(|time| *time >= warsaw((first_day() + shift()).and_hms_opt(0, 0, 0).expect("midnight")));
         assert_eq!(times, expected, "{name}: {event}");
-        assert_eq!(world.count("SELECT count(*) FROM calendar_events WHERE unread IS NOT NULL"), 0, "{name}");
+        assert_eq!(world.rows("calendar_events WHERE unread IS NOT NULL"), 0, "{name}");
     }
 }
 
@@ -120,7 +120,7 @@ fn a_yearly_series_by_the_day_of_a_month_takes_place_once_a_year() {
 }
 
 #[test]
-fn a_rule_that_nobody_can_read_is_counted_and_named_until_it_can_be_read() {
+fn an_unreadable_rule_is_counted_and_named_until_it_can_be_read() {
     let world = world();
     let mut event = shifted("cal-until-date");
     event["recurrence"] = json!(["RRULE:FREQ=SOMETIMES"]);
@@ -148,20 +148,20 @@ fn a_character_that_no_table_takes_is_replaced_and_the_meeting_gets_its_bot() {
     event["extendedProperties"] = json!({ "private": { "a\u{0}b": ["\u{0}"] } });
     let (world, times) = bots_of(&event);
     assert_eq!(times.len(), 1);
-    assert_eq!(text(&world, "SELECT ical_uid FROM calendar_events"), "\u{fffd}\u{fffd}4\u{b}\u{4}@x");
-    assert_eq!(text(&world, "SELECT title FROM meetings"), "Plan\u{fffd}ning");
-    assert_eq!(world.count("SELECT count(*) FROM quarantined_items"), 0);
+    assert_eq!(world.text("SELECT ical_uid FROM calendar_events"), "\u{fffd}\u{fffd}4\u{b}\u{4}@x");
+    assert_eq!(world.text("SELECT title FROM meetings"), "Plan\u{fffd}ning");
+    assert_eq!(world.quarantined(), 0);
     // A calendar's entry is text like any other.
     world.sim.admin("calendars", json!({ "user": ANN, "id": "odd@group.calendar.google.com", "summary": "x\u{0}y", "selected": true, "time_zone": "W. Europe Standard Time" }));
     world.syncctl(&["calendar", "cron", "--force"]).expect(0);
     assert_eq!(
-        text(&world, "SELECT summary || ' ' || time_zone FROM calendars WHERE NOT is_primary"),
+        world.text("SELECT summary || ' ' || time_zone FROM calendars WHERE NOT is_primary"),
         "x\u{fffd}y W. Europe Standard Time"
     );
 }
 
 #[test]
-fn what_is_wrong_with_an_event_is_told_in_words_and_an_event_is_kept_where_nothing_hangs_on_it() {
+fn errors_in_events_are_described_and_events_with_harmless_ones_are_kept() {
     let world = world();
     let tomorrow = (Utc::now() + Duration::days(1)).to_rfc3339();
     let event = |id: &str, field: &str, value: Value| {

@@ -6,7 +6,7 @@ use crate::support::World;
 use crate::support::service::{CALENDAR, DRIVE, GMAIL, Service};
 
 fn first(world: &World) -> String {
-    world.sim.users().into_iter().next().expect("a user")
+    world.first_user()
 }
 
 /// The report of a scheduled run, whose exit code must be 0.
@@ -40,7 +40,7 @@ fn a_user_without_the_service_is_no_failure(service: &'static Service, fault: &s
     assert_eq!((run["total_users"].as_u64(), run["failed_users"].as_u64()), (Some(3), Some(0)), "{run}");
     let service_now = state(&world);
     assert!(service_now["off"].as_u64() > Some(0) && service_now["failing"] == 0, "{service_now}");
-    assert_eq!(world.count("SELECT count(*) FROM accounts WHERE state = 'revoked'"), 0, "{fault}");
+    assert_eq!(world.accounts_in("revoked"), 0, "{fault}");
     world.sim.reset_ledger();
     cron(&world);
     assert_eq!(calls_of(&world, &user), 0, "{fault}: asked again within the day");
@@ -110,8 +110,7 @@ fn an_import_says_which_services_a_user_has() {
         line.to_string()
     };
     world.syncctl_with_input(&["accounts", "import", "-"], &line(json!({ "gmail": false, "drive": false }))).expect(0);
-    let off = "SELECT count(*) FROM streams WHERE state = 'off'";
-    assert_eq!(world.count(off), 2);
+    assert_eq!(world.streams_in("off"), 2);
     world.syncctl(&["sync", "cron"]).expect(0);
     assert!(
         world.sim.ledger()["by_method"]
@@ -119,13 +118,13 @@ fn an_import_says_which_services_a_user_has() {
             .is_some_and(|methods| methods.keys().all(|name| name.contains("alendar") || name.contains("events")))
     );
     world.syncctl_with_input(&["accounts", "import", "-"], &line(json!({ "gmail": true }))).expect(0);
-    assert_eq!(world.count(off), 1);
+    assert_eq!(world.streams_in("off"), 1);
     let wrong = world.syncctl_with_input(&["accounts", "import", "-"], &line(json!({ "gmail": "off" }))).expect(1);
     assert!(wrong.stderr.contains("settings.gmail: must be true or false"), "{}", wrong.stderr);
 }
 
 #[test]
-fn what_a_person_did_not_grant_is_no_failure_and_is_synced_once_it_is_granted() {
+fn a_service_that_was_not_granted_is_no_failure_and_is_synced_once_it_is_granted() {
     let world = World::empty();
     world.sim.generate(2, 2);
     let user = first(&world);

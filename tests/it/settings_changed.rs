@@ -54,9 +54,8 @@ fn a_longer_window_and_whole_messages_come_with_a_resync() {
     world.set("SYNCCTL_GMAIL_WINDOW", "30days");
     world.set("SYNCCTL_GMAIL_STORE", "all");
     world.syncctl(&["gmail", "cron", "--force"]).expect(0);
-    let stored = "SELECT count(*) FROM gmail_messages WHERE deleted_at IS NULL";
-    let fetched = "SELECT count(*) FROM gmail_messages WHERE body LIKE 'the text of%'";
-    assert_eq!((world.count(stored), world.count(fetched)), (2, 0), "nothing happens by itself");
+    let fetched = "gmail_messages WHERE body LIKE 'the text of%'";
+    assert_eq!((world.messages(), world.rows(fetched)), (2, 0), "nothing happens by itself");
     assert_told(&world, "gmail.window", "7days", "gmail");
     assert_told(&world, "gmail.store", "detected", "gmail");
     let dry = world.syncctl(&["resync", "--all", "--dry-run", "--json"]).expect(0).json();
@@ -66,25 +65,25 @@ fn a_longer_window_and_whole_messages_come_with_a_resync() {
         "{dry}"
     );
     cron(&world);
-    assert_eq!((world.count(stored), world.count(fetched)), (2, 0), "a dry run changes nothing");
+    assert_eq!((world.messages(), world.rows(fetched)), (2, 0), "a dry run changes nothing");
     world.syncctl(&["resync", &users[0], "--service", "gmail"]).expect(0);
     cron(&world);
-    assert_eq!((world.count(stored), world.count(fetched)), (3, 2));
+    assert_eq!((world.messages(), world.rows(fetched)), (3, 2));
     let lines = told(&world, "gmail.window");
     assert!(lines[0]["message"].as_str().is_some_and(|text| text.contains("1 of 2")), "{lines:?}");
     world.syncctl(&["resync", "--all"]).expect(0);
     cron(&world);
-    assert_eq!((world.count(stored), world.count(fetched)), (4, 4));
+    assert_eq!((world.messages(), world.rows(fetched)), (4, 4));
     assert_silent(&world, "gmail.");
     world.assert_no_leftovers();
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE resyncs > 0 OR state = 'degraded'"), 0, "no cursor expired");
+    assert_eq!(world.rows("streams WHERE resyncs > 0 OR state = 'degraded'"), 0, "no cursor expired");
 }
 
 #[test]
 fn a_resync_asked_for_while_a_run_holds_the_stream_is_not_lost() {
     let mut world = World::of(&GMAIL, 1, 0);
     world.set("SYNCCTL_GMAIL_WINDOW", "7days");
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     [3, 20].into_iter().for_each(|days| mail(&world, &user, days));
     cron(&world);
     mail(&world, &user, 1);
@@ -97,20 +96,20 @@ fn a_resync_asked_for_while_a_run_holds_the_stream_is_not_lost() {
     world.sim.admin("release", json!({}));
     assert!(run.wait_with_output().expect("the run ends").status.success());
     cron(&world);
-    assert_eq!(world.count("SELECT count(*) FROM gmail_messages WHERE deleted_at IS NULL"), 3);
+    assert_eq!(world.messages(), 3);
     assert_silent(&world, "gmail.");
 }
 
 #[test]
-fn a_pass_that_comes_by_itself_makes_the_change_good_too() {
+fn a_scheduled_full_pass_applies_the_change_too() {
     let mut world = World::of(&GMAIL, 1, 0);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     mail(&world, &user, 3);
     cron(&world);
     world.set("SYNCCTL_GMAIL_STORE", "all");
     world.expire();
     world.syncctl(&["gmail", "cron", "--force"]).expect(0);
-    assert_eq!(world.count("SELECT count(*) FROM gmail_messages WHERE body LIKE 'the text of%'"), 1);
+    assert_eq!(world.rows("gmail_messages WHERE body LIKE 'the text of%'"), 1);
     assert_silent(&world, "gmail.");
 }
 
@@ -118,34 +117,33 @@ fn a_pass_that_comes_by_itself_makes_the_change_good_too() {
 fn all_files_become_documents_and_a_larger_limit_reads_what_was_too_large() {
     let mut world = World::with_files(1, 2);
     world.set("SYNCCTL_DRIVE_CONTENT_MAX_SIZE", "10");
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     let file = world.add_file(&user, "notes.txt", "more than ten bytes of text");
     world.watch(&user, &file);
     world.sync_drive().expect(0);
-    let fetched = "SELECT count(*) FROM documents WHERE body = 'more than ten bytes of text'";
-    let documents = "SELECT count(*) FROM documents WHERE source = 'drive' AND status <> 'deleted'";
-    assert_eq!((world.count(documents), world.count(fetched)), (1, 0));
+    let documents = "documents WHERE source = 'drive' AND status <> 'deleted'";
+    assert_eq!((world.rows(documents), world.documents_with("more than ten bytes of text")), (1, 0));
     world.set("SYNCCTL_DRIVE_CONTENT_MAX_SIZE", "1000000");
     world.set("SYNCCTL_DRIVE_DOCUMENTS", "all");
     world.sync_drive().expect(0);
-    assert_eq!((world.count(documents), world.count(fetched)), (1, 0), "nothing happens by itself");
+    assert_eq!((world.rows(documents), world.documents_with("more than ten bytes of text")), (1, 0), "nothing happens by itself");
     assert_told(&world, "drive.documents", "watched", "drive");
     assert_told(&world, "drive.content_max_size", "10", "drive");
     world.syncctl(&["resync", "--all", "--service", "drive"]).expect(0);
     world.sync_drive().expect(0);
     world.sync_drive().expect(0);
-    assert_eq!(world.count(fetched), 1);
-    assert!(world.count(documents) > 1, "every readable file is a document");
+    assert_eq!(world.documents_with("more than ten bytes of text"), 1);
+    assert!(world.rows(documents) > 1, "every readable file is a document");
     assert_silent(&world, "drive.");
     let twice = "SELECT count(*) FROM (SELECT 1 FROM outbox_events WHERE type = 'drive.file.created' GROUP BY subject HAVING count(*) > 1) t";
     assert_eq!(world.count(twice), 0);
 }
 
 #[test]
-fn calendars_have_their_window_and_their_meetings_anew() {
+fn a_resync_applies_new_windows_and_meeting_rules_to_calendars() {
     let mut world = World::with_users(1, 0);
     world.set("SYNCCTL_CALENDAR_WINDOW_FUTURE", "30days");
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     for (id, days) in [("near", 10), ("far", 60)] {
         let at =
             |minutes: i64| (chrono::Utc::now() + chrono::Duration::days(days) + chrono::Duration::minutes(minutes)).to_rfc3339();
@@ -154,23 +152,22 @@ fn calendars_have_their_window_and_their_meetings_anew() {
         world.sim.admin("events", json!({ "user": user, "calendar": "primary", "event": event }));
     }
     world.sync_all().expect(0);
-    let events = "SELECT count(*) FROM calendar_events WHERE deleted_at IS NULL";
-    let meetings = "SELECT count(*) FROM meetings WHERE event_status <> 'cancelled'";
-    assert_eq!((world.count(events), world.count(meetings)), (1, 0));
+    let meetings = "meetings WHERE event_status <> 'cancelled'";
+    assert_eq!((world.events(), world.rows(meetings)), (1, 0));
     world.set("SYNCCTL_CALENDAR_WINDOW_FUTURE", "90days");
     world.set("SYNCCTL_CALENDAR_MEETING_WORDS", "roundtable");
     world.sync_all().expect(0);
-    assert_eq!((world.count(events), world.count(meetings)), (1, 0), "nothing happens by itself");
+    assert_eq!((world.events(), world.rows(meetings)), (1, 0), "nothing happens by itself");
     assert_told(&world, "calendar.window_future", "30days", "calendar");
     assert_told(&world, "calendar.meeting_words", "standup", "calendar");
     world.syncctl(&["resync", &user]).expect(0);
     world.sync_all().expect(0);
-    assert_eq!((world.count(events), world.count(meetings)), (2, 2));
+    assert_eq!((world.events(), world.rows(meetings)), (2, 2));
     assert_silent(&world, "calendar.");
 }
 
 #[test]
-fn resync_says_whom_and_what_it_does_not_know() {
+fn resync_names_unknown_users_and_services() {
     let world = World::with_users(1, 1);
     assert!(world.syncctl(&["resync"]).expect(2).stderr.contains("--all"));
     world.syncctl(&["resync", "nobody@example.com"]).expect(2);

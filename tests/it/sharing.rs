@@ -29,7 +29,7 @@ fn two_parallel_runs_share_the_streams_and_poll_none_twice() {
     world.set("SYNCCTL_ENGINE_CHUNK", "10");
     world.set("SYNCCTL_ENGINE_CONCURRENCY", "4");
     world.sync_all().expect(0);
-    world.execute("UPDATE streams SET due_at = now()");
+    world.make_all_due();
     world.sim.reset_ledger();
     let runs: Vec<_> = (0..2).map(|_| world.spawn(&["calendar", "cron", "--parallel", "--json"])).collect();
     let reports: Vec<Value> = runs
@@ -67,7 +67,7 @@ fn a_run_whose_lease_was_taken_writes_nothing_more() {
 fn two_processes_refresh_a_token_once_between_them() {
     let world = World::with_users(1, 2);
     world.sync_all().expect(0);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.execute(
         "CREATE EXTENSION IF NOT EXISTS pg_stat_statements; UPDATE accounts SET access_token = NULL, token_expires_at = NULL",
     );
@@ -105,7 +105,7 @@ fn the_day_cap_holds_across_runs_and_hosts() {
     let calls = world.sim.ledger()["total"].as_u64().expect("a number");
     assert!(calls <= 12, "{calls} calls where 12 are allowed");
     assert!(calls >= 8, "{calls} calls: quota was lost");
-    assert_eq!(world.count("SELECT count(*) FROM quota_pauses WHERE until > now()"), 1);
+    assert_eq!(world.quota_pauses(), 1);
 }
 
 #[test]

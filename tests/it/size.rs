@@ -18,7 +18,7 @@ fn size_names_what_fills_the_database() {
     world.syncctl(&["calendar", "cron"]).expect(0);
     world.execute("ANALYZE");
     let events = table(&world, "calendar_events");
-    assert_eq!(events["rows"].as_i64(), Some(world.count("SELECT count(*) FROM calendar_events")), "{events}");
+    assert_eq!(events["rows"].as_i64(), Some(world.rows("calendar_events")), "{events}");
     assert!(
         events["indexes"].as_array().expect("indexes").iter().any(|index| index["index"] == "calendar_events_pkey"),
         "{events}"
@@ -68,7 +68,7 @@ fn a_table_that_began_later_grows_by_the_days_since() {
 fn what_has_no_date_grows_by_the_counters_of_the_server_or_not_at_all() {
     let world = World::with_users(2, 60);
     world.syncctl(&["calendar", "cron"]).expect(0);
-    let stored = world.count("SELECT count(*) FROM calendar_events");
+    let stored = world.rows("calendar_events");
     assert!(stored >= 100, "{stored} events");
     world.execute("UPDATE schema_migrations SET applied_at = applied_at - interval '10 days'; ANALYZE");
     // A server process reports its counts when it ends, shortly after its client.
@@ -78,7 +78,7 @@ fn what_has_no_date_grows_by_the_counters_of_the_server_or_not_at_all() {
     }
     let growth = table(&world, "calendar_events")["growth"].clone();
     // Before PostgreSQL 15 the counters' start is known: they began with this database.
-    if world.count("SELECT count(*) FROM pg_stat_database WHERE datname = current_database() AND stats_reset IS NULL") == 1 {
+    if world.rows("pg_stat_database WHERE datname = current_database() AND stats_reset IS NULL") == 1 {
         let a_day = growth["rows_a_day"].as_f64().expect("a rate");
         assert!(growth["by"] == "counters" && (a_day - stored as f64 / 10.0).abs() < 0.1, "{growth}: {stored} events");
         let text = world.syncctl(&["db", "size"]).expect(0).stdout;

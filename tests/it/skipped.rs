@@ -54,9 +54,7 @@ fn no_job_that_was_skipped_writes_to_stderr() {
     let world = World::of(&ATTENDEE, 1, 0);
     let jobs = ["calendar cron", "drive cron", "gmail cron", "attendee cron", "attendee schedule", "calendar renew-watches"];
     for job in jobs {
-        world.execute(&format!(
-            "INSERT INTO job_locks (job, run_id, held_until) VALUES ('{job}', gen_random_uuid(), now() + interval '1 hour')"
-        ));
+        world.lock_job(job);
         let run = world.syncctl(&job.split(' ').collect::<Vec<_>>()).expect(75);
         assert!(run.stderr.is_empty() && run.stdout.contains("holds the job"), "{run:#?}");
     }
@@ -65,7 +63,7 @@ fn no_job_that_was_skipped_writes_to_stderr() {
 }
 
 #[test]
-fn a_failure_is_told_while_the_next_run_works_and_others_are_skipped() {
+fn a_failure_is_reported_while_the_next_run_works_and_others_are_skipped() {
     let (world, mut child) = under_way();
     world.execute(
         "UPDATE runs SET status = 'failed' WHERE status = 'completed';

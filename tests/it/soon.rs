@@ -35,7 +35,7 @@ fn is_over_soon(service: &'static Service, fault: &Value) {
     pass(&world, 60.0);
     world.syncctl(&[service.name, "cron"]).expect(0);
     world.assert_in_step();
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE failures > 0 OR state NOT IN ('active', 'off')"), 0, "{fault}");
+    assert_eq!(world.rows("streams WHERE failures > 0 OR state NOT IN ('active', 'off')"), 0, "{fault}");
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn a_short_refusal_by_the_apis_is_over_within_the_minute() {
 }
 
 #[test]
-fn one_404_for_one_calendar_and_one_word_of_its_users_quota_are_over_within_the_minute() {
+fn a_single_404_and_a_single_quota_error_are_over_within_the_minute() {
     for fault in ["not_found", "gone_deleted", "quota_exceeded"] {
         is_over_soon(&CALENDAR, &json!({ "fault": fault, "method": "events.list", "times": 1 }));
     }
@@ -97,7 +97,7 @@ fn a_key_that_attendee_refuses_three_times_is_asked_with_again_within_two_minute
 }
 
 #[test]
-fn what_never_works_is_asked_for_ever_more_rarely() {
+fn a_call_that_never_works_is_made_ever_more_rarely() {
     let world = World::with_users(1, 2);
     world.sync_all().expect(0);
     world.sim.fault(json!({ "fault": "access_not_configured", "method": "calendarList.list" }));

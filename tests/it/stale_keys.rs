@@ -24,7 +24,7 @@ fn a_host_with_stale_keys_ends_with_78_and_touches_nothing() {
     let stale = world.folder.path().join("stale.keys");
     fs::copy(&good, &stale).expect("a copy");
     world.syncctl(&["accounts", "rekey", "--new-key"]).expect(0);
-    world.execute("UPDATE streams SET due_at = now()");
+    world.make_all_due();
     world.churn(6, 1);
     let before = state(&world);
     let calls = world.sim.get("ledger").to_string();
@@ -34,9 +34,9 @@ fn a_host_with_stale_keys_ends_with_78_and_touches_nothing() {
         assert!(ran.stderr.contains("3 accounts are sealed with key") && ran.stderr.contains("stale.keys"), "{ran:#?}");
         assert_eq!(state(&world), before, "{command:?}");
         assert_eq!(world.sim.get("ledger").to_string(), calls, "{command:?} asked Google");
-        assert_eq!(world.count("SELECT count(*) FROM job_locks"), 0, "{command:?} holds a job that others could do");
+        assert_eq!(world.job_locks(), 0, "{command:?} holds a job that others could do");
     }
-    assert!(world.count("SELECT count(*) FROM calendar_cron_results WHERE status = 'failed'") >= 2);
+    assert!(world.results_in("calendar", "failed") >= 2);
     world.set("SYNCCTL_SEAL_KEY_FILE", good.to_str().expect("a path"));
     world.syncctl(&["calendar", "cron"]).expect(0);
     world.assert_in_step();
@@ -44,7 +44,7 @@ fn a_host_with_stale_keys_ends_with_78_and_touches_nothing() {
 }
 
 #[test]
-fn a_host_whose_keys_become_stale_while_it_polls_puts_off_nobody() {
+fn a_host_whose_keys_become_stale_while_it_polls_delays_no_user() {
     let mut world = World::with_users(3, 4);
     world.sync_all().expect(0);
     let good = world.folder.path().join("seal.keys");
@@ -65,8 +65,7 @@ fn a_host_whose_keys_become_stale_while_it_polls_puts_off_nobody() {
     world.syncctl(&["accounts", "rekey", "--new-key"]).expect(0);
     world.execute(&format!("UPDATE streams SET due_at = now() WHERE {others}"));
     let patience = Instant::now() + Duration::from_secs(60);
-    while world.count(&format!("SELECT count(*) FROM streams WHERE claimed_by IS NULL AND {others} AND service = 'calendar'")) > 0
-    {
+    while world.rows(&format!("streams WHERE claimed_by IS NULL AND {others} AND service = 'calendar'")) > 0 {
         assert!(Instant::now() < patience, "it never looked for what has fallen due");
         std::thread::sleep(Duration::from_millis(10));
     }
@@ -78,7 +77,7 @@ fn a_host_whose_keys_become_stale_while_it_polls_puts_off_nobody() {
         output.status.code() == Some(1) && said.contains("settings") && said.contains("which is not among the seal keys"),
         "{said}"
     );
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE failures > 0 OR claimed_by IS NOT NULL"), 0, "put off");
+    assert_eq!(world.rows("streams WHERE failures > 0 OR claimed_by IS NOT NULL"), 0, "put off");
     world.syncctl(&["calendar", "cron"]).expect(0);
     world.assert_in_step();
     world.assert_no_leftovers();

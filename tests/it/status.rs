@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 use crate::support::World;
 
 #[test]
-fn one_screen_tells_what_is_due_what_ran_and_what_fails_with_what_to_do() {
+fn one_screen_shows_what_is_due_what_ran_and_what_fails_with_remedies() {
     let world = World::with_users(3, 10);
     let empty = world.syncctl(&["status"]).expect(0).stdout;
     assert!(empty.contains("no job has run yet"), "{empty}");
     world.sync_all().expect(0);
     world.sim.churn(12, 3);
     world.sync_all().expect(0);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.sim.admin("scopes", json!({ "user": user, "scopes": [] }));
     world.sim.admin("expire", json!({ "what": "access_tokens" }));
     world.sync_all().expect(1);
@@ -63,7 +63,7 @@ fn a_run_that_died_an_account_that_is_revoked_and_an_outbox_that_waits_are_seen(
 }
 
 #[test]
-fn summaries_that_somebody_else_wrote_hide_nothing_of_ours() {
+fn summaries_of_other_programs_hide_none_of_ours() {
     let world = World::empty();
     let summary = |delays: &str| {
         world.execute(&format!("INSERT INTO calendar_cron_summaries (summary_data) VALUES ('{{\"delays\": {delays}}}')"));

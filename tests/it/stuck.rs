@@ -47,13 +47,13 @@ fn a_host_that_vanishes_inside_a_page_holds_others_up_for_less_than_a_minute() {
     lost.kill().expect("killing the run");
     lost.wait().expect("it ends");
     // Sessions with rows or a snapshot. A connection that was lost after its BEGIN, before the limits of that transaction, has neither.
-    let open = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'
+    let open = "pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'
       AND (backend_xid IS NOT NULL OR backend_xmin IS NOT NULL)";
-    assert!(world.count(open) > 0, "it holds nothing");
+    assert!(world.rows(open) > 0, "it holds nothing");
     world.wait_until_leases_lapse();
     // Another host runs into these locks, and gets the rows in the end.
     let other = world.spawn(&["drive", "cron", "--force"]);
-    until("what the lost host held is free", || world.count(open) == 0);
+    until("what the lost host held is free", || world.rows(open) == 0);
     let output = ended_by(other, Instant::now() + MINUTE);
     assert!(output.status.success(), "{output:?}");
     // The stream of that page is free by now.
@@ -83,19 +83,19 @@ fn held(world: &World) -> ::postgres::Client {
     other
 }
 
-const AFTER: &str = "SELECT count(*) FROM calendar_events WHERE event_id = 'talk' AND raw ->> 'summary' = 'after'";
+const AFTER: &str = "calendar_events WHERE event_id = 'talk' AND raw ->> 'summary' = 'after'";
 
 #[test]
-fn a_page_whose_rows_somebody_holds_waits_aside_and_the_others_go_on() {
+fn a_page_whose_rows_are_locked_waits_and_the_others_go_on() {
     let mut world = World::empty();
     let mut other = held(&world);
     world.set("SYNCCTL_DB_POOL_SIZE", "2");
     let run = world.spawn(&["calendar", "cron", "--force", "--json"]);
-    until("the events that are not held", || world.count(AFTER) == 2);
+    until("the events that are not held", || world.rows(AFTER) == 2);
     other.batch_execute("COMMIT").expect("its end");
     let output = ended_by(run, Instant::now() + MINUTE);
     assert!(output.status.success(), "{output:?}");
-    assert_eq!(world.count(AFTER), 6);
+    assert_eq!(world.rows(AFTER), 6);
     world.assert_in_step();
     world.assert_no_leftovers();
 }
@@ -125,7 +125,7 @@ fn a_run_ends_in_its_time_although_its_pages_wait_for_rows() {
         let mut other = held(&world);
         let run = world.spawn(&[&["calendar", "cron", "--force", "--json"], arguments].concat());
         if arguments.is_empty() {
-            until("the events that are not held", || world.count(AFTER) == 2);
+            until("the events that are not held", || world.rows(AFTER) == 2);
             terminate(&run);
         }
         let output = ended_by(run, Instant::now() + MINUTE);
@@ -152,15 +152,14 @@ fn a_run_ends_in_its_time_although_every_statement_waits() {
         other.batch_execute("BEGIN; LOCK TABLE streams IN ACCESS EXCLUSIVE MODE").expect("the table");
         world.sim.clear_faults();
         world.sim.admin("release", json!({}));
-        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        until("a statement waits", || world.count(waiting) > 0);
+        until("a statement waits", || world.lock_waits() > 0);
         if arguments.is_empty() {
             terminate(&run);
         }
         let output = ended_by(run, Instant::now() + MINUTE);
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.code() == Some(69) && said.contains("the database held it up"), "{said}");
-        until("its statements have ended too", || world.count(waiting) == 0);
+        until("its statements have ended too", || world.lock_waits() == 0);
         other.batch_execute("COMMIT").expect("its end");
         world.wait_until_leases_lapse();
         world.sync_all().expect(0);
@@ -175,15 +174,15 @@ fn no_transaction_is_open_while_a_provider_is_asked() {
     let run = world.spawn(&["calendar", "cron"]);
     world.wait_for_stall();
     // Older statements may still end. One that belonged to the page would stay.
-    let open = "SELECT count(*) FROM pg_stat_activity
+    let open = "pg_stat_activity
       WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend' AND xact_start IS NOT NULL";
     let patience = Instant::now() + Duration::from_secs(60);
-    while world.count(open) > 0 {
+    while world.rows(open) > 0 {
         assert!(Instant::now() < patience, "a transaction is open while Google is asked");
         std::thread::sleep(Duration::from_millis(10));
     }
     world.sim.clear_faults();
     world.sim.admin("release", json!({}));
     assert!(run.wait_with_output().expect("it ends").status.success());
-    assert_eq!(world.count("SELECT count(*) FROM calendar_events"), 3);
+    assert_eq!(world.rows("calendar_events"), 3);
 }

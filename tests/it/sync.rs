@@ -39,7 +39,7 @@ fn one_run_polls_every_service_and_each_has_its_rows() {
     }
     world.assert_in_step();
     for table in ["drive_files", "gmail_messages"] {
-        assert!(world.count(&format!("SELECT count(*) FROM {table}")) > 0, "{table}");
+        assert!(world.rows(table) > 0, "{table}");
     }
     world.sim.reset_ledger();
     let again = sync(&world, &["cron", "--force"]);
@@ -59,9 +59,7 @@ fn one_run_polls_every_service_and_each_has_its_rows() {
 fn a_service_that_fails_or_is_busy_stops_no_other() {
     let world = synced(2);
     world.sim.fault(json!({ "fault": "access_not_configured", "probability": 1.0, "method": "history.list" }));
-    world.execute(
-        "INSERT INTO job_locks (job, run_id, held_until) VALUES ('drive cron', gen_random_uuid(), now() + interval '1 hour')",
-    );
+    world.lock_job("drive cron");
     let output = world.syncctl(&["sync", "cron", "--force", "--json"]).expect(1);
     let run = output.json();
     let status = |index: usize| run["runs"][index]["report"]["status"].as_str().expect("a status").to_owned();
@@ -72,13 +70,13 @@ fn a_service_that_fails_or_is_busy_stops_no_other() {
         output.stderr
     );
     world.sim.clear_faults();
-    world.execute("DELETE FROM job_locks");
+    world.unlock_jobs();
     let user = sync(&world, &["user", ANN]);
     assert!(user["runs"].as_array().into_iter().flatten().all(|run| run["report"]["total_users"] == 1), "{user:#}");
 }
 
 #[test]
-fn activity_makes_streams_due_earlier_and_explain_says_so() {
+fn activity_makes_streams_due_earlier_and_explain_shows_it() {
     let world = synced(1);
     // The wait after a first pass is random, half an hour or more, which may be as early as activity would make it.
     world.execute("UPDATE streams SET due_at = polled_at + interval '1 hour' WHERE kind = 'events'");
@@ -135,7 +133,7 @@ fn syncctls_own_work_is_no_change_and_no_activity() {
         assert_eq!((before.0, before.2), (after.0, after.2));
         assert!((before.1 - after.1).abs() <= 1e-6 * before.1.abs(), "stream {}: {} became {}", before.0, before.1, after.1);
     }
-    assert_eq!(world.count("SELECT count(*) FROM user_activity"), 0);
+    assert_eq!(world.rows("user_activity"), 0);
     // A change by another client counts.
     world.sim.churn(20, 5);
     world.syncctl(&["calendar", "cron", "--force"]).expect(0);
@@ -203,11 +201,11 @@ fn polls_together_keep_the_budget_and_one_user_keeps_theirs() {
     // A user with sixty calendars costs more than the others.
     world.set("SYNCCTL_PACE_USER_CALLS_PER_DAY", "700");
     price(&world);
-    let dearer = world.count(&format!(
-        "SELECT count(*) FROM pace_user_prices p JOIN users u ON u.id = p.user_id JOIN pace_prices a USING (service)
+    let dearer = world.rows(&format!(
+        "pace_user_prices p JOIN users u ON u.id = p.user_id JOIN pace_prices a USING (service)
          WHERE u.email = '{crowd}' AND p.price > a.price"
     ));
-    assert_eq!((dearer, world.count("SELECT count(*) FROM pace_user_prices")), (1, 1));
+    assert_eq!((dearer, world.rows("pace_user_prices")), (1, 1));
     // Even the longest intervals exceed this.
     world.set("SYNCCTL_PACE_CALLS_PER_DAY", "10");
     let output = world.syncctl(&["calendar", "cron", "-v"]).expect(0);

@@ -47,7 +47,6 @@ fn one_ctrl_c_ends_what_only_reads_also_while_the_database_hangs() {
     let world = World::with_users(1, 1);
     let mut other = world.database.connect();
     other.batch_execute("BEGIN; LOCK TABLE users, streams, documents, outbox_events IN ACCESS EXCLUSIVE MODE").expect("a lock");
-    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
     let words: [&[&str]; 7] = [
         &["status"],
         &["metrics"],
@@ -59,9 +58,9 @@ fn one_ctrl_c_ends_what_only_reads_also_while_the_database_hangs() {
     ];
     for arguments in words {
         // The server does not notice a closed client while it waits.
-        let others = world.count(waiting);
+        let others = world.lock_waits();
         let mut child = world.spawn(arguments);
-        until("the command waits", || world.count(waiting) > others);
+        until("the command waits", || world.lock_waits() > others);
         kill_process(Pid::from_child(&child), Signal::INT).expect("a signal");
         let mut ended = None;
         until("it ends", || {
@@ -73,7 +72,7 @@ fn one_ctrl_c_ends_what_only_reads_also_while_the_database_hangs() {
 }
 
 #[test]
-fn a_watch_that_nobody_reads_ends() {
+fn a_watch_whose_reader_is_gone_ends() {
     let world = World::empty();
     let mut child = world.spawn(&["status", "--watch", "1"]);
     let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
@@ -106,7 +105,7 @@ fn a_watch_is_left_at_once_though_the_database_does_not_answer() {
 }
 
 #[test]
-fn a_disk_that_is_full_is_told_and_is_no_success() {
+fn a_full_disk_is_reported_and_is_no_success() {
     let world = World::empty();
     for arguments in [&["status", "--json"][..], &["metrics", "--prometheus"], &["config", "show"]] {
         let full = File::options().write(true).open("/dev/full").expect("a full disk");

@@ -17,11 +17,11 @@ fn synced(users: u32) -> World {
 }
 
 fn forget_tokens(world: &World) {
-    world.execute("UPDATE accounts SET access_token = NULL, token_expires_at = NULL");
+    world.forget_access_tokens();
 }
 
 fn revoked(world: &World) -> i64 {
-    world.count("SELECT count(*) FROM accounts WHERE state = 'revoked'")
+    world.accounts_in("revoked")
 }
 
 fn token_requests(world: &World) -> Value {
@@ -44,7 +44,7 @@ fn bad_minutes() -> Vec<Value> {
 }
 
 #[test]
-fn no_bad_minute_of_the_endpoint_revokes_anybody_and_all_are_synced_afterwards_by_themselves() {
+fn no_outage_of_the_token_endpoint_revokes_an_account_and_all_are_synced_afterwards() {
     let world = synced(4);
     for fault in bad_minutes() {
         world.churn(8, 3);
@@ -99,7 +99,7 @@ fn a_revoked_account_that_works_again_is_synced_again_by_itself() {
 #[test]
 fn an_account_that_is_renewed_while_its_old_grant_is_being_refused_goes_on() {
     let world = synced(2);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.sim.admin("revoke", json!({ "user": user }));
     world.sim.fault(json!({ "fault": "stall", "at_call": 1, "times": 1, "method": "token", "user": user }));
     let run = world.spawn(&["calendar", "poll", &user]);
@@ -108,7 +108,7 @@ fn an_account_that_is_renewed_while_its_old_grant_is_being_refused_goes_on() {
     world.sim.admin("release", json!({}));
     run.wait_with_output().expect("the run ends");
     assert_eq!(revoked(&world), 0, "the verdict was on the old grant");
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE state = 'revoked'"), 0);
+    assert_eq!(world.streams_in("revoked"), 0);
     world.sim.admin("restore", json!({ "user": user }));
     world.churn(4, 1);
     world.move_database_clock(1.1);
@@ -140,16 +140,16 @@ fn a_grant_that_is_gone_costs_one_question_a_day_and_later_one_a_week_whatever_r
 #[test]
 fn one_that_was_ended_on_purpose_is_not_asked_for() {
     let world = synced(2);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.syncctl(&["accounts", "revoke", &user]).expect(0);
     world.sim.admin("restore", json!({ "user": user }));
     world.move_database_clock(500.0);
     world.syncctl(&["sync", "cron"]).expect(0);
-    assert_eq!(world.count("SELECT count(*) FROM accounts WHERE state = 'ended'"), 1);
+    assert_eq!(world.accounts_in("ended"), 1);
 }
 
 #[test]
-fn a_delegation_that_spreads_slowly_revokes_nobody_and_one_that_never_comes_does_after_a_day() {
+fn a_slow_delegation_revokes_no_account_and_a_missing_one_does_after_a_day() {
     let world = synced(2);
     world.churn(10, 1);
     let delegated =

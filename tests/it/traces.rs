@@ -54,7 +54,7 @@ fn a_run_is_a_span_with_its_figures() {
 fn a_failure_is_an_error_with_its_class_and_nobodys_address() {
     let (mut world, collector) = world(2);
     world.set("SYNCCTL_ENGINE_TRIES", "1");
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.sim.fault(json!({ "fault": "server_500", "method": "calendarList.list", "user": user, "probability": 1.0 }));
     world.syncctl(&["calendar", "cron"]).expect(1);
     let request = collector.take().pop().expect("a request");
@@ -127,5 +127,5 @@ fn a_collector_that_hangs_refuses_or_is_not_there_costs_a_warning_and_nothing_el
     warned(&world, "http:// or https://");
     world.set("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
     warned(&world, "http/protobuf or http/json");
-    assert_eq!(world.count("SELECT count(*) FROM runs WHERE status <> 'completed'"), 0);
+    assert_eq!(world.runs_not_completed(), 0);
 }

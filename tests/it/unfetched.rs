@@ -11,7 +11,7 @@ fn mailbox(messages: u32) -> (World, String) {
     let mut world = World::of(&GMAIL, 1, messages);
     // Attempts cost no time here, and there are few.
     world.set("SYNCCTL_ENGINE_TRIES", "3");
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     (world, user)
 }
 
@@ -31,7 +31,7 @@ fn refuse_with(world: &World, fault: Value, id: &str) {
 }
 
 fn quarantined(world: &World) -> Vec<String> {
-    world.query("SELECT item_id FROM quarantined_items ORDER BY 1").iter().map(|row| row.get(0)).collect()
+    world.texts("SELECT item_id FROM quarantined_items ORDER BY 1")
 }
 
 /// Makes quarantined items due for another request.
@@ -63,10 +63,10 @@ fn a_message_that_cannot_be_fetched_never_stops_its_mailbox() {
         let run = world.sync_all().expect(0).json();
         assert_eq!((&run["quarantined"], &run["failed_streams"]), (&json!(1), &json!(0)), "{fault}: {run}");
         assert_eq!(quarantined(&world), [bad.as_str()], "{fault}");
-        assert_eq!(world.count("SELECT count(*) FROM gmail_messages"), 10, "{fault}");
+        assert_eq!(world.rows("gmail_messages"), 10, "{fault}");
         arrives(&world, &user, "later");
         world.sync_all().expect(0);
-        assert_eq!(world.count("SELECT count(*) FROM gmail_messages WHERE subject = 'later'"), 1, "{fault}");
+        assert_eq!(world.messages_about("later"), 1, "{fault}");
     }
 }
 
@@ -82,10 +82,10 @@ fn a_raw_message_that_is_no_base64_goes_to_quarantine_alone() {
     refuse_with(&world, fault, &bad);
     world.sync_all().expect(0);
     assert_eq!(quarantined(&world), [bad.as_str()]);
-    assert_eq!(world.count("SELECT count(*) FROM gmail_messages WHERE subject = 'good' AND body = 'x'"), 1);
+    assert_eq!(world.messages_with("good", "x"), 1);
     // The failure was temporary.
     world.syncctl(&["items", "retry"]).expect(0);
-    assert_eq!(world.count("SELECT count(*) FROM gmail_messages WHERE subject = 'bad' AND body = 'x'"), 1);
+    assert_eq!(world.messages_with("bad", "x"), 1);
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn what_could_not_be_fetched_is_asked_for_again_by_itself_and_ever_more_rarely()
     }
     assert_eq!(waits, [3_600, 14_400, 57_600, 86_400, 86_400]);
     world.sim.clear_faults();
-    world.execute("UPDATE quarantined_items SET retry_at = now()");
+    world.retry_quarantined();
     let run = world.sync_all().expect(0).json();
     assert_eq!(run["changes"]["mailbox"]["created"], 1, "{run}");
     assert!(quarantined(&world).is_empty());
@@ -125,7 +125,7 @@ fn what_is_gone_when_it_is_asked_for_again_leaves_quarantine() {
     let url = format!("{}/admin/mail/messages", world.sim.url);
     let request = ureq::delete(url).header("content-type", "application/json").force_send_body();
     request.send(json!({ "user": user, "id": bad }).to_string()).expect("deleting a message");
-    world.execute("UPDATE quarantined_items SET retry_at = now()");
+    world.retry_quarantined();
     world.sync_all().expect(0);
     assert!(quarantined(&world).is_empty());
     world.assert_in_step();
@@ -169,7 +169,7 @@ fn an_outage_puts_no_mailbox_into_quarantine_and_is_over_when_it_is_over() {
 }
 
 #[test]
-fn many_messages_that_cannot_be_fetched_are_put_aside_as_long_as_others_can() {
+fn many_messages_that_cannot_be_fetched_are_quarantined_as_long_as_others_can() {
     let (world, user) = mailbox(20);
     world.sync_all().expect(0);
     let bad: Vec<String> = (0..8).map(|number| arrives(&world, &user, &format!("bad {number}"))).collect();
@@ -178,7 +178,7 @@ fn many_messages_that_cannot_be_fetched_are_put_aside_as_long_as_others_can() {
     assert_eq!(run["quarantined"], 8, "{run}");
     assert_eq!(quarantined(&world).len(), 8);
     world.sim.clear_faults();
-    world.execute("UPDATE quarantined_items SET retry_at = now()");
+    world.retry_quarantined();
     world.sync_all().expect(0);
     world.assert_in_step();
 }
@@ -203,7 +203,7 @@ fn quota_scope_and_token_never_blame_a_message() {
             "daily_quota" => assert_eq!(run["paused"][0]["streams"], 1, "{fault}: {run}"),
             class => assert!(run["errors"].get(class).is_some(), "{fault}: {run}"),
         }
-        assert_eq!(world.count("SELECT count(*) FROM gmail_messages"), 13, "{fault}: what was read is kept");
+        assert_eq!(world.rows("gmail_messages"), 13, "{fault}: what was read is kept");
         world.sim.clear_faults();
         world.execute("DELETE FROM quota_pauses");
         world.syncctl(&["accounts", "check"]).expect(0);
@@ -222,7 +222,7 @@ fn no_message_is_blamed_for_a_token_that_cannot_be_had() {
     world.sim.fault(json!({ "fault": "unavailable_503", "method": "token" }));
     let run = world.sync_all().expect(69).json();
     assert!(quarantined(&world).is_empty(), "{run}");
-    assert_eq!(world.count("SELECT count(*) FROM gmail_messages"), 13, "what was read is kept");
+    assert_eq!(world.rows("gmail_messages"), 13, "what was read is kept");
     world.sim.clear_faults();
     world.sync_all().expect(0);
     world.assert_in_step();
@@ -240,7 +240,7 @@ fn a_hundred_are_asked_for_again_at_a_time() {
         "INSERT INTO quarantined_items (stream_id, item_id, raw, error)
          SELECT id, 'gone' || n, '', 'not given' FROM streams, generate_series(1, 80) AS n WHERE service = 'gmail'",
     );
-    world.execute("UPDATE quarantined_items SET retry_at = now()");
+    world.retry_quarantined();
     world.sim.reset_ledger();
     world.sync_all().expect(0);
     assert_eq!(requested(&world), 100);

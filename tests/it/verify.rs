@@ -4,7 +4,7 @@
 mod calm;
 mod derived;
 mod found;
-mod mended;
+mod repaired;
 
 use serde_json::Value;
 

@@ -31,11 +31,11 @@ fn an_hour_later(world: &World) {
 }
 
 fn standing_near(world: &World) -> i64 {
-    world.count("SELECT count(*) FROM calendar_events WHERE deleted_at IS NULL AND start_at < now() + interval '400 days'")
+    world.rows("calendar_events WHERE deleted_at IS NULL AND start_at < now() + interval '400 days'")
 }
 
 #[test]
-fn a_meeting_that_leaves_the_window_takes_its_bot_along_whatever_the_sync_token_tells() {
+fn a_meeting_that_leaves_the_window_takes_its_bot_along_whatever_the_sync_token_reports() {
     for outside in ["silent", "told", "cancelled"] {
         let world = world();
         world.sim.admin("window", json!({ "outside": outside }));
@@ -86,7 +86,7 @@ fn a_meeting_is_asked_for_once_and_a_refusal_leaves_it_as_it_is() {
         an_hour_later(&world);
         cron(&world);
         world.sim.clear_faults();
-        assert_eq!(world.count("SELECT count(*) FROM meetings WHERE confirmed_at IS NOT NULL"), 0, "{fault}");
+        assert_eq!(world.rows("meetings WHERE confirmed_at IS NOT NULL"), 0, "{fault}");
         assert_eq!(counts(&schedule(&world)), [0, 0, 0, 2], "{fault}");
     }
     world.sim.reset_ledger();
@@ -95,7 +95,7 @@ fn a_meeting_is_asked_for_once_and_a_refusal_leaves_it_as_it_is() {
         cron(&world);
     }
     assert_eq!(event_gets(&world), 1, "only what begins soon, and once");
-    assert_eq!(world.count("SELECT count(*) FROM meetings WHERE confirmed_at IS NOT NULL"), 1);
+    assert_eq!(world.rows("meetings WHERE confirmed_at IS NOT NULL"), 1);
     // Shortly before it begins, once more. That does not prove that a channel has missed changes.
     world.execute(
         "UPDATE streams SET push_until = now() + interval '1 day', pushed_at = now(), push_missed = 5 WHERE kind = 'events'",
@@ -118,11 +118,11 @@ fn a_short_window_is_renewed_before_half_of_it_has_passed() {
     let live = "SELECT string_agg(event_id, ' ' ORDER BY event_id) FROM calendar_events WHERE deleted_at IS NULL";
     let live = |world: &World| world.query(live)[0].get::<_, Option<String>>(0).unwrap_or_default();
     assert_eq!(live(&world), "moved", "the sync token is silent");
-    world.execute("UPDATE streams SET full_pass_at = now() - interval '47 hours' WHERE kind = 'events'");
+    world.age_full_passes("events", "47 hours");
     world.syncctl(&["calendar", "cron", "--force"]).expect(0);
     assert_eq!(live(&world), "moved");
     world.set("SYNCCTL_CALENDAR_WINDOW_FUTURE", "5days 6h");
-    world.execute("UPDATE streams SET full_pass_at = now() - interval '64 hours' WHERE kind = 'events'");
+    world.age_full_passes("events", "64 hours");
     world.syncctl(&["calendar", "cron", "--force"]).expect(0);
     assert_eq!(live(&world), "far");
 }

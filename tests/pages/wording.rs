@@ -3,7 +3,8 @@
 //! `docs/contributing/glossary.md` has the words to use instead.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use regex::Regex;
 
@@ -32,7 +33,7 @@ const PHRASES: &[(&str, &str)] = &[
 ];
 
 /// Lines that need such a word: PostgreSQL's folder can belong to Unix' user `nobody`, and the prompt was measured as it is.
-const EXCEPTIONS: &[(&str, &str)] = &[("owner.rs", "nobody"), ("prompt.rs", "whoever")];
+const EXCEPTIONS: &[(&str, &str)] = &[("owner.rs", "nobody"), ("local.rs", "nobody"), ("prompt.rs", "whoever")];
 
 /// Names of functions, types, modules and files that said nothing, or five things.
 const NAMES: &[&str] = &[
@@ -58,19 +59,41 @@ fn report(problems: &[String]) {
     assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
 }
 
+/// Turns of phrase in a line of a file: the words, and what to write instead.
+fn phrases_in<'a>(path: &'a Path, line: &'a str) -> impl Iterator<Item = (&'a str, &'static str)> {
+    static COMPILED: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
+        PHRASES.iter().map(|(phrase, instead)| (Regex::new(phrase).expect("a regular expression"), *instead)).collect()
+    });
+    let found = COMPILED.iter().filter_map(move |(phrase, instead)| Some((phrase.find(line)?.as_str(), *instead)));
+    found.filter(move |(words, _)| !EXCEPTIONS.iter().any(|(file, word)| path.ends_with(file) && words == word))
+}
+
 #[test]
 fn pages_and_sources_are_written_in_plain_words() {
-    let phrases: Vec<(Regex, &str)> =
-        PHRASES.iter().map(|(phrase, instead)| (Regex::new(phrase).expect("a regular expression"), *instead)).collect();
     let mut problems = Vec::new();
     for path in read_by_people() {
         let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let name = path.strip_prefix(root()).expect("a file of the project").display();
         for (number, line) in text.lines().enumerate() {
             let line = line.to_lowercase();
-            let bad = phrases.iter().filter_map(|(phrase, instead)| Some((phrase.find(&line)?.as_str(), instead)));
-            let bad = bad.filter(|(words, _)| !EXCEPTIONS.iter().any(|(file, word)| path.ends_with(file) && words == word));
+            let bad = phrases_in(&path, &line);
             problems.extend(bad.map(|(words, instead)| format!("{name}:{}: \"{words}\"; write: {instead}", number + 1)));
+        }
+    }
+    report(&problems);
+}
+
+/// The name of a test is a sentence.
+#[test]
+fn names_of_tests_are_in_plain_words() {
+    let function = Regex::new(r"\bfn ([a-z0-9_]+)").expect("a regular expression");
+    let mut problems = Vec::new();
+    for path in files("tests", &["rs"]) {
+        let text = fs::read_to_string(&path).expect("a source file");
+        for found in function.captures_iter(&text) {
+            let sentence = found[1].replace('_', " ");
+            let bad = phrases_in(&path, &sentence);
+            problems.extend(bad.map(|(words, instead)| format!("{}: \"{words}\"; write: {instead}", &found[1])));
         }
     }
     report(&problems);

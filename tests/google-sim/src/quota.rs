@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_with_limits_of_its_own_is_not_under_those_of_all_others() {
+    fn a_service_with_separate_limits_is_not_under_those_of_all_others() {
         let quota = Quota::default();
         let limit = |service: Option<&str>, units| {
             quota.set(Limits { service: service.map(str::to_owned), project_per_minute: Some(units), ..Limits::default() });

@@ -52,7 +52,7 @@ impl Models {
 }
 
 #[test]
-fn the_truth_is_told_by_id_and_counted() {
+fn the_right_answer_is_given_by_id_and_counted() {
     let models = Models::start();
     models.configure(json!({ "truth": { "girder": "River & bridge" } }));
     let (status, _, body) = models.ask(None, json!({}));

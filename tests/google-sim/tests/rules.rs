@@ -148,7 +148,7 @@ fn deletions_come_as_stubs_after_a_sync_token_and_where_they_are_asked_for() {
 }
 
 #[test]
-fn what_leaves_the_window_of_a_sync_token_is_told_as_the_test_says() {
+fn events_that_leave_the_window_of_a_sync_token_are_reported_as_the_test_sets() {
     let google = Google::start();
     let event = |year: &str| json!({ "id": "one", "start": { "date": format!("{year}-11-02") }, "end": { "date": format!("{year}-11-03") } });
     for (outside, expected) in [("silent", None), ("told", Some("confirmed")), ("cancelled", Some("cancelled"))] {

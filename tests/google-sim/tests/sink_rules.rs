@@ -80,7 +80,7 @@ fn a_wrong_or_missing_signature_is_refused_and_recorded() {
 }
 
 #[test]
-fn it_fails_as_often_as_it_is_told() {
+fn it_fails_as_often_as_it_is_set_to() {
     let sink = Sink::start();
     sink.configure(json!({ "name": "n8n", "status": 503, "fail_times": 2 }));
     assert_eq!([(); 3].map(|()| sink.status("n8n")), [Some(503), Some(503), Some(200)]);

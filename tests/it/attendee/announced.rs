@@ -37,11 +37,10 @@ fn what_happens_to_a_bot_makes_its_project_due() {
     world.schedule().expect(0);
     world.poll_bots().expect(0);
     let _server = announced(&mut world, &[]);
-    let due = "SELECT count(*) FROM streams WHERE service = 'attendee' AND due_at <= now()";
-    assert_eq!(world.count(due), 0, "due before anything was announced");
+    assert_eq!(world.due_streams_of("attendee"), 0, "due before anything was announced");
     world.pass(56);
-    until("the project is due", || world.count(due) == 1);
-    assert!(world.count("SELECT count(*) FROM notifications WHERE source = 'attendee'") >= 1);
+    until("the project is due", || world.due_streams_of("attendee") == 1);
+    assert!(world.notifications_of("attendee") >= 1);
     let counts = world.sim.get("attendee/webhooks");
     assert_eq!(counts[0]["count"]["failed"], 0, "{counts}");
     world.syncctl(&["attendee", "cron", "--json"]).expect(0);
@@ -49,7 +48,7 @@ fn what_happens_to_a_bot_makes_its_project_due() {
 }
 
 #[test]
-fn a_meeting_is_followed_by_what_is_announced_alone() {
+fn a_meeting_is_followed_by_notifications_alone() {
     let mut world = World::with_attendee(1);
     let link = world.meet(USER, "standup", 60);
     world.schedule().expect(0);
@@ -57,7 +56,7 @@ fn a_meeting_is_followed_by_what_is_announced_alone() {
     let _server = announced(&mut world, &["--drain"]);
     for (minutes, status) in [(65, "transcribing"), (60, "completed")] {
         world.pass(minutes);
-        until(status, || world.query("SELECT bot_status FROM meetings")[0].get::<_, &str>(0) == status);
+        until(status, || world.meeting().bot_status == status);
     }
     assert_eq!(world.only_bot(&link)["state"], "ended");
 }
@@ -72,23 +71,22 @@ fn every_change_of_a_bot_is_taken_once_and_a_forged_one_is_not() {
     world.sim.admin("attendee/bots", json!({ "project": PROJECT, "meeting_url": link }));
     world.pass(120);
     // Seven states, five utterances, one correction.
-    let stored = "SELECT count(*) FROM notifications WHERE source = 'attendee'";
-    until("all are stored", || world.count(stored) == 13);
+    until("all are stored", || world.notifications_of("attendee") == 13);
     let counts = world.sim.get("attendee/webhooks");
     assert_eq!(counts[0]["count"], json!({ "sent": 13, "delivered": 13, "failed": 0 }));
     world.sim.admin("attendee/projects", json!({ "name": PROJECT, "secret": BASE64.encode(b"another") }));
     world.sim.admin("attendee/bots", json!({ "project": PROJECT, "meeting_url": link }));
     until("it is given up", || world.sim.get("attendee/webhooks")[0]["count"]["failed"] == 1);
-    assert_eq!(world.count(stored), 13);
+    assert_eq!(world.notifications_of("attendee"), 13);
     drop(server);
 }
 
 #[test]
-fn what_happens_to_bots_of_others_is_taken_and_makes_nothing_due() {
+fn notifications_about_foreign_bots_are_accepted_and_make_nothing_due() {
     let mut world = World::with_attendee(1);
     world.poll_bots().expect(0);
     let _server = announced(&mut world, &[]);
     world.sim.admin("attendee/bots", json!({ "project": PROJECT, "meeting_url": "https://zoom.us/j/1" }));
-    until("it is stored", || world.count("SELECT count(*) FROM notifications WHERE source = 'attendee'") >= 1);
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE service = 'attendee' AND due_at <= now()"), 0);
+    until("it is stored", || world.notifications_of("attendee") >= 1);
+    assert_eq!(world.due_streams_of("attendee"), 0);
 }

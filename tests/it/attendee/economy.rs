@@ -39,5 +39,5 @@ fn a_dry_run_makes_no_bot_and_says_which_meetings_and_why() {
     let run = world.syncctl(&["attendee", "schedule", "--dry-run"]).expect(0);
     assert!(run.stdout.contains("Talk standup"), "{run:#?}");
     assert!(world.bots().is_empty());
-    assert_eq!(world.count("SELECT count(*) FROM attendee_bots"), 0);
+    assert_eq!(world.rows("attendee_bots"), 0);
 }

@@ -68,7 +68,7 @@ fn a_cursor_that_is_not_taken_is_named_with_what_to_look_at() {
 }
 
 #[test]
-fn a_bot_whose_transcript_cannot_be_read_does_not_hold_up_the_others() {
+fn a_bot_whose_transcript_cannot_be_read_does_not_delay_the_others() {
     let world = World::with_attendee(1);
     for nth in 0..3 {
         world.meet(USER, &format!("talk{nth}"), 60);
@@ -78,7 +78,7 @@ fn a_bot_whose_transcript_cannot_be_read_does_not_hold_up_the_others() {
     world.sim.fault(json!({ "fault": "bad_request_400", "method": "bots.transcript", "times": 1 }));
     let run = world.poll_bots();
     assert!(run.stderr.contains("not read"), "{run:#?}");
-    assert_eq!(world.count("SELECT count(*) FROM attendee_transcripts"), 2);
+    assert_eq!(world.transcripts(), 2);
     assert_recovers(&world);
 }
 
@@ -92,7 +92,7 @@ fn an_internal_error_of_attendee_is_tried_again_although_it_comes_as_a_bad_reque
 }
 
 #[test]
-fn what_is_no_answer_of_attendee_is_said_with_what_to_look_at() {
+fn an_answer_that_is_not_attendees_is_reported_with_a_remedy() {
     for fault in ["not_found_page", "redirect_302"] {
         let mut world = World::with_attendee(1);
         let run = polled(&mut world, fault, "bots.list");
@@ -138,7 +138,7 @@ fn an_answer_that_does_not_begin_is_tried_again_once_attendee_has_answered() {
     world.sim.fault(json!({ "fault": "slow_headers", "method": "bots.transcript", "at_call": 1, "seconds": 60 }));
     world.poll_bots().expect(0);
     assert_eq!(world.sim.get("faults")[0]["hits"], 1);
-    assert_eq!(world.count("SELECT count(*) FROM attendee_transcripts"), 4);
+    assert_eq!(world.transcripts(), 4);
     world.settings.truncate(there);
     assert_recovers(&world);
 }

@@ -7,8 +7,6 @@ use super::announced::{announced, until};
 use crate::support::World;
 
 const USER: &str = "user00000@example.com";
-const LINES: &str = "SELECT count(*) FROM attendee_utterances";
-const SETTLED: &str = "SELECT count(*) FROM attendee_bots WHERE state = 'settled'";
 
 /// A meeting of which a part was not transcribed when the bot ended; it arrives two hours later, or never.
 fn failed(course: serde_json::Value) -> World {
@@ -30,17 +28,17 @@ fn document(world: &World) -> (i32, String, String) {
 }
 
 fn events(world: &World, kind: &str) -> i64 {
-    world.count(&format!("SELECT count(*) FROM outbox_events WHERE type = 'attendee.transcript.{kind}'"))
+    world.outbox_events_of(&format!("attendee.transcript.{kind}"))
 }
 
 #[test]
-fn words_that_come_late_are_added_for_as_long_as_patience_lasts() {
+fn late_utterances_are_added_until_the_patience_ends() {
     let mut world = failed(json!({ "late_percent": 50, "transcript": "failed", "words_seconds": 7_200 }));
-    let early = world.count(LINES);
+    let early = world.utterances();
     assert!(early > 0 && early < 12, "{early} lines");
     let (version, _, note) = document(&world);
     assert!(version == 1 && note.starts_with("incomplete: Attendee has not transcribed everything"), "{version} {note}");
-    assert_eq!(world.count(SETTLED), 0, "more may come");
+    assert_eq!(world.settled_bots(), 0, "more may come");
     world.syncctl(&["verify", "attendee"]).expect(0);
     // Polled again without news: nothing is written twice, and the delay of the bot's last change does not grow.
     let delays = || world.syncctl(&["attendee", "metrics", "--json"]).expect(0).json()["window"]["delays"]["count"].clone();
@@ -48,20 +46,19 @@ fn words_that_come_late_are_added_for_as_long_as_patience_lasts() {
     world.poll_bots().expect(0);
     assert_eq!((document(&world).0, events(&world, "updated"), delays()), (1, 0, before));
     // The words arrive, each with a webhook, which makes the project due.
-    let due = "SELECT count(*) FROM streams WHERE service = 'attendee' AND due_at <= now()";
     let _server = announced(&mut world, &[]);
     world.pass(130);
-    until("the project is due", || world.count(due) == 1);
+    until("the project is due", || world.due_streams_of("attendee") == 1);
     world.syncctl(&["attendee", "cron", "--json"]).expect(0);
-    assert_eq!(world.count(LINES), 12);
+    assert_eq!(world.utterances(), 12);
     let (version, body, note) = document(&world);
     assert!(version == 2 && body.contains("11: ") && note.starts_with("incomplete"), "{version} {note}");
     assert_eq!((events(&world, "created"), events(&world, "updated")), (1, 1));
     world.syncctl(&["verify", "attendee"]).expect(0);
     // Finally the patience ends, and the document notes that it may be incomplete.
-    world.execute("UPDATE attendee_bots SET ended_at = ended_at - interval '25 hours'");
+    world.age_ends_of_bots("25 hours");
     world.poll_bots().expect(0);
-    assert_eq!(world.count(SETTLED), 1);
+    assert_eq!(world.settled_bots(), 1);
     assert!(document(&world).2.starts_with("incomplete: Attendee did not transcribe everything"), "{}", document(&world).2);
     world.sim.reset_ledger();
     world.poll_bots().expect(0);
@@ -69,49 +66,49 @@ fn words_that_come_late_are_added_for_as_long_as_patience_lasts() {
 }
 
 #[test]
-fn words_that_come_after_that_are_seen_by_verify_and_fetched_by_name() {
+fn later_utterances_are_found_by_verify_and_fetched_by_name() {
     let mut world = failed(json!({ "late_percent": 50, "transcript": "failed", "words_seconds": 7_200 }));
     world.set("SYNCCTL_ATTENDEE_TRANSCRIPT_PATIENCE", "1h");
-    world.execute("UPDATE attendee_bots SET ended_at = ended_at - interval '2 hours'");
+    world.age_ends_of_bots("2 hours");
     world.poll_bots().expect(0);
-    assert_eq!(world.count(SETTLED), 1);
+    assert_eq!(world.settled_bots(), 1);
     world.syncctl(&["verify", "attendee"]).expect(0);
     world.pass(130);
     let report = world.syncctl(&["verify", "attendee", "--json"]).expect(1).json();
     assert_eq!(report["runs"][0]["verify"]["kinds"]["bots"]["stale"], 1, "{report}");
-    let bot: String = world.query("SELECT bot_id FROM attendee_bots")[0].get(0);
+    let bot = world.bot().bot_id;
     world.syncctl(&["attendee", "poll", &bot]).expect(0);
-    assert_eq!(world.count(LINES), 12);
-    assert_eq!((document(&world).0, world.count(SETTLED)), (3, 1));
+    assert_eq!(world.utterances(), 12);
+    assert_eq!((document(&world).0, world.settled_bots()), (3, 1));
     world.syncctl(&["verify", "attendee"]).expect(0);
 }
 
 #[test]
-fn a_transcription_of_which_nothing_came_is_waited_for_and_says_so() {
+fn an_empty_transcription_is_waited_for_and_marked_as_incomplete() {
     let world = failed(json!({ "late_percent": 100, "transcript": "failed" }));
-    assert_eq!(world.count("SELECT count(*) FROM documents"), 0);
-    let bot: String = world.query("SELECT bot_id FROM attendee_bots")[0].get(0);
+    assert_eq!(world.documents(), 0);
+    let bot = world.bot().bot_id;
     let said = world.syncctl(&["attendee", "transcript", &bot]).expect(0).stdout;
     assert!(said.contains("words may still come"), "{said}");
-    world.execute("UPDATE attendee_bots SET ended_at = ended_at - interval '25 hours'");
+    world.age_ends_of_bots("25 hours");
     world.poll_bots().expect(0);
-    assert_eq!(world.count(SETTLED), 1);
+    assert_eq!(world.settled_bots(), 1);
 }
 
 #[test]
-fn two_things_that_one_speaker_says_in_one_millisecond_are_two() {
+fn two_utterances_of_one_speaker_in_one_millisecond_are_both_stored() {
     let world = World::with_attendee(1);
     let link = world.meet(USER, "standup", 60);
     world.sim.admin("attendee/script", json!({ "of": link, "course": { "at_once": true, "late_percent": 0 } }));
     world.schedule().expect(0);
     world.pass(80);
     world.poll_bots().expect(0);
-    assert!(world.count(LINES) > 0);
+    assert!(world.utterances() > 0);
     world.pass(60);
     world.poll_bots().expect(0);
     world.poll_bots().expect(0);
     let times = world.count("SELECT count(DISTINCT (speaker_uuid, timestamp_ms)) FROM attendee_utterances");
-    assert_eq!((world.count(LINES), times), (12, 6));
+    assert_eq!((world.utterances(), times), (12, 6));
     let body = document(&world).1;
     assert!((0..12).all(|nth| body.contains(&format!("{nth}: "))), "{body}");
 }

@@ -18,7 +18,7 @@ fn killed_after_the_call(world: &mut World) -> String {
     child.wait().expect("the run ends");
     world.sim.clear_faults();
     assert_eq!(world.only_bot(&link)["state"], "scheduled");
-    assert_eq!(world.count("SELECT count(*) FROM attendee_bots WHERE bot_id IS NOT NULL"), 0, "the run reached its commit");
+    assert_eq!(world.rows("attendee_bots WHERE bot_id IS NOT NULL"), 0, "the run reached its commit");
     world.wait_until_leases_lapse();
     link
 }
@@ -29,8 +29,8 @@ fn a_bot_whose_run_was_killed_before_the_commit_is_found_again() {
     let link = killed_after_the_call(&mut world);
     world.schedule().expect(0);
     let bot = world.only_bot(&link);
-    let row = &world.query("SELECT bot_id, bot_status FROM meetings")[0];
-    assert_eq!((row.get::<_, &str>(0), row.get::<_, &str>(1)), (bot["id"].as_str().expect("an id"), "bot_scheduled"));
+    let meeting = world.meeting();
+    assert_eq!([meeting.bot_id.as_str(), &meeting.bot_status], [bot["id"].as_str().expect("an id"), "bot_scheduled"]);
     world.poll_bots().expect(0);
     world.assert_in_step();
     world.assert_no_leftovers();
@@ -60,7 +60,7 @@ fn a_meeting_that_is_moved_after_such_a_kill_keeps_its_one_bot() {
 }
 
 #[test]
-fn a_bot_that_was_lost_and_has_failed_meanwhile_is_not_made_anew() {
+fn a_lost_bot_that_failed_in_the_meantime_is_not_created_again() {
     let mut world = World::with_attendee(1);
     let link = killed_after_the_call(&mut world);
     let id = world.only_bot(&link)["id"].clone();
@@ -69,11 +69,11 @@ fn a_bot_that_was_lost_and_has_failed_meanwhile_is_not_made_anew() {
     world.schedule().expect(0);
     assert_eq!(world.only_bot(&link)["id"], id);
     world.poll_bots().expect(0);
-    assert_eq!(world.query("SELECT bot_status FROM meetings")[0].get::<_, &str>(0), "failed");
+    assert_eq!(world.meeting().bot_status, "failed");
 }
 
 #[test]
-fn a_run_that_is_killed_while_it_moves_or_takes_back_a_bot_is_made_good() {
+fn a_kill_while_a_bot_is_moved_or_removed_is_repaired_by_the_next_run() {
     let mut world = World::with_attendee(1);
     world.set("SYNCCTL_ENGINE_LEASE", "250ms");
     world.meet(USER, "moved", 180);
@@ -116,7 +116,7 @@ fn two_runs_at_once_make_one_bot_a_meeting() {
 }
 
 #[test]
-fn a_key_that_somebody_else_took_is_adopted_and_other_refusals_are_not() {
+fn a_bot_that_already_has_the_key_is_adopted_and_other_refusals_are_not() {
     let world = World::with_attendee(1);
     world.meet(USER, "standup", 180);
     world.schedule().expect(0);
@@ -124,7 +124,7 @@ fn a_key_that_somebody_else_took_is_adopted_and_other_refusals_are_not() {
     // As if the row had never been written: a restored backup.
     world.execute("DELETE FROM attendee_bots; UPDATE meetings SET bot_id = NULL, bot_status = 'none'");
     world.schedule().expect(0);
-    assert_eq!(world.query("SELECT bot_id FROM meetings")[0].get::<_, &str>(0), bot["id"].as_str().expect("an id"));
+    assert_eq!(world.meeting().bot_id, bot["id"].as_str().expect("an id"));
     world.assert_in_step();
     let other = world.meet(USER, "refused", 200);
     world.sim.fault(json!({ "fault": "bad_request_400", "method": "bots.create", "times": 1 }));

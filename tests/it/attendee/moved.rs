@@ -5,7 +5,7 @@ use crate::support::World;
 const USER: &str = "user00000@example.com";
 
 #[test]
-fn a_bot_that_cannot_be_taken_back_any_more_is_followed_to_its_end() {
+fn a_bot_that_can_no_longer_be_removed_is_followed_to_its_end() {
     let world = World::with_attendee(1);
     let link = world.meet(USER, "standup", 60);
     world.schedule().expect(0);
@@ -21,9 +21,9 @@ fn a_bot_that_cannot_be_taken_back_any_more_is_followed_to_its_end() {
     world.poll_bots().expect(0);
     world.poll_bots().expect(0);
     assert_eq!(world.only_bot(&link)["state"], "ended");
-    let row = &world.query("SELECT bot_status, event_status FROM meetings")[0];
-    assert_eq!((row.get::<_, &str>(0), row.get::<_, &str>(1)), ("completed", "cancelled"));
-    assert_eq!(world.count("SELECT count(*) FROM attendee_bots WHERE state <> 'settled'"), 0);
+    let meeting = world.meeting();
+    assert_eq!([meeting.bot_status, meeting.event_status], ["completed", "cancelled"]);
+    assert_eq!(world.unsettled_bots(), 0);
 }
 
 #[test]
@@ -40,12 +40,12 @@ fn a_meeting_that_moves_when_its_bot_is_on_the_way_gets_one_for_its_new_time() {
     let bots: Vec<_> = world.bots().into_iter().filter(|bot| bot["meeting_url"] == link).collect();
     assert_eq!(bots.len(), 2, "one on the way, and one for the new time: {bots:#?}");
     assert_eq!((&bots[0]["state"], &bots[1]["state"]), (&"staged".into(), &"scheduled".into()));
-    let shown: String = world.query("SELECT bot_id FROM meetings")[0].get(0);
+    let shown = world.meeting().bot_id;
     assert!(bots.iter().any(|bot| bot["id"] == shown));
 }
 
 #[test]
-fn a_user_who_wants_no_bots_any_more_or_has_gone_has_none_left() {
+fn a_user_who_disables_bots_or_is_removed_has_no_bots_left() {
     let world = World::with_attendee(2);
     let users: Vec<String> = world.sim.users().into_iter().collect();
     let links: Vec<String> = users.iter().map(|user| world.meet(user, &user[..9], 60)).collect();
@@ -79,15 +79,15 @@ fn a_user_whose_calendar_is_switched_off_gets_no_bots_until_it_is_switched_on() 
         assert_eq!([&soon, &later, &shared].map(|link| live_bots(&world, link)), [0, 0, 1]);
     }
     let transcripts = format!(
-        "SELECT count(*) FROM attendee_bot_meetings bm JOIN users u ON u.id = bm.user_id JOIN attendee_bots b ON b.id = bm.bot
+        "attendee_bot_meetings bm JOIN users u ON u.id = bm.user_id JOIN attendee_bots b ON b.id = bm.bot
         WHERE u.email = '{}' AND b.state = 'open'",
         users[0]
     );
-    assert_eq!(world.count(&transcripts), 0, "the shared meeting's bot is no longer for this user");
+    assert_eq!(world.rows(&transcripts), 0, "the shared meeting's bot is no longer for this user");
     world.syncctl(&["accounts", "set", &users[0], "calendar=on"]).expect(0);
     world.schedule().expect(0);
     assert_eq!([&soon, &later, &shared].map(|link| live_bots(&world, link)), [1, 1, 1]);
-    assert_eq!(world.count(&transcripts), 3);
+    assert_eq!(world.rows(&transcripts), 3);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::support::attendee::PROJECT;
 const USER: &str = "user00000@example.com";
 
 #[test]
-fn a_state_that_nobody_knows_is_stored_as_it_is_and_warned_about() {
+fn an_unknown_state_is_stored_unchanged_with_a_warning() {
     let world = World::with_attendee(1);
     let link = world.meet(USER, "standup", 60);
     world.sim.admin("attendee/script", json!({ "of": link, "course": { "state": "joined_from_the_moon" } }));
@@ -16,29 +16,26 @@ fn a_state_that_nobody_knows_is_stored_as_it_is_and_warned_about() {
     world.pass(70);
     let run = world.poll_bots().expect(0);
     assert!(run.stderr.contains("joined_from_the_moon") || run.stdout.contains("joined_from_the_moon"), "no warning: {run:#?}");
-    assert_eq!(world.query("SELECT raw_state FROM attendee_bots")[0].get::<_, &str>(0), "joined_from_the_moon");
+    assert_eq!(world.bot().raw_state, "joined_from_the_moon");
     world.assert_in_step();
     world.pass(120);
     world.poll_bots().expect(0);
     world.poll_bots().expect(0);
     world.assert_in_step();
-    assert_eq!(world.query("SELECT bot_status FROM meetings")[0].get::<_, &str>(0), "completed");
+    assert_eq!(world.meeting().bot_status, "completed");
 }
 
 #[test]
-fn a_bot_that_nobody_lets_in_fails_and_is_not_asked_for_again() {
+fn a_bot_that_is_not_admitted_fails_and_is_not_requested_again() {
     let world = World::with_attendee(1);
     let link = world.meet(USER, "standup", 60);
     world.sim.admin("attendee/script", json!({ "of": link, "course": { "admitted": false, "waiting_seconds": 600 } }));
     world.schedule().expect(0);
     world.pass(75);
     let run = world.poll_bots().expect(0);
-    let row = &world
-        .query("SELECT m.bot_status, m.bot_reason, b.reason, b.last_error FROM meetings m JOIN attendee_bots b USING (bot_id)")
-        [0];
     let why = "could_not_join_meeting: waiting_room_timeout_exceeded";
-    let row: [&str; 4] = [row.get(0), row.get(1), row.get(2), row.get(3)];
-    assert_eq!(row, ["failed", why, why, why]);
+    let (meeting, bot) = (world.meeting(), world.bot());
+    assert_eq!([meeting.bot_status, meeting.bot_reason, bot.reason, bot.last_error], ["failed", why, why, why]);
     let id = world.only_bot(&link)["id"].as_str().expect("an id").to_owned();
     assert_eq!(run.json()["details"]["troubled"][&id], why, "{run:#?}");
     let said = world.syncctl(&["attendee", "transcript", &id]).expect(0).stdout;
@@ -48,7 +45,7 @@ fn a_bot_that_nobody_lets_in_fails_and_is_not_asked_for_again() {
     world.sim.reset_ledger();
     world.poll_bots().expect(0);
     assert_eq!(world.sim.ledger()["total"], 0, "no bot is open");
-    assert_eq!(world.count("SELECT count(*) FROM attendee_transcripts WHERE utterances > 0"), 0);
+    assert_eq!(world.rows("attendee_transcripts WHERE utterances > 0"), 0);
 }
 
 #[test]
@@ -59,11 +56,11 @@ fn a_bot_that_may_not_record_has_joined_and_ends_without_a_text() {
     world.schedule().expect(0);
     world.pass(70);
     world.poll_bots().expect(0);
-    assert_eq!(world.query("SELECT bot_status FROM meetings")[0].get::<_, &str>(0), "bot_joined");
+    assert_eq!(world.meeting().bot_status, "bot_joined");
     world.pass(120);
     world.poll_bots().expect(0);
     world.poll_bots().expect(0);
-    assert_eq!(world.query("SELECT bot_status FROM meetings")[0].get::<_, &str>(0), "completed");
+    assert_eq!(world.meeting().bot_status, "completed");
 }
 
 /// Number of unsettled bots of a meeting with this course after it is over and was polled.
@@ -76,16 +73,16 @@ fn open_after(course: serde_json::Value) -> i64 {
     assert_eq!(world.only_bot(&link)["state"], "ended");
     world.poll_bots().expect(0);
     world.poll_bots().expect(0);
-    world.count("SELECT count(*) FROM attendee_bots WHERE state <> 'settled'")
+    world.unsettled_bots()
 }
 
 #[test]
-fn a_meeting_in_which_nobody_spoke_is_not_waited_for() {
+fn a_meeting_in_which_no_one_spoke_is_not_waited_for() {
     assert_eq!(open_after(json!({ "utterances": 0 })), 0);
 }
 
 #[test]
-fn a_meeting_in_which_nobody_spoke_never_starts_its_transcription() {
+fn a_meeting_in_which_no_one_spoke_never_starts_its_transcription() {
     let world = World::with_attendee(1);
     let link = world.meet(USER, "standup", 60);
     world.sim.admin("attendee/script", json!({ "of": link, "course": { "utterances": 0 } }));
@@ -94,8 +91,8 @@ fn a_meeting_in_which_nobody_spoke_never_starts_its_transcription() {
     let bot = world.only_bot(&link);
     assert_eq!((&bot["transcription_state"], &bot["recording_state"]), (&json!("not_started"), &json!("complete")));
     world.poll_bots().expect(0);
-    let row = &world.query("SELECT state, last_error FROM attendee_bots")[0];
-    assert_eq!((row.get::<_, &str>(0), row.get::<_, &str>(1)), ("settled", "no one spoke"));
+    let bot = world.bot();
+    assert_eq!([bot.state, bot.last_error], ["settled", "no one spoke"]);
     world.sim.reset_ledger();
     world.poll_bots().expect(0);
     assert_eq!(world.sim.ledger()["total"], 0, "it is done");
@@ -124,35 +121,35 @@ fn data_that_was_deleted_before_it_was_fetched_settles_the_bot() {
     world.pass(180);
     world.sim.admin("attendee/act", json!({ "bot": world.only_bot(&link)["id"], "do": "delete_data" }));
     world.poll_bots().expect(0);
-    assert_eq!(world.query("SELECT raw_state, state FROM attendee_bots")[0].get::<_, &str>(0), "data_deleted");
-    assert_eq!(world.query("SELECT bot_status FROM meetings")[0].get::<_, &str>(0), "completed");
+    assert_eq!(world.bot().raw_state, "data_deleted");
+    assert_eq!(world.meeting().bot_status, "completed");
     world.sim.reset_ledger();
     world.poll_bots().expect(0);
     assert_eq!(world.sim.ledger()["total"], 0, "it is settled");
 }
 
 #[test]
-fn what_was_heard_of_a_meeting_whose_data_was_deleted_makes_no_document() {
+fn a_meeting_whose_data_was_deleted_has_no_document() {
     let world = World::with_attendee(1);
     let link = world.meet(USER, "standup", 60);
     world.schedule().expect(0);
     world.pass(80);
     world.poll_bots().expect(0);
-    assert!(world.count("SELECT count(*) FROM attendee_utterances") > 0, "nothing was heard");
+    assert!(world.utterances() > 0, "nothing was heard");
     world.pass(100);
     world.sim.admin("attendee/act", json!({ "bot": world.only_bot(&link)["id"], "do": "delete_data" }));
     world.poll_bots().expect(0);
     world.poll_bots().expect(0);
     for table in ["documents", "attendee_transcripts", "attendee_utterances", "outbox_events"] {
-        assert_eq!(world.count(&format!("SELECT count(*) FROM {table}")), 0, "{table}");
+        assert_eq!(world.rows(table), 0, "{table}");
     }
-    let row = &world.query("SELECT state, last_error FROM attendee_bots")[0];
-    assert_eq!((row.get::<_, &str>(0), row.get::<_, &str>(1)), ("settled", "its data was deleted at Attendee"));
+    let bot = world.bot();
+    assert_eq!([bot.state, bot.last_error], ["settled", "its data was deleted at Attendee"]);
     world.syncctl(&["verify", "attendee"]).expect(0);
 }
 
 #[test]
-fn a_bot_that_somebody_took_back_at_attendee_is_named_and_left() {
+fn a_bot_that_was_deleted_at_attendee_is_reported_and_left_alone() {
     let world = World::with_attendee(1);
     let link = world.meet(USER, "standup", 60);
     world.schedule().expect(0);
@@ -176,6 +173,6 @@ fn bots_of_others_in_the_same_project_are_left_alone() {
     world.schedule().expect(0);
     world.pass(90);
     world.poll_bots().expect(0);
-    assert_eq!(world.count("SELECT count(*) FROM attendee_bots"), 1);
+    assert_eq!(world.rows("attendee_bots"), 1);
     assert_eq!(world.bots().iter().filter(|bot| bot["deleted"] == true).count(), 0);
 }

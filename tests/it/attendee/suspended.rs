@@ -31,7 +31,7 @@ fn assert_one_bot_each(world: &World, links: &[String]) {
     for link in links {
         world.only_bot(link);
     }
-    assert_eq!(world.count("SELECT count(*) FROM attendee_bots"), links.len() as i64);
+    assert_eq!(world.rows("attendee_bots"), links.len() as i64);
     world.poll_bots().expect(0);
     world.assert_in_step();
     world.assert_no_leftovers();
@@ -58,7 +58,7 @@ fn a_suspended_schedule_makes_no_second_bot() {
 fn a_bot_that_another_run_asked_for_is_not_asked_for_again() {
     let mut world = World::with_attendee(1);
     let (run, links) = waiting(&mut world);
-    world.execute("DELETE FROM job_locks");
+    world.unlock_jobs();
     world.sim.clear_faults();
     world.syncctl(&["attendee", "schedule"]).expect(0);
     world.sim.admin("release", json!({}));
@@ -80,7 +80,7 @@ fn a_suspended_schedule_takes_back_no_bot_that_is_wanted_again() {
     let run = world.spawn(&["attendee", "schedule", "--json"]);
     world.wait_for_stall();
     // Another run takes the job, and the second meeting takes place after all.
-    world.execute("DELETE FROM job_locks");
+    world.unlock_jobs();
     world.sim.clear_faults();
     world.meet(USER, "talk1", 181);
     world.schedule().expect(0);
@@ -101,8 +101,8 @@ fn a_run_whose_job_another_one_has_taken_over_winds_down() {
     world.execute("UPDATE job_locks SET run_id = gen_random_uuid(), held_until = now() + interval '1 hour'");
     // Its answer arrives after the heartbeat has noticed.
     let patience = Instant::now() + Duration::from_secs(60);
-    let heard = "SELECT count(*) FROM runs WHERE status = 'running' AND progress ->> 'winding_down' = 'true'";
-    while world.count(heard) == 0 {
+    let heard = "runs WHERE status = 'running' AND progress ->> 'winding_down' = 'true'";
+    while world.rows(heard) == 0 {
         assert!(Instant::now() < patience, "it never heard of it");
         std::thread::sleep(Duration::from_millis(10));
     }
@@ -110,8 +110,8 @@ fn a_run_whose_job_another_one_has_taken_over_winds_down() {
     world.sim.admin("release", json!({}));
     let report = report(run);
     assert_eq!(report["stopped_early"], TAKEN_OVER, "{report}");
-    assert_eq!(world.count("SELECT count(*) FROM attendee_bots"), 1, "it went on");
-    world.execute("DELETE FROM job_locks");
+    assert_eq!(world.rows("attendee_bots"), 1, "it went on");
+    world.unlock_jobs();
     world.syncctl(&["attendee", "schedule"]).expect(0);
     assert_one_bot_each(&world, &links);
 }

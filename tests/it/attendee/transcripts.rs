@@ -5,10 +5,9 @@ use serde_json::json;
 use crate::support::World;
 
 const USER: &str = "user00000@example.com";
-const TEXTS: &str = "SELECT count(*) FROM attendee_utterances";
 
 #[test]
-fn what_is_said_is_there_while_the_meeting_runs_and_corrected_later() {
+fn utterances_are_stored_during_the_meeting_and_corrected_later() {
     let world = World::with_attendee(1);
     world.meet(USER, "standup", 60);
     world.schedule().expect(0);
@@ -16,15 +15,15 @@ fn what_is_said_is_there_while_the_meeting_runs_and_corrected_later() {
     for minutes in [68, 10, 10] {
         world.pass(minutes);
         world.poll_bots().expect(0);
-        counts.push(world.count(TEXTS));
+        counts.push(world.utterances());
     }
     assert!(counts.is_sorted() && counts[0] > 0 && counts[2] > counts[0], "{counts:?}");
-    assert_eq!(world.count("SELECT count(*) FROM documents WHERE source = 'attendee'"), 0, "a document of half a meeting");
+    assert_eq!(world.documents_of("attendee"), 0, "a document of half a meeting");
     world.pass(60);
     world.poll_bots().expect(0);
     world.poll_bots().expect(0);
-    assert_eq!(world.count(TEXTS), 12);
-    assert_eq!(world.count("SELECT count(*) FROM attendee_utterances WHERE text LIKE '% um'"), 0, "a draft stayed");
+    assert_eq!(world.utterances(), 12);
+    assert_eq!(world.rows("attendee_utterances WHERE text LIKE '% um'"), 0, "a draft stayed");
     world.assert_in_step();
 }
 
@@ -38,7 +37,7 @@ fn a_transcript_that_comes_late_is_waited_for_and_stored_once() {
     assert_eq!(world.only_bot(&link)["state"], "ended");
     for _ in 0..3 {
         world.poll_bots().expect(0);
-        assert_eq!(world.count("SELECT count(*) FROM attendee_transcripts"), 0);
+        assert_eq!(world.transcripts(), 0);
     }
     world.pass(120);
     for _ in 0..3 {
@@ -71,7 +70,7 @@ fn a_run_that_is_killed_while_it_fetches_a_transcript_doubles_nothing() {
     world.poll_bots().expect(0);
     world.assert_in_step();
     world.assert_no_leftovers();
-    assert_eq!(world.count("SELECT count(*) FROM documents WHERE source = 'attendee'"), 1);
+    assert_eq!(world.documents_of("attendee"), 1);
 }
 
 #[test]
@@ -85,11 +84,11 @@ fn a_transcript_that_never_comes_is_given_up_after_its_time_and_so_is_one_that_f
     world.schedule().expect(0);
     world.pass(180);
     world.poll_bots().expect(0);
-    let open = "SELECT count(*) FROM attendee_bots WHERE state NOT IN ('settled', 'removed')";
-    assert_eq!(world.count(open), 2, "words of the one that failed may come as well");
-    world.execute("UPDATE attendee_bots SET ended_at = ended_at - interval '2 hours'");
+    let open = "attendee_bots WHERE state NOT IN ('settled', 'removed')";
+    assert_eq!(world.rows(open), 2, "words of the one that failed may come as well");
+    world.age_ends_of_bots("2 hours");
     let run = world.poll_bots().expect(0);
-    assert_eq!(world.count(open), 0, "{run:#?}");
+    assert_eq!(world.rows(open), 0, "{run:#?}");
     world.sim.reset_ledger();
     world.poll_bots().expect(0);
     assert_eq!(world.sim.ledger()["total"], 0, "nothing is waited for");
@@ -110,7 +109,7 @@ fn three_polls_at_once_store_each_transcript_once() {
     }
     world.poll_bots().expect(0);
     world.assert_in_step();
-    assert_eq!(world.count("SELECT count(*) FROM outbox_events WHERE type = 'attendee.transcript.created'"), 20);
+    assert_eq!(world.outbox_events_of("attendee.transcript.created"), 20);
 }
 
 #[test]
@@ -126,7 +125,7 @@ fn a_bot_that_dies_in_the_meeting_leaves_what_it_heard() {
         .query("SELECT b.state, b.status, t.utterances FROM attendee_bots b JOIN attendee_transcripts t ON t.bot = b.id")[0];
     let (state, status, utterances): (&str, &str, i32) = (row.get(0), row.get(1), row.get(2));
     assert!((state, status) == ("settled", "failed") && (1..12).contains(&utterances), "{state} {status} {utterances}");
-    assert_eq!(world.count("SELECT count(*) FROM documents WHERE source = 'attendee'"), 1);
+    assert_eq!(world.documents_of("attendee"), 1);
 }
 
 #[test]
@@ -136,13 +135,13 @@ fn a_dry_run_of_a_poll_writes_nothing() {
     world.schedule().expect(0);
     world.pass(180);
     world.syncctl(&["attendee", "cron", "--force", "--dry-run"]).expect(0);
-    assert_eq!(world.count("SELECT count(*) FROM attendee_bots WHERE raw_state = 'scheduled'"), 1);
-    assert_eq!(world.count(TEXTS), 0);
-    assert_eq!(world.count("SELECT count(*) FROM documents"), 0);
+    assert_eq!(world.rows("attendee_bots WHERE raw_state = 'scheduled'"), 1);
+    assert_eq!(world.utterances(), 0);
+    assert_eq!(world.documents(), 0);
 }
 
 #[test]
-fn a_character_that_no_table_takes_is_replaced_in_what_was_said_and_by_whom() {
+fn a_nul_in_an_utterance_or_a_speakers_name_is_replaced() {
     let world = World::with_attendee(1);
     let link = world.meet(USER, "standup", 60);
     world.sim.admin("attendee/script", json!({ "of": link, "course": { "speakers": ["Ann\u{0}Archer"] } }));
@@ -159,8 +158,8 @@ fn a_character_that_no_table_takes_is_replaced_in_what_was_said_and_by_whom() {
     world.pass(105);
     world.poll_bots().expect(0);
     world.poll_bots().expect(0);
-    assert_eq!(world.count("SELECT count(*) FROM quarantined_items"), 0);
+    assert_eq!(world.quarantined(), 0);
     let present = "SELECT details -> 'participants' -> 0 ->> 'name' FROM documents WHERE kind = 'transcript'";
     assert_eq!(world.query(present)[0].get::<_, &str>(0), "Ann\u{fffd}Archer");
-    assert_eq!(world.count("SELECT count(*) FROM attendee_bots WHERE state <> 'settled'"), 0);
+    assert_eq!(world.unsettled_bots(), 0);
 }

@@ -80,7 +80,3 @@ pub fn counts(run: &Value) -> [u64; 4] {
     let changes = &run["changes"]["bots"];
     ["created", "updated", "deleted", "unchanged"].map(|name| changes[name].as_u64().unwrap_or(0))
 }
-
-pub fn text(world: &World, statement: &str) -> String {
-    world.query(statement).first().map(|row| row.get::<_, Option<String>>(0).unwrap_or_default()).unwrap_or_default()
-}

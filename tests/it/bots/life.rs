@@ -3,7 +3,7 @@
 use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
 
-use super::ground::{ANN, ahead, bots, counts, event, pass, poll, put, schedule, text, world};
+use super::ground::{ANN, ahead, bots, counts, event, pass, poll, put, schedule, world};
 
 #[test]
 fn a_meeting_gets_a_bot_and_the_bot_a_transcript_and_that_a_document() {
@@ -22,8 +22,7 @@ fn a_meeting_gets_a_bot_and_the_bot_a_transcript_and_that_a_document() {
         Some(start - Duration::minutes(2)),
         "{made:?}"
     );
-    let shown = "SELECT bot_status FROM meetings";
-    assert_eq!(text(&world, shown), "bot_scheduled");
+    assert_eq!(world.meeting().bot_status, "bot_scheduled");
     // No calls before the bot joins.
     world.sim.reset_ledger();
     world.syncctl(&["attendee", "cron"]).expect(0);
@@ -32,17 +31,17 @@ fn a_meeting_gets_a_bot_and_the_bot_a_transcript_and_that_a_document() {
     for _ in 0..30 {
         pass(&world, 3);
         poll(&world);
-        statuses.push(text(&world, shown));
+        statuses.push(world.meeting().bot_status);
     }
     statuses.dedup();
     assert_eq!(statuses, ["bot_scheduled", "transcribing", "post_processing", "completed"]);
-    let utterances = world.count("SELECT count(*) FROM attendee_utterances");
+    let utterances = world.utterances();
     assert_eq!(utterances as usize, bots(&world)[0]["transcript"].as_array().map_or(0, Vec::len));
     let row = &world.query("SELECT d.kind, d.title, d.body LIKE '%Ann Archer: 0: let us begin%', t.id = m.transcript_id, jsonb_array_length(t.participants), t.duration_ms > 0
         FROM documents d, attendee_transcripts t, meetings m")[0];
     let row: (String, String, bool, bool, i32, bool) = (row.get(0), row.get(1), row.get(2), row.get(3), row.get(4), row.get(5));
     assert_eq!(row, ("transcript".into(), "Meeting standup".into(), true, true, 3, true));
-    assert_eq!(world.count("SELECT count(*) FROM outbox_events WHERE type = 'attendee.transcript.created'"), 1);
+    assert_eq!(world.outbox_events_of("attendee.transcript.created"), 1);
     // A finished bot costs no more calls.
     world.sim.reset_ledger();
     assert_eq!(poll(&world)["idle_streams"], 1);
@@ -52,16 +51,16 @@ fn a_meeting_gets_a_bot_and_the_bot_a_transcript_and_that_a_document() {
 }
 
 #[test]
-fn what_was_said_so_far_is_there_while_the_meeting_goes_on() {
+fn utterances_are_stored_while_the_meeting_goes_on() {
     let world = world();
     put(&world, ANN, event("standup", ahead(20), json!({})));
     schedule(&world);
     pass(&world, 33);
     poll(&world);
-    let so_far = world.count("SELECT count(*) FROM attendee_utterances");
+    let so_far = world.utterances();
     assert!(so_far > 0 && so_far < 12, "{so_far}");
-    assert_eq!(world.count("SELECT count(*) FROM documents"), 0);
-    let meeting = text(&world, "SELECT id::text FROM meetings");
+    assert_eq!(world.documents(), 0);
+    let meeting = world.meeting().id;
     let printed = world.syncctl(&["attendee", "transcript", &meeting, "--json"]).expect(0).json();
     assert_eq!(printed["is_final"], false, "{printed}");
     assert!(printed["text"].as_str().is_some_and(|text| text.contains("the customer wants")), "{printed}");
@@ -84,12 +83,12 @@ fn twenty_five_bots_are_one_call_and_one_that_the_list_lacks_one_more() {
     let ledger = world.sim.ledger();
     // The transcript of the failed one is requested too.
     assert_eq!(ledger["by_method"], json!({ "bots.list": 2, "bots.get": 1, "bots.transcript": 1 }), "{ledger}");
-    assert_eq!(world.count("SELECT count(*) FROM meetings WHERE bot_status = 'failed'"), 1);
+    assert_eq!(world.rows("meetings WHERE bot_status = 'failed'"), 1);
     assert_eq!(world.count("SELECT total_meetings::int8 FROM attendee_cron_results ORDER BY start_time DESC LIMIT 1"), 30);
 }
 
 #[test]
-fn a_state_that_is_not_known_is_stored_as_it_is_and_told() {
+fn an_unknown_state_is_stored_unchanged_and_reported() {
     let world = world();
     world.sim.admin("attendee/script", json!({ "course": { "state": "dancing" } }));
     put(&world, ANN, event("standup", ahead(20), json!({})));
@@ -97,10 +96,11 @@ fn a_state_that_is_not_known_is_stored_as_it_is_and_told() {
     pass(&world, 30);
     let run = poll(&world);
     assert!(run["details"]["unknown_states"]["dancing"].is_array(), "{run}");
-    assert_eq!(text(&world, "SELECT raw_state || ' ' || status FROM attendee_bots"), "dancing dancing");
+    let bot = world.bot();
+    assert_eq!([bot.raw_state, bot.status], ["dancing", "dancing"]);
     pass(&world, 60);
     poll(&world);
-    assert_eq!(text(&world, "SELECT bot_status FROM meetings"), "completed");
+    assert_eq!(world.meeting().bot_status, "completed");
 }
 
 #[test]
@@ -112,12 +112,12 @@ fn a_transcript_that_never_comes_is_given_up_after_a_day_with_what_was_heard() {
     pass(&world, 300);
     for _ in 0..2 {
         poll(&world);
-        assert_eq!(text(&world, "SELECT state FROM attendee_bots"), "ended");
+        assert_eq!(world.bot().state, "ended");
     }
     world.execute("UPDATE attendee_bots SET ended_at = now() - interval '25 hours'");
     poll(&world);
-    assert_eq!(text(&world, "SELECT state FROM attendee_bots"), "settled");
-    assert_eq!(world.count("SELECT count(*) FROM documents WHERE kind = 'transcript'"), 1);
+    assert_eq!(world.bot().state, "settled");
+    assert_eq!(world.rows("documents WHERE kind = 'transcript'"), 1);
 }
 
 #[test]
@@ -132,15 +132,15 @@ fn a_notification_of_attendee_makes_its_project_due_and_the_drain_polls_it() {
     let server = crate::webhook::server::Server::start(&world, &[]);
     world.sim.admin("attendee/webhooks", json!({ "project": "main", "url": format!("http://{}/attendee", server.address) }));
     pass(&world, 30);
-    let notifications = "SELECT count(*) FROM notifications WHERE source = 'attendee' AND stream_id IS NOT NULL";
+    let notifications = "notifications WHERE source = 'attendee' AND stream_id IS NOT NULL";
     let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
-    while world.count(notifications) == 0 {
+    while world.rows(notifications) == 0 {
         assert!(std::time::Instant::now() < until, "no notification came");
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     let drained = world.syncctl(&["webhook", "drain", "--json"]).expect(0).json();
     assert_eq!(drained["runs"][0]["job"], "attendee drain", "{drained}");
-    assert_eq!(text(&world, "SELECT bot_status FROM meetings"), "transcribing");
+    assert_eq!(world.meeting().bot_status, "transcribing");
     assert!(server.stop().success());
 }
 
@@ -156,7 +156,7 @@ fn a_bot_that_a_poll_did_not_know_of_is_polled_when_it_joins() {
 }
 
 #[test]
-fn what_attendee_refuses_is_told_and_not_asked_for_at_every_run() {
+fn a_refused_bot_is_reported_and_not_requested_by_every_run() {
     let world = world();
     put(&world, ANN, event("standup", ahead(300), json!({})));
     world.sim.fault(json!({ "fault": "bad_request_400", "probability": 1.0, "method": "bots.create" }));

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::ground::{ANN, ahead, bots, counts, event, put, schedule, stamp, text, world};
+use super::ground::{ANN, ahead, bots, counts, event, put, schedule, stamp, world};
 use crate::support::World;
 
 const ZOOM: &str = "https://us02web.zoom.us/j/81234567890?pwd=QWJjRGVm";
@@ -39,8 +39,8 @@ fn each_case_has_its_link_and_bots_go_where_attendee_lets_them() {
     world.syncctl(&["calendar", "cron", "--force"]).expect(0);
     for (name, kind, link) in CASES {
         let id = name.replace('-', "");
-        let stored = text(&world, &format!("SELECT link_kind || ' ' || link FROM meetings WHERE event_id = '{id}'"));
-        assert_eq!(stored, format!("{kind} {link}"), "{name}");
+        let meeting = world.meeting_of(&id);
+        assert_eq!([meeting.link_kind, meeting.link], [kind, link], "{name}");
     }
     // Attendee refuses Teams links without a context; the run reports it.
     world.syncctl(&["attendee", "schedule"]).expect(1);
@@ -50,7 +50,7 @@ fn each_case_has_its_link_and_bots_go_where_attendee_lets_them() {
     assert_eq!(urls, ["https://meet.google.com/abc-defg-hij".to_owned(), plain, ZOOM.into(), ZOOM.into(), ZOOM.into()]);
     let refused =
         "SELECT string_agg(event_id, ' ' ORDER BY event_id) FROM meetings WHERE bot_reason LIKE 'Attendee joins Teams only%'";
-    assert_eq!(text(&world, refused), "linkteamscloud linkteamsgov");
+    assert_eq!(world.text(refused), "linkteamscloud linkteamsgov");
 }
 
 #[test]
@@ -71,15 +71,16 @@ fn links_that_attendee_always_refuses_are_not_asked_for_and_the_meeting_says_why
     let run = schedule(&world);
     assert_eq!(world.sim.ledger()["by_method"]["bots.create"], Value::Null, "asked for what is always refused");
     for (id, _, why) in rows {
-        let reason = text(&world, &format!("SELECT bot_status || ': ' || bot_reason FROM meetings WHERE event_id = '{id}'"));
-        assert!(reason.starts_with("none: ") && reason.contains(why), "{id}: {reason}");
+        let meeting = world.meeting_of(id);
+        assert_eq!(meeting.bot_status, "none", "{id}");
+        assert!(meeting.bot_reason.contains(why), "{id}: {}", meeting.bot_reason);
     }
     let reported = |run: &Value| run["details"]["meetings"].as_array().map_or(0, Vec::len);
     assert_eq!((reported(&run), reported(&schedule(&world))), (6, 0), "reported once: {run}");
     // The link is corrected: the bot is scheduled, and the reason disappears.
     put(&world, ANN, event("my", ahead(35), json!({ "hangoutLink": null, "location": ZOOM })));
     assert_eq!(counts(&schedule(&world))[0], 1);
-    assert_eq!(text(&world, "SELECT bot_reason FROM meetings WHERE event_id = 'my'"), "");
+    assert_eq!(world.meeting_of("my").bot_reason, "");
 }
 
 #[test]
@@ -123,7 +124,7 @@ fn the_link_with_its_passcode_and_the_one_that_a_bot_can_join_win() {
     for (nth, (id, mut more, link)) in (0..).zip(rows) {
         more["hangoutLink"] = Value::Null;
         put(&world, ANN, event(id, ahead(30 + 5 * nth), more));
-        assert_eq!(text(&world, &format!("SELECT link FROM meetings WHERE event_id = '{id}'")), link);
+        assert_eq!(world.meeting_of(id).link, link);
     }
     assert_eq!(counts(&schedule(&world)), [3, 0, 0, 0]);
 }

@@ -3,9 +3,7 @@
 use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
 
-use super::ground::{
-    ANN, BOB, LINK, ahead, bots, cancel, counts, event, invitation, pass, poll, put, schedule, stamp, text, world,
-};
+use super::ground::{ANN, BOB, LINK, ahead, bots, cancel, counts, event, invitation, pass, poll, put, schedule, stamp, world};
 use crate::support::World;
 
 #[test]
@@ -26,10 +24,10 @@ fn a_moved_meeting_takes_its_bot_along_and_a_cancelled_one_gives_it_back() {
     assert!(all[0]["meeting_url"].as_str().is_some_and(|url| url.contains("xyz-wxyz-xyz")), "{all:?}");
     assert_eq!(counts(&schedule(&world)), [0, 0, 0, 1]);
     cancel(&world, ANN, "standup");
-    assert_eq!(text(&world, "SELECT event_status FROM meetings"), "cancelled", "a meeting with a bot is kept");
+    assert_eq!(world.meeting().event_status, "cancelled", "a meeting with a bot is kept");
     assert_eq!(counts(&schedule(&world)), [0, 0, 1, 0]);
     assert_eq!(bots(&world)[0]["deleted"], true);
-    assert_eq!(text(&world, "SELECT bot_status FROM meetings"), "none");
+    assert_eq!(world.meeting().bot_status, "none");
     // It is restored, and so is its bot.
     put(&world, ANN, event("standup", later, json!({})));
     assert_eq!(counts(&schedule(&world)), [1, 0, 0, 0]);
@@ -47,7 +45,8 @@ fn a_bot_in_the_meeting_stays_when_the_meeting_is_cancelled() {
     assert_eq!(counts(&schedule(&world)), [0, 0, 0, 1]);
     poll(&world);
     assert_eq!(bots(&world)[0]["deleted"], false);
-    assert_eq!(text(&world, "SELECT bot_status || ' ' || event_status FROM meetings"), "transcribing cancelled");
+    let meeting = world.meeting();
+    assert_eq!([meeting.bot_status, meeting.event_status], ["transcribing", "cancelled"]);
 }
 
 #[test]
@@ -65,11 +64,11 @@ fn a_staged_bot_that_attendee_does_not_take_back_is_shown_as_refused() {
     assert_eq!((&meetings[0]["action"], meetings.as_array().map(Vec::len)), (&json!("refused"), Some(1)), "{run}");
     let why = meetings[0]["why"].as_str().unwrap_or_default();
     assert!(why.contains("does not remove it: it is staged, joins within five minutes"), "{why}");
-    assert_eq!(text(&world, "SELECT bot_reason FROM meetings"), why);
+    assert_eq!(world.meeting().bot_reason, why);
     // It is followed like any other.
     pass(&world, 80);
     poll(&world);
-    assert_eq!(world.count("SELECT count(*) FROM documents WHERE kind = 'transcript'"), 1);
+    assert_eq!(world.rows("documents WHERE kind = 'transcript'"), 1);
 }
 
 #[test]
@@ -87,8 +86,8 @@ fn a_meeting_of_two_users_has_one_bot_and_each_gets_the_transcript() {
     poll(&world);
     assert_eq!(bots(&world).len(), 1);
     assert_eq!(world.count("SELECT count(DISTINCT user_id) FROM documents WHERE kind = 'transcript'"), 2);
-    assert_eq!(world.count("SELECT count(*) FROM meetings WHERE bot_status = 'completed' AND transcript_id IS NOT NULL"), 2);
-    assert_eq!(world.count("SELECT count(*) FROM outbox_events"), 2);
+    assert_eq!(world.rows("meetings WHERE bot_status = 'completed' AND transcript_id IS NOT NULL"), 2);
+    assert_eq!(world.outbox_events(), 2);
 }
 
 #[test]
@@ -120,9 +119,9 @@ fn each_occurrence_of_a_series_has_its_bot_and_exceptions_theirs() {
 }
 
 #[test]
-fn a_virtual_address_among_the_attendees_asks_for_a_bot_and_one_that_names_nobody_does_not() {
+fn a_virtual_address_among_the_attendees_requests_a_bot_and_one_without_a_user_does_not() {
     let world = world();
-    world.execute("UPDATE users SET username = 'bob' WHERE email = 'bob@example.com'");
+    world.set_username("bob@example.com", "bob");
     world.syncctl(&["attendee", "disable", ANN]).expect(0);
     let invited = |address: &str| json!({ "attendees": [{ "email": ANN }, { "email": address }], "hangoutLink": format!("https://meet.google.com/{}", &address[3..6]) });
     put(&world, ANN, event("a", ahead(20), invited("AI+Bob@example.com")));
@@ -133,13 +132,13 @@ fn a_virtual_address_among_the_attendees_asks_for_a_bot_and_one_that_names_nobod
     assert_eq!(counts(&schedule(&world)), [1, 0, 0, 0]);
     pass(&world, 80);
     poll(&world);
-    assert_eq!(text(&world, "SELECT u.email FROM documents d JOIN users u ON u.id = d.user_id"), BOB);
+    assert_eq!(world.text("SELECT u.email FROM documents d JOIN users u ON u.id = d.user_id"), BOB);
 }
 
 #[test]
 fn a_virtual_address_brings_a_bot_if_its_users_calendar_is_off_and_none_if_the_inviting_one_is() {
     let world = world();
-    world.execute("UPDATE users SET username = 'bob' WHERE email = 'bob@example.com'");
+    world.set_username("bob@example.com", "bob");
     world.syncctl(&["attendee", "disable", ANN]).expect(0);
     put(&world, ANN, event("a", ahead(20), json!({ "attendees": [{ "email": ANN }, { "email": "ai+bob@example.com" }] })));
     world.syncctl(&["accounts", "set", BOB, "calendar=off"]).expect(0);
@@ -171,7 +170,7 @@ fn a_run_that_dies_between_the_call_and_the_commit_leaves_no_second_bot_and_no_o
     let start = ahead(60);
     put(&world, ANN, event("standup", start, json!({})));
     killed_during(&world, "bots.create");
-    assert_eq!(world.count("SELECT count(*) FROM attendee_bots WHERE state = 'creating' AND bot_id IS NULL"), 1);
+    assert_eq!(world.rows("attendee_bots WHERE state = 'creating' AND bot_id IS NULL"), 1);
     assert_eq!(counts(&schedule(&world)), [1, 0, 0, 0]);
     assert_eq!(bots(&world).len(), 1);
     // The meeting is cancelled, and the run that removes the bot dies; then the meeting takes place after all.
@@ -196,7 +195,7 @@ fn an_answer_that_was_lost_is_found_again_by_the_key() {
     world.sim.fault(json!({ "fault": "answer_lost", "at_call": 1, "times": 1, "method": "bots.create" }));
     assert_eq!(counts(&schedule(&world)), [1, 0, 0, 0]);
     assert_eq!(bots(&world).len(), 1);
-    assert_eq!(world.count("SELECT count(*) FROM meetings WHERE bot_status = 'bot_scheduled'"), 1);
+    assert_eq!(world.rows("meetings WHERE bot_status = 'bot_scheduled'"), 1);
 }
 
 #[test]

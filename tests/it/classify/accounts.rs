@@ -18,9 +18,10 @@ fn documents_of_a_user_whose_account_is_revoked_or_ended_are_judged() {
     // One on purpose, one by Google.
     world.syncctl(&["accounts", "revoke", &users[0].1]).expect(0);
     world.sim.admin("revoke", json!({ "user": users[1].1 }));
-    world.execute("UPDATE accounts SET access_token = NULL, token_expires_at = NULL; UPDATE streams SET due_at = now()");
+    world.forget_access_tokens();
+    world.make_all_due();
     let _ = world.sync_all();
-    assert_eq!(world.count("SELECT count(*) FROM accounts WHERE state IN ('revoked', 'ended')"), 2);
+    assert_eq!(world.rows("accounts WHERE state IN ('revoked', 'ended')"), 2);
     let desk = Desk { user: users[0].0, world };
     for (user, _) in &users {
         let mail = |id: &str| mail_of(&desk.world, *user, &format!("{id}{user}"), "t1", "bob@example.com", id);
@@ -34,5 +35,5 @@ fn documents_of_a_user_whose_account_is_revoked_or_ended_are_judged() {
     }
     desk.world.syncctl(&["accounts", "remove", &users[0].1, "--yes"]).expect(0);
     desk.cron();
-    assert_eq!(desk.world.count("SELECT count(*) FROM document_projects"), 3);
+    assert_eq!(desk.world.decided_documents(), 3);
 }

@@ -83,35 +83,34 @@ fn an_endpoint_that_is_away_holds_nothing_up_and_is_asked_when_it_is_back() {
     desk.world.sim.clear_faults();
     desk.cron();
     assert_eq!(desk.holds(open[0]), None);
-    desk.world.execute("UPDATE document_judgements SET ask_at = now() WHERE ask_at IS NOT NULL");
+    desk.world.ask_again_now();
     desk.cron();
     assert!(open.iter().all(|document| desk.holds(*document) == by_endpoint(Some("Bridge"))));
-    assert_eq!(desk.world.count("SELECT count(*) FROM document_judgements WHERE ask_at IS NOT NULL OR asks > 0"), 0);
+    assert_eq!(desk.world.rows("document_judgements WHERE ask_at IS NOT NULL OR asks > 0"), 0);
 }
 
 #[test]
-fn a_refused_key_is_said_by_the_exit_code_and_an_account_without_credit_waits() {
+fn a_refused_key_sets_the_exit_code_and_an_account_without_credit_waits() {
     let desk = asking();
     let open = open_mail(&desk, "m1", "a girder");
     desk.world.sim.admin("models", json!({ "key": "another" }));
     let refused = desk.world.syncctl(&["classify", "cron", "--json"]).expect(77);
     assert_eq!(refused.json()["errors"]["auth_revoked"]["count"], json!(1));
     assert!(refused.stdout.contains("classify.endpoint.key_file") && !refused.stdout.contains(KEY), "{}", refused.stdout);
-    let again = "UPDATE document_judgements SET ask_at = now() WHERE ask_at IS NOT NULL";
-    desk.world.execute(again);
+    desk.world.ask_again_now();
     desk.world.sim.admin("models", json!({ "key": KEY, "credit": 0 }));
     let report = desk.cron();
     assert_eq!((&report["status"], &report["details"]["endpoint"]["documents"]), (&json!("completed"), &json!({ "waiting": 1 })));
     assert!(report["details"]["endpoint"]["not_asked_because"].as_str().is_some_and(|why| why.contains("credit")), "{report}");
     assert_eq!(desk.holds(open), None);
-    desk.world.execute(again);
+    desk.world.ask_again_now();
     desk.world.sim.admin("models", json!({ "credit": null }));
     desk.cron();
     assert_eq!(desk.holds(open), by_endpoint(Some("Bridge")));
 }
 
 #[test]
-fn what_gets_no_usable_answer_three_times_is_put_aside_and_can_be_asked_about_again() {
+fn a_document_without_a_usable_answer_three_times_is_skipped_until_it_is_retried() {
     let desk = asking();
     let (open, other) = (open_mail(&desk, "m1", "a girder"), desk.mail("k1", "t1", "bob@example.org", "x"));
     desk.world.sim.admin("models", json!({ "mode": "foreign_id" }));
@@ -134,7 +133,7 @@ fn what_gets_no_usable_answer_three_times_is_put_aside_and_can_be_asked_about_ag
     desk.world.sim.admin("models", json!({ "mode": "strict" }));
     desk.world.syncctl(&["items", "retry"]).expect(0);
     desk.cron();
-    assert_eq!((desk.holds(open), desk.world.count("SELECT count(*) FROM quarantined_items")), (by_endpoint(Some("Bridge")), 0));
+    assert_eq!((desk.holds(open), desk.world.quarantined()), (by_endpoint(Some("Bridge")), 0));
 }
 
 #[test]
@@ -180,10 +179,7 @@ fn what_the_endpoint_decided_holds_until_something_better_is_known() {
     desk.world.syncctl(&["classify", "cron", "--json"]).expect(1);
     let held = (by_endpoint(Some("Bridge")), by_endpoint(None));
     assert_eq!((desk.holds(bridge), desk.holds(lottery)), held);
-    assert_eq!(
-        (desk.events(bridge).len(), desk.world.count("SELECT count(*) FROM document_judgements WHERE ask_at IS NOT NULL")),
-        (1, 2)
-    );
+    assert_eq!((desk.events(bridge).len(), desk.world.rows("document_judgements WHERE ask_at IS NOT NULL")), (1, 2));
     // Its budget is used up, or its answer is unusable.
     desk.world.sim.clear_faults();
     let again = "UPDATE document_judgements SET ask_at = now() WHERE ask_at IS NOT NULL";
@@ -198,7 +194,7 @@ fn what_the_endpoint_decided_holds_until_something_better_is_known() {
     desk.world.execute(again);
     desk.cron();
     assert_eq!((desk.holds(bridge), desk.holds(lottery)), held);
-    assert_eq!(desk.world.count("SELECT count(*) FROM document_judgements WHERE ask_at IS NOT NULL AND asks = 1"), 2);
+    assert_eq!(desk.world.rows("document_judgements WHERE ask_at IS NOT NULL AND asks = 1"), 2);
     // It is available again, and confirms one decision and changes the other.
     desk.world.sim.admin("models", json!({ "mode": "strict" }));
     desk.world.execute(again);
@@ -242,7 +238,7 @@ fn documents_that_wait_for_the_endpoint_wait_for_no_lesson() {
     desk.world.sim.fault(away);
     let open: Vec<Uuid> = (2..8).map(|n| desk.mail(&format!("m{n}"), "t1", "eve@example.org", "a girder")).collect();
     desk.world.syncctl(&["classify", "cron"]).expect(1);
-    assert_eq!(desk.world.count("SELECT count(*) FROM document_judgements WHERE ask_at IS NOT NULL"), 7);
+    assert_eq!(desk.world.rows("document_judgements WHERE ask_at IS NOT NULL"), 7);
     desk.assign(&[(first, "Garden")]);
     // It is not asked about them: kin decide immediately.
     desk.cron();
@@ -253,7 +249,7 @@ fn documents_that_wait_for_the_endpoint_wait_for_no_lesson() {
     let second = desk.mail("n1", "t2", "bob@example.org", "a rose");
     let open: Vec<Uuid> = (2..8).map(|n| desk.mail(&format!("n{n}"), "t2", "eve@example.org", "hello")).collect();
     desk.cron();
-    assert!(desk.world.count("SELECT count(*) FROM document_judgements WHERE ask_at > now()") > 0);
+    assert!(desk.world.rows("document_judgements WHERE ask_at > now()") > 0);
     desk.assign(&[(second, "Bridge")]);
     desk.cron();
     assert!(open.iter().all(|document| desk.holds(*document) == super::by("kin", "Bridge")));

@@ -23,11 +23,11 @@ fn texts_of_all_kinds_are_judged() {
         bodies.iter().enumerate().map(|(n, body)| desk.mail(&format!("b{n}"), &format!("b{n}"), "", body)).collect();
     let report = desk.cron();
     assert_eq!((&report["status"], desk.queued()), (&"completed".into(), 0), "{report}");
-    let judged = desk.world.count("SELECT count(*) FROM document_judgements");
+    let judged = desk.world.rows("document_judgements");
     assert_eq!(judged, documents.len() as i64);
-    let without = "SELECT count(*) FROM document_judgements j JOIN documents d ON d.id = j.document_id
+    let without = "document_judgements j JOIN documents d ON d.id = j.document_id
       WHERE d.source_id IN ('b0', 'b1', 'b6') AND j.reason = 'the document has no text' AND NOT j.is_decided";
-    assert_eq!(desk.world.count(without), 3);
+    assert_eq!(desk.world.rows(without), 3);
 }
 
 #[test]
@@ -63,5 +63,5 @@ fn a_document_that_is_deleted_leaves_the_queue_and_one_of_a_watched_file_keeps_i
     desk.world.execute(&format!("UPDATE documents SET status = 'deleted' WHERE id = '{gone}'"));
     let report = desk.cron();
     assert_eq!((desk.holds(gone), desk.holds(named), desk.queued()), (None, None, 0), "{report}");
-    assert_eq!(desk.world.count(&format!("SELECT count(*) FROM documents WHERE project_id = '{own}'")), 1);
+    assert_eq!(desk.world.rows(&format!("documents WHERE project_id = '{own}'")), 1);
 }

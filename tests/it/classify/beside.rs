@@ -8,13 +8,10 @@ use syncctl::db::documents::Document;
 use super::{Desk, by};
 use crate::support::library::email;
 
-/// Sessions of the test's database that wait for a lock.
-const WAITS: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-
 /// Waits until a session waits for a lock, or a process has ended.
 fn until_waits_or_ends(desk: &Desk, run: &mut std::process::Child) {
     let patience = Instant::now() + Duration::from_secs(60);
-    while desk.world.count(WAITS) == 0 && run.try_wait().expect("a process").is_none() {
+    while desk.world.lock_waits() == 0 && run.try_wait().expect("a process").is_none() {
         assert!(Instant::now() < patience, "it neither waits nor ends");
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -39,13 +36,12 @@ fn a_text_that_changes_while_its_document_leaves_the_queue_is_judged() {
     hold.batch_execute("COMMIT").expect("the text is new");
     assert!(run.wait_with_output().expect("the run ends").status.success());
     desk.cron();
-    let judged =
-        "SELECT count(*) FROM document_judgements j JOIN documents d ON d.id = j.document_id AND d.content_hash = j.content_hash";
-    assert_eq!((desk.world.count(judged), desk.queued()), (1, 0));
+    let judged = "document_judgements j JOIN documents d ON d.id = j.document_id AND d.content_hash = j.content_hash";
+    assert_eq!((desk.world.rows(judged), desk.queued()), (1, 0));
 }
 
 #[test]
-fn a_word_that_meets_a_deadlock_is_said_again() {
+fn an_assignment_that_meets_a_deadlock_is_repeated() {
     let desk = Desk::new();
     let document = desk.mail("m1", "t1", "bob@example.com", "a");
     let mut hold = desk.world.database.connect();

@@ -17,12 +17,12 @@ fn a_run_with_nothing_to_do_makes_three_statements_and_is_recorded() {
     assert_eq!(desk.world.statements(), STATEMENTS);
     assert_eq!((&report["status"], &report["polls"]), (&"completed".into(), &0.into()), "{report}");
     let run = report["execution_id"].as_str().expect("an id");
-    let rows = desk.world.count(&format!(
-        "SELECT count(*) FROM runs r JOIN classify_cron_results c ON c.execution_id = r.id::text JOIN classify_cron_metrics m USING (execution_id)
+    let rows = desk.world.rows(&format!(
+        "runs r JOIN classify_cron_results c ON c.execution_id = r.id::text JOIN classify_cron_metrics m USING (execution_id)
          JOIN classify_cron_summaries s ON s.summary_data ->> 'execution_id' = c.execution_id
          WHERE r.id = '{run}' AND r.status = 'completed' AND c.status = 'completed' AND r.ended_at IS NOT NULL AND c.end_time IS NOT NULL"
     ));
-    assert_eq!((rows, desk.world.count("SELECT count(*) FROM job_locks")), (1, 0));
+    assert_eq!((rows, desk.world.job_locks()), (1, 0));
 }
 
 #[test]
@@ -55,13 +55,13 @@ fn a_run_beside_another_one_is_skipped_and_judges_nothing() {
     desk.world.execute(lock);
     let skipped = desk.world.syncctl(&["classify", "cron", "--json"]).expect(75).json();
     assert_eq!((&skipped["status"], desk.holds(second)), (&"skipped".into(), None), "{skipped}");
-    desk.world.execute("DELETE FROM job_locks");
+    desk.world.unlock_jobs();
     desk.cron();
     assert_eq!(desk.holds(second), by("kin", "Bridge"));
 }
 
 #[test]
-fn a_stream_that_somebody_holds_holds_up_neither_the_run_nor_anybody_else() {
+fn a_stream_that_another_session_locks_delays_neither_the_run_nor_other_users() {
     let desk = Desk::new();
     let eve = desk.world.user("eve@example.com");
     desk.world.syncctl(&["projects", "add", "eve@example.com", "Hers"]).expect(0);
@@ -77,7 +77,7 @@ fn a_stream_that_somebody_holds_holds_up_neither_the_run_nor_anybody_else() {
         assert!(std::time::Instant::now() < patience, "it waits for a held stream");
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
-    assert_eq!(desk.world.count("SELECT count(*) FROM runs WHERE job = 'classify cron' AND status = 'completed'"), 2);
+    assert_eq!(desk.world.runs_of("classify cron", "completed"), 2);
     assert_eq!(desk.queued(), 1, "hers is judged");
     other.batch_execute("COMMIT").expect("its end");
     desk.cron();

@@ -47,7 +47,7 @@ fn nothing_is_doubled_or_lost(world: &World) {
 }
 
 #[test]
-fn kills_lose_no_decision_of_a_person_and_double_none() {
+fn kills_lose_no_assignment_and_double_no_decision() {
     let kills = kills();
     let mut desk = Desk::new();
     desk.world.set("SYNCCTL_ENGINE_LEASE", "250ms");
@@ -83,8 +83,7 @@ fn kills_lose_no_decision_of_a_person_and_double_none() {
     desk.cron();
     desk.cron();
     nothing_is_doubled_or_lost(&desk.world);
-    let decided = desk.world.count("SELECT count(*) FROM document_projects WHERE decided_by = 'model'");
-    let abandoned = desk.world.count("SELECT count(*) FROM classify_cron_results WHERE status = 'abandoned'");
+    let (decided, abandoned) = (desk.world.documents_decided_by("model"), desk.world.results_in("classify", "abandoned"));
     eprintln!("killed {killed} of {round} runs, {abandoned} recorded as abandoned; the model decided {decided} documents");
     assert!(decided > 0);
     assert!(abandoned > 0);
@@ -101,9 +100,8 @@ fn gate(desk: &Desk) {
 
 /// Waits until this many sessions wait for a lock.
 fn until(desk: &Desk, sessions: i64) {
-    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
     let patience = Instant::now() + Duration::from_secs(60);
-    while desk.world.count(waits) != sessions {
+    while desk.world.lock_waits() != sessions {
         assert!(Instant::now() < patience, "not {sessions} sessions that wait");
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -138,7 +136,7 @@ fn a_person_who_speaks_while_a_run_judges_is_not_overridden() {
 }
 
 #[test]
-fn a_word_that_is_taken_back_while_a_run_judges_stays_taken_back() {
+fn an_assignment_that_is_removed_while_a_run_classifies_stays_removed() {
     let desk = Desk::new();
     let (first, second) = (desk.mail("m1", "t1", "bob@example.com", "a"), desk.mail("m2", "t1", "bob@example.com", "b"));
     desk.assign(&[(first, "Bridge")]);
@@ -219,6 +217,6 @@ fn four_processes_share_the_work_and_double_nothing() {
         }
     }
     nothing_is_doubled_or_lost(&desk.world);
-    assert_eq!(desk.world.count("SELECT count(*) FROM document_projects WHERE decided_by = 'kin'"), 6 * 40);
-    assert_eq!(desk.world.count("SELECT count(*) FROM outbox_events WHERE payload ->> 'decided_by' = 'kin'"), 6 * 40);
+    assert_eq!(desk.world.documents_decided_by("kin"), 6 * 40);
+    assert_eq!(desk.world.rows("outbox_events WHERE payload ->> 'decided_by' = 'kin'"), 6 * 40);
 }

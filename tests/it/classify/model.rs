@@ -82,7 +82,7 @@ fn a_dry_run_says_what_would_be_decided_and_writes_nothing() {
     let open = desk.about(1, 901);
     desk.teach(EACH);
     let tables = ["document_projects", "document_judgements", "project_models", "outbox_events", "classify_queue"];
-    let counts = |desk: &Desk| tables.map(|table| desk.world.count(&format!("SELECT count(*) FROM {table}")));
+    let counts = |desk: &Desk| tables.map(|table| desk.world.rows(table));
     let before = counts(&desk);
     let would = desk.world.syncctl(&["classify", "cron", "--dry-run", "--force", "--json"]).expect(0).json();
     assert_eq!(would["changes"]["documents"]["created"], json!(1), "{would}");
@@ -93,7 +93,7 @@ fn a_dry_run_says_what_would_be_decided_and_writes_nothing() {
 }
 
 #[test]
-fn a_model_that_cannot_be_read_is_learnt_anew() {
+fn a_model_that_cannot_be_read_is_trained_from_scratch() {
     let desk = Desk::new();
     desk.teach(EACH);
     desk.cron();
@@ -124,6 +124,6 @@ fn one_document_is_judged_by_its_name() {
     desk.world.syncctl(&["classify", "poll", &uuid::Uuid::new_v4().to_string()]).expect(2);
     let partly = desk.world.syncctl(&["classify", "batch-poll", &name, "nonsense"]).expect(1);
     assert!(partly.stderr.contains("no document nonsense"), "{}", partly.stderr);
-    let rows = desk.world.count("SELECT count(*) FROM classify_cron_results r JOIN classify_cron_metrics USING (execution_id)");
-    assert_eq!(rows, desk.world.count("SELECT count(*) FROM runs WHERE service = 'classify'"));
+    let rows = desk.world.rows("classify_cron_results r JOIN classify_cron_metrics USING (execution_id)");
+    assert_eq!(rows, desk.world.rows("runs WHERE service = 'classify'"));
 }

@@ -4,17 +4,13 @@ use uuid::Uuid;
 
 use super::{Desk, by};
 
-fn project(desk: &Desk, name: &str) -> String {
-    desk.world.query(&format!("SELECT id::text FROM projects WHERE name = '{name}'"))[0].get(0)
-}
-
 #[test]
 fn a_project_that_is_opened_again_gets_what_came_while_it_was_closed() {
     let desk = Desk::new();
     let first = desk.mail("m1", "t1", "bob@example.com", "a");
     desk.assign(&[(first, "Bridge")]);
     desk.cron();
-    let bridge = project(&desk, "Bridge");
+    let bridge = desk.world.project_id("Bridge");
     desk.world.syncctl(&["projects", "close", &bridge]).expect(0);
     let second = desk.mail("m2", "t1", "bob@example.com", "b");
     desk.cron();
@@ -38,7 +34,7 @@ fn an_import_that_opens_a_project_again_does_the_same() {
     let first = desk.mail("m1", "t1", "bob@example.com", "a");
     desk.assign(&[(first, "Bridge")]);
     desk.cron();
-    desk.world.syncctl(&["projects", "close", &project(&desk, "Bridge")]).expect(0);
+    desk.world.syncctl(&["projects", "close", &desk.world.project_id("Bridge")]).expect(0);
     let second = desk.mail("m2", "t1", "bob@example.com", "b");
     desk.cron();
     let line = "{\"user\": \"ann@example.com\", \"name\": \"Bridge\"}\n";
@@ -58,7 +54,7 @@ fn a_decision_of_a_closed_project_stays_whatever_is_learnt_and_however_the_text_
     let second = desk.mail("m2", "t1", "bob@example.com", "b");
     desk.cron();
     assert_eq!(desk.holds(second), by("kin", "Bridge"));
-    desk.world.syncctl(&["projects", "close", &project(&desk, "Bridge")]).expect(0);
+    desk.world.syncctl(&["projects", "close", &desk.world.project_id("Bridge")]).expect(0);
     desk.mail("m2", "t1", "bob@example.com", "another text");
     desk.assign(&[(desk.mail("m3", "t3", "eve@example.com", "c"), "Garden")]);
     desk.cron();

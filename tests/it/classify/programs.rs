@@ -54,7 +54,7 @@ fn post(server: &Server, answer: &Value) -> u16 {
 }
 
 #[test]
-fn an_undecided_document_is_told_once_for_each_text_and_what_a_program_decides_holds() {
+fn an_undecided_document_is_announced_once_for_each_text_and_a_programs_decision_holds() {
     let desk = asking();
     let open = desk.mail("m1", "t1", "bob@example.org", "about a girder");
     desk.cron();
@@ -99,7 +99,7 @@ fn nothing_but_a_signed_and_sure_decision_for_what_was_offered_is_taken() {
     let desk = asking();
     let eve = desk.world.user("eve@example.com");
     desk.world.syncctl(&["projects", "add", "eve@example.com", "Hers"]).expect(0);
-    let hers = desk.world.query("SELECT id::text FROM projects WHERE name = 'Hers'")[0].get::<_, String>(0);
+    let hers = desk.world.project_id("Hers");
     let open = desk.mail("m1", "t1", "bob@example.org", "about a girder");
     let theirs = mail_of(&desk.world, eve, "e1", "e1", "bob@example.org", "about a girder");
     desk.cron();
@@ -107,7 +107,7 @@ fn nothing_but_a_signed_and_sure_decision_for_what_was_offered_is_taken() {
     assert!(!offer.to_string().contains("Hers") && offers(&desk, theirs).len() == 1);
     let bridge = offered(offer, "Bridge");
     desk.world.syncctl(&["projects", "add", "ann@example.com", "Late"]).expect(0);
-    let later = desk.world.query("SELECT id::text FROM projects WHERE name = 'Late'")[0].get::<_, String>(0);
+    let later = desk.world.project_id("Late");
     let server = Server::start(&desk.world, &[]);
 
     let good = answer(offer, &bridge, 0.9).to_string();
@@ -141,8 +141,7 @@ fn nothing_but_a_signed_and_sure_decision_for_what_was_offered_is_taken() {
     assert_eq!(changed("document_id", json!(Uuid::new_v4())), 404);
     assert_eq!(changed("content_hash", json!("00")), 409);
     assert_eq!(changed("confidence", json!(0.49)), 200, "too unsure to change anything");
-    let none = "SELECT count(*) FROM document_projects";
-    assert_eq!((desk.world.count(none), desk.events(open).len()), (0, 0));
+    assert_eq!((desk.world.decided_documents(), desk.events(open).len()), (0, 0));
     desk.world.execute("UPDATE projects SET status = 'closed' WHERE name = 'Bridge'");
     assert_eq!(changed("confidence", json!(0.9)), 409, "closed");
     desk.world.execute("UPDATE projects SET status = 'active' WHERE name = 'Bridge'");
@@ -158,12 +157,11 @@ fn nothing_but_a_signed_and_sure_decision_for_what_was_offered_is_taken() {
 }
 
 #[test]
-fn what_is_private_decided_or_rehearsed_is_told_to_nobody() {
+fn private_decided_and_rehearsed_documents_are_not_announced() {
     let mut desk = Desk::new();
     let open = desk.mail("m1", "t1", "bob@example.org", "about a girder");
     desk.cron();
-    let events = "SELECT count(*) FROM outbox_events WHERE type = 'document.undecided'";
-    assert_eq!(desk.world.count(events), 0, "no program can decide");
+    assert_eq!(desk.world.outbox_events_of("document.undecided"), 0, "no program can decide");
     assert_eq!(Server::start(&desk.world, &[]).post("/classify", &[], b"{}"), 404);
 
     desk.world.set("SYNCCTL_WEBHOOK_CLASSIFY_SECRET", SECRET);
@@ -172,15 +170,19 @@ fn what_is_private_decided_or_rehearsed_is_told_to_nobody() {
     let (first, _) = (desk.mail("m3", "t3", "dan@example.org", ABOUT[0].0), desk.mail("m4", "t3", "eve@example.org", "x"));
     desk.assign(&[(first, "Bridge")]);
     desk.world.syncctl(&["classify", "cron", "--dry-run"]).expect(0);
-    assert_eq!(desk.world.count(events), 0, "a rehearsal");
+    assert_eq!(desk.world.outbox_events_of("document.undecided"), 0, "a rehearsal");
     desk.cron();
     // Previously undecided documents are sent when they are classified again.
     desk.world.syncctl(&["classify", "poll", &open.to_string()]).expect(0);
-    assert_eq!((desk.world.count(events), offers(&desk, open).len()), (1, 1), "all else is private, or decided");
+    assert_eq!(
+        (desk.world.outbox_events_of("document.undecided"), offers(&desk, open).len()),
+        (1, 1),
+        "all else is private, or decided"
+    );
     // An added project changes the choice.
     desk.world.syncctl(&["projects", "add", "ann@example.com", "Late"]).expect(0);
     desk.cron();
     desk.cron();
     let [_, again] = &offers(&desk, open)[..] else { panic!("{:?}", offers(&desk, open)) };
-    assert!(offered(again, "Late").is_string() && desk.world.count(events) == 2, "{again}");
+    assert!(offered(again, "Late").is_string() && desk.world.outbox_events_of("document.undecided") == 2, "{again}");
 }

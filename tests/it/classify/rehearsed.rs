@@ -35,7 +35,7 @@ fn a_dry_run_counts_what_the_run_after_it_does() {
     desk.assign(&[(other, "Garden")]);
     compared(&desk);
     // A reopened project.
-    let bridge = desk.world.query("SELECT id::text FROM projects WHERE name = 'Bridge'")[0].get::<_, String>(0);
+    let bridge = desk.world.project_id("Bridge");
     desk.world.syncctl(&["projects", "close", &bridge]).expect(0);
     compared(&desk);
 }

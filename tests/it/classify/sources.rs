@@ -48,7 +48,7 @@ fn a_project_that_a_source_names_does_not_come_back_once_a_person_took_it_away()
 }
 
 #[test]
-fn where_a_source_decides_it_is_said() {
+fn the_report_names_the_source_that_decides() {
     let desk = Desk::new();
     let document = named(&desk, "m1", project(&desk, "Bridge"), "a").to_string();
     desk.assign(&[(desk.mail("m2", "t1", "bob@example.com", "b"), "Garden")]);

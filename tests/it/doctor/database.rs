@@ -6,7 +6,7 @@ use crate::support::waiting::until;
 use crate::support::world::Way;
 
 #[test]
-fn without_a_database_the_rest_is_told_all_the_same() {
+fn without_a_database_the_rest_is_reported_anyway() {
     let mut world = synced(1);
     world.url = "postgres://nobody@127.0.0.1:1/none".into();
     let report = doctor(&world, &[]);
@@ -16,7 +16,7 @@ fn without_a_database_the_rest_is_told_all_the_same() {
 }
 
 #[test]
-fn a_schema_that_is_not_the_one_of_this_version_is_told() {
+fn a_schema_of_another_version_is_reported() {
     let world = synced(1);
     world.execute("UPDATE schema_migrations SET version = 999 WHERE version = (SELECT max(version) FROM schema_migrations)");
     doctor(&world, &[]).has("fail", "schema: the schema is at version 999, newer than").has("ok", "database: PostgreSQL");
@@ -43,13 +43,13 @@ fn a_role_that_may_only_use_its_tables_is_recognized_over_tls() {
 }
 
 #[test]
-fn tables_that_a_public_api_shows_are_told() {
+fn tables_that_a_public_api_shows_are_reported() {
     let world = synced(1);
     world.execute("DO $$ BEGIN CREATE ROLE anon; EXCEPTION WHEN duplicate_object THEN NULL; END $$");
     assert_eq!(doctor(&world, &[]).lines("fail"), Vec::<String>::new());
     world.execute("CREATE TABLE theirs (x int); GRANT SELECT ON ALL TABLES IN SCHEMA public TO anon");
     let report = doctor(&world, &[]);
-    let count = world.count("SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace");
+    let count = world.rows("pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace");
     report.has("fail", &format!("privacy: anon has its own rights (SELECT) on {} tables", count - 1)).has("fail", "accounts");
     world.execute(
         "DO $$ DECLARE t regclass; BEGIN
@@ -65,7 +65,7 @@ fn tables_that_a_public_api_shows_are_told() {
 }
 
 #[test]
-fn a_transaction_that_is_open_for_longer_than_a_lease_is_told_with_whose_it_is() {
+fn a_transaction_that_is_open_for_longer_than_a_lease_is_reported_with_its_owner() {
     let mut world = synced(1);
     world.set("SYNCCTL_ENGINE_LEASE", "200ms");
     let url = format!("{} application_name='notebook of ann'", world.database.url());
@@ -80,8 +80,7 @@ fn a_transaction_that_is_open_for_longer_than_a_lease_is_told_with_whose_it_is()
     // A transaction that blocks others is a failure.
     std::thread::scope(|threads| {
         threads.spawn(|| world.execute("UPDATE streams SET weight = weight"));
-        let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        while world.count(waits) == 0 {
+        while world.lock_waits() == 0 {
             std::thread::yield_now();
         }
         doctor(&world, &["--offline"]).has("fail", "1 statement waits for it");

@@ -11,7 +11,7 @@ use crate::support::World;
 fn a_poll_by_hand_that_failed_is_no_alarm_and_the_scheduled_job_is() {
     let mut world = synced(1);
     world.set("SYNCCTL_ENGINE_TRIES", "1");
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.sim.fault(json!({ "fault": "server_500", "method": "events.list", "probability": 1.0 }));
     world.syncctl(&["calendar", "poll", &user]).expect(1);
     world.syncctl(&["calendar", "batch-poll", "nobody@example.com"]).expect(1);
@@ -57,9 +57,9 @@ fn the_installed_schedule_says_which_jobs_are_judged() {
     world.syncctl(&["calendar", "batch-poll", "nobody@example.com"]).expect(1);
     doctor(&world, &[]).has("ok", "`db prune` ran").has("fail", "the last run of `calendar batch-poll` failed: 1 × unknown_user");
     // A daily job needs to run once a day.
-    world.execute("UPDATE runs SET started_at = started_at - interval '20 hours', ended_at = ended_at - interval '20 hours' WHERE job = 'db prune'");
+    world.age_runs("db prune", "20 hours");
     doctor(&world, &[]).has("ok", "`db prune` ran 20h");
-    world.execute("UPDATE runs SET started_at = started_at - interval '9 days', ended_at = ended_at - interval '9 days' WHERE job = 'db prune'");
+    world.age_runs("db prune", "9 days");
     doctor(&world, &[]).has("fail", "`db prune` last ran 9days");
 }
 

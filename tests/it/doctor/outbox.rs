@@ -11,7 +11,7 @@ fn target(world: &mut World, url: &str, more: &str) {
 }
 
 #[test]
-fn a_target_that_events_are_never_sent_to_is_told() {
+fn a_target_that_events_are_never_sent_to_is_reported() {
     let mut world = synced(1);
     for url in ["http://10.1.2.3/hook", "https://127.0.0.1/hook", "https://localhost/hook"] {
         target(&mut world, url, "");
@@ -23,7 +23,7 @@ fn a_target_that_events_are_never_sent_to_is_told() {
 }
 
 #[test]
-fn a_target_that_nobody_answers_for_is_told_and_one_that_listens_is_sent_nothing() {
+fn a_target_that_does_not_answer_is_reported_and_one_that_listens_is_sent_nothing() {
     let mut world = synced(1);
     world.set("SYNCCTL_OUTBOX_ALLOW_PRIVATE", "true");
     target(&mut world, "https://n8n.invalid/hook", "");
@@ -39,7 +39,7 @@ fn a_target_that_nobody_answers_for_is_told_and_one_that_listens_is_sent_nothing
 }
 
 #[test]
-fn events_that_match_no_type_are_told_with_the_types_that_there_are() {
+fn unknown_event_types_are_reported_with_the_known_ones() {
     let mut world = synced(1);
     target(
         &mut world,
@@ -56,7 +56,7 @@ fn events_that_match_no_type_are_told_with_the_types_that_there_are() {
 }
 
 #[test]
-fn programs_that_may_decide_and_are_told_of_nothing_are_told() {
+fn programs_that_may_decide_and_get_no_events_are_reported() {
     let mut world = synced(1);
     let of_programs = |world: &World| {
         let report = doctor(world, &["--offline"]);

@@ -13,7 +13,7 @@ use crate::support::pgbouncer::free_port;
 use crate::support::service::ATTENDEE;
 
 #[test]
-fn a_scope_that_is_missing_and_an_api_that_is_off_are_told_apart() {
+fn a_missing_scope_and_a_disabled_api_are_distinguished() {
     let world = synced(2);
     for user in world.sim.users() {
         world.sim.admin("scopes", json!({ "user": user, "scopes": ["https://www.googleapis.com/auth/calendar.readonly"] }));
@@ -27,18 +27,18 @@ fn a_scope_that_is_missing_and_an_api_that_is_off_are_told_apart() {
 }
 
 #[test]
-fn a_grant_that_is_gone_is_told_though_a_token_still_lives() {
+fn a_revoked_grant_is_reported_though_a_token_is_still_valid() {
     let world = synced(1);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.sim.admin("revoke", json!({ "user": user }));
     doctor(&world, &[]).has("fail", "token: auth_revoked");
-    assert_eq!(world.count("SELECT count(*) FROM accounts WHERE state = 'revoked'"), 0, "a check changes nothing");
+    assert_eq!(world.accounts_in("revoked"), 0, "a check changes nothing");
     world.execute("UPDATE accounts SET state = 'revoked', ask_at = now() + interval '1 day'");
     doctor(&world, &[]).has("fail", "1 of 1 accounts are refused");
 }
 
 #[test]
-fn a_key_that_attendee_refuses_is_told() {
+fn a_key_that_attendee_refuses_is_reported() {
     let world = World::of(&ATTENDEE, 1, 0);
     doctor(&world, &[]).has("ok", "Attendee accepts the key of project main");
     world.sim.admin("attendee/projects", json!({ "name": "main", "key": "another key" }));
@@ -46,7 +46,7 @@ fn a_key_that_attendee_refuses_is_told() {
 }
 
 #[test]
-fn a_google_that_cannot_be_reached_is_told() {
+fn a_google_that_cannot_be_reached_is_reported() {
     let mut world = synced(1);
     world.set("SYNCCTL_GOOGLE_ROOT", format!("http://127.0.0.1:{}", free_port()));
     world.set("SYNCCTL_ENGINE_TRIES", "1");
@@ -54,7 +54,7 @@ fn a_google_that_cannot_be_reached_is_told() {
 }
 
 #[test]
-fn offline_asks_nobody() {
+fn offline_calls_no_one() {
     let world = synced(1);
     world.sim.reset_ledger();
     let report = doctor(&world, &["--offline"]);
@@ -83,7 +83,7 @@ impl Drop for Serving {
 }
 
 #[test]
-fn the_push_address_is_ours_or_it_is_told_who_answers_there() {
+fn a_push_address_that_another_program_answers_is_reported() {
     let mut world = synced(1);
     let serving = Serving::start(&world, &[]);
     world.set("SYNCCTL_PUSH_ADDRESS", serving.1.clone());
@@ -100,7 +100,7 @@ fn the_push_address_is_ours_or_it_is_told_who_answers_there() {
 }
 
 #[test]
-fn a_certificate_that_ends_soon_or_that_nobody_trusts_is_told() {
+fn a_certificate_that_expires_soon_or_is_untrusted_is_reported() {
     let mut world = synced(1);
     let folder = world.folder.path().to_owned();
     let write = |name: &str, text: &str| {

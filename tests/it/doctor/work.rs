@@ -4,13 +4,13 @@ use super::{doctor, synced};
 use crate::support::World;
 
 #[test]
-fn jobs_that_never_ran_are_late_died_or_failed_are_told() {
+fn jobs_that_never_ran_are_late_died_or_failed_are_reported() {
     let world = World::with_users(1, 3);
     world.sync_all().expect(0);
     doctor(&world, &[]).has("ok", "`calendar cron` ran").has("fail", "`gmail cron` has never run");
     world.syncctl(&["sync", "cron"]).expect(0);
     assert_eq!(doctor(&world, &[]).lines("fail"), Vec::<String>::new());
-    world.execute("UPDATE runs SET started_at = started_at - interval '3 hours', ended_at = ended_at - interval '3 hours' WHERE job = 'gmail cron'");
+    world.age_runs("gmail cron", "3 hours");
     doctor(&world, &[]).has("fail", "`gmail cron` last ran 3h");
     world.execute(
         "UPDATE runs SET status = 'running', ended_at = NULL, alive_until = now() - interval '1 minute' WHERE job = 'drive cron'",
@@ -39,7 +39,7 @@ fn a_job_is_late_by_its_own_measure() {
 }
 
 #[test]
-fn channels_that_are_silent_refused_or_about_to_end_are_told() {
+fn silent_refused_and_expiring_channels_are_reported() {
     let world = synced(2);
     world.execute(
         "INSERT INTO channels (id, stream_id, user_id, service, state, address, token_hash, expires_at)
@@ -54,7 +54,7 @@ fn channels_that_are_silent_refused_or_about_to_end_are_told() {
 }
 
 #[test]
-fn deliveries_that_wait_or_were_given_up_are_told_of_targets_that_are_set() {
+fn waiting_and_dead_deliveries_of_configured_targets_are_reported() {
     let mut world = synced(1);
     world.execute(
         "INSERT INTO outbox_events (id, type, subject, user_id, payload, created_at, routed)
@@ -75,7 +75,7 @@ fn deliveries_that_wait_or_were_given_up_are_told_of_targets_that_are_set() {
 }
 
 #[test]
-fn a_quota_that_is_spent_or_paused_is_told() {
+fn a_spent_or_paused_quota_is_reported() {
     let mut world = synced(1);
     world.set("SYNCCTL_QUOTA_GMAIL_PER_DAY", "1000");
     world.execute(
@@ -89,7 +89,7 @@ fn a_quota_that_is_spent_or_paused_is_told() {
 }
 
 #[test]
-fn what_fails_and_what_lies_in_quarantine_is_told_with_its_remedy() {
+fn failing_streams_and_quarantined_items_are_reported_with_their_remedies() {
     let world = synced(1);
     world.execute(
         "UPDATE streams SET failures = 2, failed_class = 'api_disabled', failed_message = 'accessNotConfigured' WHERE service = 'drive';
@@ -102,7 +102,7 @@ fn what_fails_and_what_lies_in_quarantine_is_told_with_its_remedy() {
 }
 
 #[test]
-fn documents_that_wait_for_a_classification_that_is_off_are_told_with_their_number() {
+fn documents_that_wait_for_a_disabled_classification_are_counted() {
     let world = World::empty();
     let user = world.user("ann@example.com");
     world.syncctl(&["projects", "add", "ann@example.com", "Bridge"]).expect(0);
@@ -116,5 +116,5 @@ fn documents_that_wait_for_a_classification_that_is_off_are_told_with_their_numb
     assert_eq!(about(&doctor(&world, &[])), 0);
     // Once it is on, they are classified.
     world.syncctl(&["classify", "cron"]).expect(0);
-    assert_eq!(world.count("SELECT count(*) FROM document_judgements"), 3);
+    assert_eq!(world.rows("document_judgements"), 3);
 }

@@ -58,7 +58,7 @@ fn an_ordinary_call_takes_fewer_than_1500_tokens() {
 }
 
 #[test]
-fn what_is_an_answer_is_taken_and_what_is_none_is_a_bad_answer() {
+fn valid_answers_are_taken_and_others_are_bad_answers() {
     let desk = Desk::new();
     let host = desk.host();
     let modes = [
@@ -114,7 +114,7 @@ fn a_form_that_is_refused_is_not_asked_for_again_in_the_run() {
         // Refused requests cost only the request.
         let ledger = desk.ledger();
         let tokens = ledger["prompt_tokens"].as_i64().expect("tokens") + ledger["completion_tokens"].as_i64().expect("tokens");
-        assert_eq!(desk.world.count("SELECT tokens FROM model_budgets"), tokens);
+        assert_eq!(desk.world.budget_tokens(), tokens);
     }
 }
 

@@ -61,7 +61,7 @@ fn no_day_has_more_tokens_than_the_settings_allow() {
     let used = ledger["prompt_tokens"].as_i64().expect("tokens") + ledger["completion_tokens"].as_i64().expect("tokens");
     // The remainder is less than one call per host reserves.
     assert!((36_000..=50_000).contains(&used), "{used} tokens");
-    assert_eq!(desk.world.count("SELECT tokens FROM model_budgets"), used);
+    assert_eq!(desk.world.budget_tokens(), used);
     assert_eq!(desk.world.count("SELECT prompt_tokens + completion_tokens FROM model_usage"), used);
     assert_eq!(ledger["by_status"], json!({ "200": ledger["requests"] }), "a request beyond the budget");
 }
@@ -94,7 +94,7 @@ fn an_endpoint_that_says_nothing_of_tokens_is_counted_by_the_upper_bound() {
     let desk = Desk::new();
     desk.configure(json!({ "usage": false }));
     let answered = desk.host().ask_about("The girders come on Monday").expect("an answer");
-    let counted = desk.world.count("SELECT tokens FROM model_budgets");
+    let counted = desk.world.budget_tokens();
     assert_eq!(counted, answered.usage.prompt_tokens + answered.usage.completion_tokens);
     assert!(counted > desk.ledger()["prompt_tokens"].as_i64().expect("tokens"), "{counted}");
 }
@@ -120,12 +120,12 @@ fn a_host_that_dies_on_the_way_gives_nothing_back() {
         drop(die);
         asking.join().expect("the host");
     });
-    assert!(desk.world.count("SELECT tokens FROM model_budgets") > 1_000);
-    assert_eq!(desk.world.count("SELECT count(*) FROM model_usage"), 0);
+    assert!(desk.world.budget_tokens() > 1_000);
+    assert_eq!(desk.world.rows("model_usage"), 0);
 }
 
 #[test]
-fn a_new_day_has_a_budget_of_its_own_and_old_ones_are_forgotten() {
+fn each_day_has_its_own_budget_and_old_ones_are_deleted() {
     let mut desk = Desk::new();
     desk.settings.tokens_per_day = 50_000;
     desk.world.execute(

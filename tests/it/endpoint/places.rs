@@ -21,7 +21,7 @@ fn a_name_that_leads_into_the_private_network_is_not_called_unless_that_is_allow
     assert!(failure.message.contains("on loopback or in a private network"), "{failure}");
     // It was not called, so nothing was used.
     assert_eq!(desk.ledger()["requests"], 0);
-    assert_eq!(desk.world.count("SELECT tokens FROM model_budgets"), 0);
+    assert_eq!(desk.world.budget_tokens(), 0);
     desk.settings.url = format!("http://localhost:{port}/v1");
     desk.settings.allow_private = true;
     assert_eq!(desk.host().ask_about("a drill").expect("an answer").choice, project(1));
@@ -35,7 +35,7 @@ fn an_endpoint_that_is_not_there_uses_no_tokens() {
     desk.settings.timeout = Duration::from_secs(5);
     let failure = desk.host().ask_about("a drill").expect_err("no server");
     assert_eq!(failure.class, Class::Transient, "{failure}");
-    assert_eq!(desk.world.count("SELECT tokens FROM model_budgets"), 0);
+    assert_eq!(desk.world.budget_tokens(), 0);
     assert_eq!(desk.world.count("SELECT failures FROM model_usage"), 1);
 }
 

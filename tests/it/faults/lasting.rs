@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::support::World;
 use crate::support::answer::{answer, with};
+use crate::support::world::runs::LastResult;
 
 /// A persistent fault: every stream fails with its class, and the run reports it.
 #[track_caller]
@@ -13,7 +14,7 @@ fn a_lasting_fault_is_named(fault: &str, method: &str, class: &str, code: i32) -
     world.set("SYNCCTL_ENGINE_TRIES", "2");
     world.set("SYNCCTL_GOOGLE_TIMEOUT", "500ms");
     if method == "token" {
-        world.execute("UPDATE accounts SET access_token = NULL, token_expires_at = NULL");
+        world.forget_access_tokens();
     }
     world.sim.fault(json!({ "fault": fault, "probability": 1.0, "method": method, "seconds": 60 }));
     let users: Vec<String> = world.sim.users().into_iter().collect();
@@ -21,27 +22,26 @@ fn a_lasting_fault_is_named(fault: &str, method: &str, class: &str, code: i32) -
     assert_eq!(run.code, code, "{run:#?}");
     let errors = run.json()["errors"].clone();
     assert!(errors[class]["count"].as_u64() > Some(0), "{errors}");
-    let row = &world.query("SELECT status, error_message FROM calendar_cron_results ORDER BY start_time DESC LIMIT 1")[0];
-    let (status, message): (String, Option<String>) = (row.get(0), row.get(1));
+    let LastResult { status, error } = world.last_result("calendar");
     assert!(["partial", "failed", "paused"].contains(&status.as_str()), "{status}");
-    assert!(message.as_deref().is_some_and(|message| message.contains(class) && !message.contains('@')), "{message:?}");
+    assert!(error.contains(class) && !error.contains('@'), "{error}");
     assert!(!run.stderr.contains('@'), "an address in the log: {}", run.stderr);
     world.assert_no_leftovers();
     world
 }
 
 #[test]
-fn a_missing_scope_stops_the_stream_until_a_check_finds_it_mended() {
+fn a_missing_scope_stops_the_stream_until_a_check_finds_it_granted() {
     let world = a_lasting_fault_is_named("insufficient_permissions", "events.list", "scope_missing", 1);
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE state = 'stopped'"), 2);
+    assert_eq!(world.streams_in("stopped"), 2);
     // It has persisted for a month.
     world.execute("UPDATE streams SET failing_since = failing_since - interval '30 days', due_at = now() WHERE failures > 0");
     world.syncctl(&["calendar", "cron"]).expect(1);
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE state = 'stopped' AND due_at > now() + interval '20 hours'"), 2);
+    assert_eq!(world.rows("streams WHERE state = 'stopped' AND due_at > now() + interval '20 hours'"), 2);
     world.sim.clear_faults();
     world.syncctl(&["accounts", "check"]).expect(0);
     world.syncctl(&["calendar", "cron"]).expect(0);
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE service = 'calendar' AND state = 'active'"), 4);
+    assert_eq!(world.rows("streams WHERE service = 'calendar' AND state = 'active'"), 4);
 }
 
 #[test]
@@ -52,20 +52,20 @@ fn a_disabled_api_stops_the_stream() {
 #[test]
 fn a_lasting_server_error_is_transient_and_the_cursor_stays() {
     let world = a_lasting_fault_is_named("server_500", "events.list", "transient", 1);
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE kind = 'events' AND cursor IS NOT NULL AND failures = 1"), 2);
+    assert_eq!(world.rows("streams WHERE kind = 'events' AND cursor IS NOT NULL AND failures = 1"), 2);
 }
 
 #[test]
 fn a_bad_request_without_a_token_in_it_is_permanent() {
     let world = a_lasting_fault_is_named("bad_request_400", "calendarList.list", "permanent", 1);
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE failed_class = 'permanent'"), 2);
+    assert_eq!(world.rows("streams WHERE failed_class = 'permanent'"), 2);
 }
 
 #[test]
 fn a_used_up_day_pauses_the_project_however_it_is_worded() {
     for fault in ["daily_limit", "daily_quota_403", "daily_quota_429"] {
         let world = a_lasting_fault_is_named(fault, "events.list", "daily_quota", 1);
-        assert_eq!(world.count("SELECT count(*) FROM quota_pauses WHERE until > now()"), 1, "{fault}");
+        assert_eq!(world.quota_pauses(), 1, "{fault}");
         world.sim.reset_ledger();
         assert_eq!(world.sync_all().expect(1).json()["status"], "paused", "{fault}");
         assert_eq!(world.sim.ledger()["total"], 0, "{fault}: a paused project is not called");
@@ -73,17 +73,17 @@ fn a_used_up_day_pauses_the_project_however_it_is_worded() {
 }
 
 #[test]
-fn a_limit_of_one_user_makes_that_user_wait_and_nobody_else() {
+fn a_limit_of_one_user_makes_only_that_user_wait() {
     let world = World::with_users(3, 5);
     world.sync_all().expect(0);
     world.churn(30, 1);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.sim.fault(with(answer("calendar-quotaExceeded.http"), json!({ "method": "events.list", "user": user })));
     world.sim.reset_ledger();
     let run = world.sync_all().expect(1).json();
     assert_eq!((&run["status"], &run["errors"]["user_quota"]["count"]), (&json!("partial"), &json!(1)), "{run}");
     assert_eq!(world.sim.ledger()["by_user"][&user]["events.list"], 1, "called again immediately");
-    assert_eq!(world.count("SELECT count(*) FROM quota_pauses"), 0);
+    assert_eq!(world.rows("quota_pauses"), 0);
     let waits = |seconds: u32| {
         let waits = format!(
             "SELECT count(DISTINCT user_id) FROM streams
@@ -107,7 +107,7 @@ fn a_limit_of_one_user_makes_that_user_wait_and_nobody_else() {
 fn a_google_that_never_answers_is_transient() {
     // Calls in one batch wait together; the next time, those that can be answered are.
     let world = a_lasting_fault_is_named("slow_headers", "events.list", "transient", 1);
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE failed_message LIKE '%timed out%'"), 2);
+    assert_eq!(world.rows("streams WHERE failed_message LIKE '%timed out%'"), 2);
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn a_token_endpoint_that_stutters_condemns_no_grant() {
         let class = if fault == "rate_limit_429" { "rate_limited" } else { "transient" };
         let code = if fault == "rate_limit_429" { 1 } else { 69 };
         let world = a_lasting_fault_is_named(fault, "token", class, code);
-        assert_eq!(world.count("SELECT count(*) FROM accounts WHERE state = 'revoked'"), 0, "{fault}");
+        assert_eq!(world.accounts_in("revoked"), 0, "{fault}");
         world.sim.clear_faults();
         world.sync_all().expect(0);
         world.assert_in_step();
@@ -124,9 +124,9 @@ fn a_token_endpoint_that_stutters_condemns_no_grant() {
 }
 
 #[test]
-fn a_revoked_grant_is_told_in_a_line_and_not_called_again_until_it_is_imported_anew() {
+fn a_revoked_grant_is_reported_in_one_line_and_not_used_until_it_is_imported_again() {
     let world = a_lasting_fault_is_named("invalid_grant", "token", "auth_revoked", 77);
-    assert_eq!(world.count("SELECT count(*) FROM accounts WHERE state = 'revoked'"), 2);
+    assert_eq!(world.accounts_in("revoked"), 2);
     world.sim.reset_ledger();
     let again = world.sync_all().expect(77);
     assert!(again.stderr.contains("2 of 2 accounts are refused") && again.stderr.lines().count() == 1, "{}", again.stderr);
@@ -143,12 +143,12 @@ fn a_calendar_that_is_gone_for_an_hour_is_left_alone() {
         let world = a_lasting_fault_is_named(fault, "events.list", "gone", 1);
         world.sim.clear_faults();
         // A single refusal may be a mistake.
-        assert_eq!(world.count("SELECT count(*) FROM streams WHERE state = 'removed'"), 0);
+        assert_eq!(world.streams_in("removed"), 0);
         world.execute("UPDATE streams SET failing_since = failing_since - interval '1 hour'");
         world.sim.fault(json!({ "fault": fault, "method": "events.list" }));
         world.sync_all().expect(1);
         world.sim.clear_faults();
-        assert_eq!(world.count("SELECT count(*) FROM streams WHERE state = 'removed'"), 2);
+        assert_eq!(world.streams_in("removed"), 2);
         world.sync_all().expect(0);
     }
 }
@@ -168,7 +168,7 @@ fn an_unreachable_google_ends_with_69() {
 
 /// As in a container with only the binary.
 #[test]
-fn a_machine_without_root_certificates_is_told_what_to_install() {
+fn without_root_certificates_the_message_says_what_to_install() {
     let mut world = World::with_users(1, 1);
     world.sync_all().expect(0);
     world.set("SYNCCTL_GOOGLE_ROOT", world.sim.url.replacen("http:", "https:", 1));

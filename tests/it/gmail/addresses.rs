@@ -1,6 +1,6 @@
 //! Virtual addresses in mail: whom they name, and the resulting documents.
 
-use super::{arrives, empty_mailboxes, odd_users, texts, users};
+use super::{arrives, empty_mailboxes, odd_users, users};
 
 #[test]
 fn a_virtual_address_names_one_user_exactly_and_never_another() {
@@ -29,15 +29,15 @@ fn a_virtual_address_names_one_user_exactly_and_never_another() {
     world.sync_all().expect(0);
     let crossed = "SELECT d.title FROM documents d JOIN users u ON u.id = d.user_id
         WHERE d.title <> 'for ' || (SELECT count(*) FROM users v WHERE v.email < u.email)";
-    assert_eq!(texts(&world, crossed), Vec::<String>::new());
-    let not_found = texts(&world, "SELECT address FROM gmail_detections WHERE status = 'user_not_found' ORDER BY 1");
+    assert_eq!(world.texts(crossed), Vec::<String>::new());
+    let not_found = world.texts("SELECT address FROM gmail_detections WHERE status = 'user_not_found' ORDER BY 1");
     assert_eq!(not_found, ["ai+%@example.com", "ai+al_ce@example.com", "ai+ali@example.com", "ai+lic@example.com"]);
-    assert_eq!(world.count("SELECT count(*) FROM documents"), 6);
+    assert_eq!(world.documents(), 6);
     world.assert_in_step();
 }
 
 #[test]
-fn a_name_that_fits_two_users_names_nobody() {
+fn a_name_that_fits_two_users_matches_neither() {
     let world = empty_mailboxes(2);
     let users = users(&world);
     // One by its username, the other by the local part of its address.
@@ -46,8 +46,8 @@ fn a_name_that_fits_two_users_names_nobody() {
     world.execute(&format!("UPDATE users SET username = '{local}' WHERE email = '{}'", users[0]));
     arrives(&world, &users[0], &format!("To: ai+{local}@example.com\r\nSubject: s\r\n\r\nx"));
     world.sync_all().expect(0);
-    assert_eq!(texts(&world, "SELECT status FROM gmail_detections"), ["user_not_found"]);
-    assert_eq!(world.count("SELECT count(*) FROM documents"), 0);
+    assert_eq!(world.texts("SELECT status FROM gmail_detections"), ["user_not_found"]);
+    assert_eq!(world.documents(), 0);
 }
 
 #[test]
@@ -65,8 +65,8 @@ fn the_same_address_in_several_headers_is_found_once_and_a_foreign_one_never() {
         "To: ai+al@example.com.evil.org, xai+al@example.com\r\nSubject: ai+al@example.com\r\n\r\nai+al@example.com",
     );
     world.sync_all().expect(0);
-    assert_eq!(texts(&world, "SELECT address FROM gmail_detections"), ["ai+al@example.com"]);
-    assert_eq!(world.count("SELECT count(*) FROM outbox_events"), 1);
+    assert_eq!(world.texts("SELECT address FROM gmail_detections"), ["ai+al@example.com"]);
+    assert_eq!(world.outbox_events(), 1);
 }
 
 #[test]
@@ -75,14 +75,14 @@ fn an_unknown_name_becomes_a_document_once_its_user_is_there_and_the_mailbox_is_
     let user = users(&world).remove(0);
     arrives(&world, &user, "To: ai+zoe@example.com\r\nSubject: s\r\n\r\nx");
     world.sync_all().expect(0);
-    assert_eq!(world.count("SELECT count(*) FROM documents"), 0);
-    world.execute(&format!("UPDATE users SET username = 'zoe' WHERE email = '{user}'"));
+    assert_eq!(world.documents(), 0);
+    world.set_username(&user, "zoe");
     for _ in 0..2 {
         world.expire();
         world.sync_all().expect(0);
     }
-    assert_eq!(world.count("SELECT count(*) FROM gmail_detections WHERE status = 'found' AND document_id IS NOT NULL"), 1);
-    assert_eq!(world.count("SELECT count(*) FROM outbox_events"), 1);
+    assert_eq!(world.rows("gmail_detections WHERE status = 'found' AND document_id IS NOT NULL"), 1);
+    assert_eq!(world.outbox_events(), 1);
 }
 
 #[test]

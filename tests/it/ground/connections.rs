@@ -44,7 +44,7 @@ fn a_server_that_proves_who_it_is_is_let_in() {
 }
 
 #[test]
-fn a_server_that_could_be_anybody_is_refused_with_the_reason() {
+fn an_unverified_server_is_refused_with_the_reason() {
     let server = tls::server();
     let (ca, other) = (server.ca(), server.other_ca());
     let signed = "signed by an authority that is not trusted here";

@@ -74,7 +74,7 @@ fn a_token_endpoint_is_read_for_64_kib() {
     world.set("SYNCCTL_ENGINE_TRIES", "2");
     fails_with_little_memory(&world, &CALENDAR, "transient", "token: the response is larger than 65536 bytes");
     // The grant was not judged.
-    assert_eq!(world.count("SELECT count(*) FROM accounts WHERE state = 'active'"), 1);
+    assert_eq!(world.accounts_in("active"), 1);
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn a_page_is_read_for_what_the_setting_allows() {
 #[test]
 fn a_page_of_attendee_is_read_for_what_the_setting_allows() {
     let mut world = World::with_attendee(1);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.meet(&user, "m", 1);
     world.schedule().expect(0);
     let receiver = bomb(None);

@@ -3,7 +3,7 @@
 use chrono::{Duration, NaiveTime, Utc};
 use serde_json::{Value, json};
 
-use crate::bots::ground::{ANN, ahead, bots, counts, event, invitation, put, schedule, stamp, text, world};
+use crate::bots::ground::{ANN, ahead, bots, counts, event, invitation, put, schedule, stamp, world};
 use crate::support::World;
 
 /// A series of each full hour of tomorrow, in UTC.
@@ -22,7 +22,7 @@ fn all_of_tomorrow() -> World {
 }
 
 #[test]
-fn invitations_of_strangers_that_nobody_has_accepted_order_no_bots() {
+fn unaccepted_invitations_of_strangers_get_no_bots() {
     let world = all_of_tomorrow();
     let by = |organizer: &str, response: &str| {
         let mut more = invitation(organizer, &[organizer, ANN]);
@@ -40,7 +40,7 @@ fn invitations_of_strangers_that_nobody_has_accepted_order_no_bots() {
     }
     assert_eq!(counts(&schedule(&world)), [0, 0, 0, 0]);
     assert!(bots(&world).is_empty());
-    let why = text(&world, "SELECT DISTINCT bot_reason FROM meetings");
+    let why = world.text("SELECT DISTINCT bot_reason FROM meetings");
     assert!(why.contains("has not accepted the invitation"), "{why}");
     // A colleague's counts immediately; a stranger's when it is accepted.
     put(&world, ANN, event("colleague", ahead(30), by("carl@example.com", "needsAction")));
@@ -49,7 +49,7 @@ fn invitations_of_strangers_that_nobody_has_accepted_order_no_bots() {
 }
 
 #[test]
-fn a_virtual_address_that_a_stranger_has_invited_counts_once_somebody_has_accepted() {
+fn a_virtual_address_invited_by_a_stranger_counts_once_a_user_has_accepted() {
     let world = world();
     world.syncctl(&["attendee", "disable", ANN]).expect(0);
     let mut more = invitation("eve@evil.example", &[ANN, "ai+bob@example.com"]);
@@ -61,7 +61,7 @@ fn a_virtual_address_that_a_stranger_has_invited_counts_once_somebody_has_accept
 }
 
 #[test]
-fn the_domains_of_the_settings_are_no_strangers_and_those_that_anybody_can_join_are() {
+fn users_of_configured_domains_are_no_strangers_and_those_of_public_domains_are() {
     let mut world = world();
     world.execute("UPDATE users SET email = 'bob@gmail.com' WHERE email = 'bob@example.com'");
     let by = |organizer: &str| json!({ "organizer": { "email": organizer }, "attendees": [{ "email": ANN, "responseStatus": "needsAction" }] });
@@ -101,7 +101,7 @@ fn a_series_a_user_and_a_project_have_only_so_many_bots_a_day() {
 }
 
 #[test]
-fn a_host_that_looks_like_a_providers_is_none_of_its_own() {
+fn a_host_that_only_looks_like_a_providers_is_not_accepted() {
     let world = world();
     for (nth, link) in (0..).zip([
         "https://zoom.169.254.169.254.nip.io/j/81234567890",
@@ -113,8 +113,5 @@ fn a_host_that_looks_like_a_providers_is_none_of_its_own() {
         put(&world, ANN, event(&format!("e{nth}"), ahead(30 + nth), json!({ "hangoutLink": null, "location": link })));
     }
     assert_eq!(counts(&schedule(&world)), [0, 0, 0, 0]);
-    assert_eq!(
-        world.count("SELECT count(*) FROM meetings WHERE link_kind IN ('zoom', 'google_meet', 'teams') OR bot_capable"),
-        0
-    );
+    assert_eq!(world.rows("meetings WHERE link_kind IN ('zoom', 'google_meet', 'teams') OR bot_capable"), 0);
 }

@@ -142,7 +142,7 @@ fn a_folder_that_another_user_made_or_could_have_made_is_refused() {
 }
 
 #[test]
-fn a_private_database_that_is_made_for_want_of_another_is_told_once() {
+fn a_private_database_that_is_made_by_default_is_reported_once() {
     let server = private();
     let start = || {
         let started =

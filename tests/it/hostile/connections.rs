@@ -160,7 +160,7 @@ fn health_and_figures_are_served_apart_where_all_places_are_taken() {
 }
 
 #[test]
-fn an_address_for_health_that_is_none_is_told() {
+fn an_invalid_address_for_health_is_reported() {
     let (mut world, _) = watched(1);
     world.set("SYNCCTL_WEBHOOK_STATUS_LISTEN", "localhost");
     let run = world.syncctl(&["webhook", "serve", "--listen", "127.0.0.1:0"]).expect(78);

@@ -77,10 +77,9 @@ fn traces(lived: &Lived) -> Vec<String> {
 fn everything_of_a_user_goes_in_one_command_and_nothing_is_sent_afterwards() {
     let lived = lived();
     let Lived { world, receiver, ann, ben, id } = &lived;
-    let count = |what: &str| world.count(&format!("SELECT count(*) FROM {what}"));
     let of_ben = format!("documents WHERE user_id = (SELECT id FROM users WHERE email = '{ben}')");
-    assert!(count("outbox_deliveries WHERE state = 'pending'") >= 4 && count(&of_ben) == 1, "something to remove");
-    assert_eq!((count("attendee_transcripts"), count("attendee_bots")), (1, 2));
+    assert!(world.rows("outbox_deliveries WHERE state = 'pending'") >= 4 && world.rows(&of_ben) == 1, "something to remove");
+    assert_eq!((world.rows("attendee_transcripts"), world.rows("attendee_bots")), (1, 2));
     world.syncctl(&["accounts", "remove", ann]).expect(0);
     assert_eq!(traces(&lived), Vec::<String>::new());
     let bots = world.bots();
@@ -94,15 +93,15 @@ fn everything_of_a_user_goes_in_one_command_and_nothing_is_sent_afterwards() {
         assert_ne!(request.json()["user_id"], json!(id), "sent after the removal: {request:?}");
     }
     // The other user's data is unchanged, and syncs continue.
-    assert_eq!(count(&of_ben), 1);
+    assert_eq!(world.rows(&of_ben), 1);
     world.syncctl(&["sync", "cron"]).expect(0);
     world.poll_bots().expect(0);
     assert_eq!(traces(&lived), Vec::<String>::new());
-    assert_eq!(count("drive_files WHERE name = 'shared.txt' AND gone_at IS NULL"), 1);
+    assert_eq!(world.rows("drive_files WHERE name = 'shared.txt' AND gone_at IS NULL"), 1);
 }
 
 #[test]
-fn what_would_go_and_what_stays_is_counted_before_and_told_after() {
+fn erased_and_kept_rows_are_counted_before_and_reported_after() {
     let Lived { world, ann, .. } = &lived();
     let rows = |report: &Value, table: &str| {
         let erased = report["erased"].as_array().expect("rows").iter();
@@ -118,7 +117,7 @@ fn what_would_go_and_what_stays_is_counted_before_and_told_after() {
     let stays = &dry["stays"];
     assert_eq!((&stays["documents"], &stays["files"], &dry["bots_to_take_back"]), (&json!(1), &json!(1), &json!(1)), "{dry}");
     assert_eq!(stays["bots_at_attendee"].as_array().map(Vec::len), Some(1), "{dry}");
-    assert_eq!(world.count("SELECT count(*) FROM users"), 2);
+    assert_eq!(world.users(), 2);
 
     let report = world.syncctl(&["accounts", "remove", ann, "--json"]).expect(0).json();
     assert_eq!((&report["stays"], &report["withdrawn"]), (stays, &dry["withdrawn"]), "{report}");
@@ -140,12 +139,12 @@ fn an_event_that_is_being_sent_is_waited_for() {
     let mut removing = world.spawn(&["accounts", "remove", ann]);
     let mut report = BufReader::new(removing.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
     assert!(report.any(|line| line.contains("events being sent")), "it does not wait");
-    assert_eq!(world.count("SELECT count(*) FROM users"), 2);
+    assert_eq!(world.users(), 2);
     receiver.answer(|_| Reply::Status(200));
     receiver.release();
     assert_eq!(removing.wait().expect("the end").code(), Some(0));
     assert!(sending.wait_with_output().expect("the end").status.success());
-    assert_eq!(world.count("SELECT count(*) FROM users"), 1);
+    assert_eq!(world.users(), 1);
     receiver.take();
     world.syncctl(&["deliver"]).expect(0);
     assert!(receiver.requests().iter().all(|request| request.json()["user_id"] != json!(lived.id)));
@@ -155,7 +154,7 @@ fn an_event_that_is_being_sent_is_waited_for() {
 fn on_a_terminal_it_asks_and_without_a_yes_nothing_is_gone() {
     let world = World::with_users(1, 2);
     world.sync_all().expect(0);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     let answered = |more: &str, answer: &str| {
         let line = format!("exec {} accounts remove {user} {more}", env!("CARGO_BIN_EXE_syncctl"));
         let given = world.command(&[]);
@@ -173,17 +172,17 @@ fn on_a_terminal_it_asks_and_without_a_yes_nothing_is_gone() {
     };
     let (code, shown) = answered("", "n\n");
     assert!(code == Some(2) && shown.contains("calendar_events") && shown.contains("[y/N]"), "{code:?} {shown}");
-    assert!(shown.contains("nothing was removed") && world.count("SELECT count(*) FROM users") == 1, "{shown}");
+    assert!(shown.contains("nothing was removed") && world.users() == 1, "{shown}");
     let (code, shown) = answered("", "y\n");
-    assert_eq!((code, world.count("SELECT count(*) FROM users")), (Some(0), 0), "{shown}");
+    assert_eq!((code, world.users()), (Some(0), 0), "{shown}");
     world.import();
     let (code, shown) = answered("--yes", "");
-    assert_eq!((code, world.count("SELECT count(*) FROM users")), (Some(0), 0), "{shown}");
+    assert_eq!((code, world.users()), (Some(0), 0), "{shown}");
     assert!(!shown.contains("[y/N]"), "{shown}");
 }
 
 #[test]
-fn texts_of_what_is_deleted_or_not_shared_any_more_go_after_their_time() {
+fn texts_of_deleted_and_unshared_items_are_erased_after_their_retention() {
     let mut world = World::with_files(2, 0);
     world.set("SYNCCTL_GMAIL_STORE", "all");
     let [ann, ben]: [String; 2] = world.sim.users().into_iter().collect::<Vec<_>>().try_into().expect("two users");
@@ -202,7 +201,7 @@ fn texts_of_what_is_deleted_or_not_shared_any_more_go_after_their_time() {
     request.force_send_body().send(json!({ "user": ann, "id": message["id"] }).to_string()).expect("deleting a message");
     world.sync_drive().expect(0);
     world.syncctl(&["gmail", "cron", "--force"]).expect(0);
-    assert_eq!(world.count("SELECT count(*) FROM documents WHERE status = 'deleted'"), 2);
+    assert_eq!(world.rows("documents WHERE status = 'deleted'"), 2);
     let passes = |days: i32| {
         world.execute(&format!(
             "UPDATE documents SET updated_at = updated_at - interval '{days} days'; UPDATE gmail_messages SET deleted_at = deleted_at - interval '{days} days'"
@@ -218,7 +217,7 @@ fn texts_of_what_is_deleted_or_not_shared_any_more_go_after_their_time() {
     assert!(pruned.stdout.contains("documents, texts"), "{pruned:?}");
     let rest = "SELECT (SELECT count(*) FROM documents t WHERE t::text ~ 'xylophone') + (SELECT count(*) FROM gmail_messages t WHERE t::text ~ 'xylophone')";
     assert_eq!((with_text(), world.count(rest)), (0, 0));
-    assert_eq!(world.count("SELECT count(*) FROM documents WHERE status = 'deleted'"), 2, "they are found by their IDs");
+    assert_eq!(world.rows("documents WHERE status = 'deleted'"), 2, "they are found by their IDs");
     world.syncctl(&["verify"]).expect(0);
 
     // A file that is shared again is read again.

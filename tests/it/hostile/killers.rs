@@ -64,10 +64,10 @@ fn run(world: &World, kib: u64) -> Ended {
     Ended { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
 }
 
-const CONDEMNED: &str = "SELECT count(*) FROM quarantined_items WHERE is_deadly";
+const CONDEMNED: &str = "quarantined_items WHERE is_deadly";
 
 #[test]
-fn a_message_that_ends_its_process_is_put_aside_by_its_id_and_everybody_goes_on() {
+fn a_message_that_kills_its_process_is_quarantined_by_its_id_and_all_others_go_on() {
     let world = world(&GMAIL, 3);
     let users: Vec<String> = world.sim.users().into_iter().collect();
     let file = world.folder.path().join("deadly.eml");
@@ -81,9 +81,9 @@ fn a_message_that_ends_its_process_is_put_aside_by_its_id_and_everybody_goes_on(
     let report = run(&world, MEMORY).json(0);
     assert_eq!((&report["failed_streams"], &report["error"]), (&json!(0), &Value::Null), "{report}");
     assert!(report["quarantined"].as_u64().is_some_and(|count| count > 0), "{report}");
-    assert_eq!(world.count("SELECT count(*) FROM gmail_messages WHERE subject = 'beside'"), 3);
-    assert_eq!(world.count("SELECT count(*) FROM quarantined_items"), 1);
-    assert_eq!(world.count(CONDEMNED), 1);
+    assert_eq!(world.messages_about("beside"), 3);
+    assert_eq!(world.quarantined(), 1);
+    assert_eq!(world.rows(CONDEMNED), 1);
     let listed = world.syncctl(&["items", "list"]).expect(0).stdout;
     assert!(listed.contains("the process that read this item died, twice"), "{listed}");
     world.assert_no_leftovers();
@@ -92,11 +92,11 @@ fn a_message_that_ends_its_process_is_put_aside_by_its_id_and_everybody_goes_on(
     assert_eq!(run(&world, MEMORY).json(0)["idle_streams"], 3);
     world.expire();
     run(&world, MEMORY).json(0);
-    assert_eq!((world.count(CONDEMNED), world.count("SELECT max(lapses)::bigint FROM streams")), (1, 0));
+    assert_eq!((world.rows(CONDEMNED), world.most_lapses()), (1, 0));
 
     // With more memory, a person can have it read.
     world.syncctl(&["items", "retry"]).expect(0);
-    assert_eq!(world.count("SELECT count(*) FROM quarantined_items"), 0);
+    assert_eq!(world.quarantined(), 0);
     world.assert_in_step();
 }
 
@@ -144,15 +144,15 @@ fn kills_condemn_nothing(service: &'static Service) {
     for _ in 0..6 {
         killed_while_google_is_silent(&world);
     }
-    assert!(world.count("SELECT max(lapses)::bigint FROM streams") >= 2);
+    assert!(world.most_lapses() >= 2);
     let report = world.sync_all().expect(0).json();
     assert_eq!((&report["failed_streams"], &report["quarantined"]), (&json!(0), &json!(0)), "{report}");
     // Streams polled separately are in the run's report.
     assert_eq!(report["total_users"], 3, "{report}");
     world.assert_in_step();
     world.assert_no_leftovers();
-    assert_eq!(world.count("SELECT count(*) FROM quarantined_items"), 0);
-    assert_eq!(world.count("SELECT max(lapses)::bigint FROM streams"), 0);
+    assert_eq!(world.quarantined(), 0);
+    assert_eq!(world.most_lapses(), 0);
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn calendars_whose_runs_are_killed_again_and_again_lose_nothing_to_quarantine() 
 }
 
 #[test]
-fn streams_that_are_polled_apart_are_given_back_when_the_run_is_told_to_stop() {
+fn isolated_streams_are_released_when_the_run_is_stopped() {
     let world = world(&GMAIL, 2);
     world.churn(8, 3);
     killed_while_google_is_silent(&world);
@@ -186,7 +186,7 @@ fn streams_that_are_polled_apart_are_given_back_when_the_run_is_told_to_stop() {
 }
 
 #[test]
-fn streams_that_are_polled_apart_wait_for_no_first_pass_however_long_it_takes() {
+fn isolated_streams_do_not_wait_for_first_passes() {
     let world = world(&GMAIL, 2);
     world.churn(8, 3);
     let users: Vec<String> = world.sim.users().into_iter().collect();
@@ -195,11 +195,11 @@ fn streams_that_are_polled_apart_wait_for_no_first_pass_however_long_it_takes() 
     world.execute(&format!("UPDATE streams SET cursor = NULL, full_pass_at = NULL WHERE {}", of(&users[0])));
     world.execute(&format!("UPDATE streams SET lapses = 2 WHERE {}", of(&users[1])));
     world.sim.fault(json!({ "fault": "stall", "method": "messages.list", "user": users[0] }));
-    let polled = format!("SELECT count(*) FROM streams WHERE lapses = 0 AND {}", of(&users[1]));
+    let polled = format!("streams WHERE lapses = 0 AND {}", of(&users[1]));
     let run = world.spawn(world.service.jobs[0]);
     world.wait_for_stall();
     let patience = Instant::now() + Duration::from_secs(120);
-    while world.count(&polled) == 0 {
+    while world.rows(&polled) == 0 {
         assert!(Instant::now() < patience, "the other one waits for the first pass");
         std::thread::sleep(Duration::from_millis(20));
     }

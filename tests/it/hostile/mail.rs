@@ -23,12 +23,12 @@ fn full(piece: &str) -> String {
 
 /// Delivers each message together with another one, and checks its note by its name.
 #[track_caller]
-fn is_stored_with_a_note_and_holds_up_nobody(shapes: &[(&str, String, &str)]) {
+fn is_stored_with_a_note_and_delays_no_other(shapes: &[(&str, String, &str)]) {
     let mut world = World::of(&GMAIL, 1, 5);
     world.set("SYNCCTL_GMAIL_STORE", "all");
     // Thirty megabytes of JSON take their time on a busy machine.
     world.set("SYNCCTL_GOOGLE_TIMEOUT", "300s");
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     world.sync_all().expect(0);
     let folder = tempfile::tempdir().expect("a folder");
     for (name, raw, note) in shapes {
@@ -44,17 +44,17 @@ fn is_stored_with_a_note_and_holds_up_nobody(shapes: &[(&str, String, &str)]) {
         );
         assert!(stored[0].get::<_, &str>(0).contains(note), "{name}: {}", stored[0].get::<_, &str>(0));
         assert_eq!(stored[0].get::<_, Vec<String>>(1), ["ai+b@example.com"], "{name}");
-        let other = format!("SELECT count(*) FROM gmail_messages WHERE subject = 'beside {name}' AND body = 'x'");
-        assert_eq!(world.count(&other), 1, "{name}");
+        let other = format!("gmail_messages WHERE subject = 'beside {name}' AND body = 'x'");
+        assert_eq!(world.rows(&other), 1, "{name}");
     }
-    assert_eq!(world.count("SELECT count(*) FROM gmail_messages"), 5 + 2 * shapes.len() as i64);
+    assert_eq!(world.rows("gmail_messages"), 5 + 2 * shapes.len() as i64);
     assert_eq!(world.sync_all().expect(0).json()["idle_streams"], 1);
 }
 
 #[test]
-fn ten_megabytes_of_headers_are_cut_and_hold_up_nobody() {
+fn ten_megabytes_of_headers_are_truncated_and_delay_no_other_mail() {
     let with = |headers: String| format!("{TO}{headers}\r\n\r\nx");
-    is_stored_with_a_note_and_holds_up_nobody(&[
+    is_stored_with_a_note_and_delays_no_other(&[
         ("headers", with(full("X-Odd: y\r\n")), HEADERS_CUT),
         ("addresses", with(format!("To: {}", full("a@x.org, "))), HEADERS_CUT),
         ("words", with(format!("Subject: {}", full("=?utf-8?Q?=C3=BC?= "))), HEADERS_CUT),
@@ -63,9 +63,9 @@ fn ten_megabytes_of_headers_are_cut_and_hold_up_nobody() {
 }
 
 #[test]
-fn ten_megabytes_of_headers_of_a_part_are_cut_and_hold_up_nobody() {
+fn ten_megabytes_of_headers_of_a_part_are_truncated_and_delay_no_other_mail() {
     let head = format!("{TO}Content-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\n");
-    is_stored_with_a_note_and_holds_up_nobody(&[(
+    is_stored_with_a_note_and_delays_no_other(&[(
         "part headers",
         format!("{head}{}\r\nx", full("a:\n")),
         "beyond the first 1000",
@@ -73,9 +73,9 @@ fn ten_megabytes_of_headers_of_a_part_are_cut_and_hold_up_nobody() {
 }
 
 #[test]
-fn messages_in_messages_however_deep_hold_up_nobody() {
+fn deeply_nested_messages_delay_no_other_mail() {
     let enclosed = format!("{TO}Content-Type: multipart/digest; boundary=a\r\n\r\n--a\r\n\r\n");
-    is_stored_with_a_note_and_holds_up_nobody(&[
+    is_stored_with_a_note_and_delays_no_other(&[
         ("messages", format!("{TO}{}", full("Content-Type: message/rfc822\r\n\r\n")), ""),
         (
             "digests",
@@ -88,7 +88,7 @@ fn messages_in_messages_however_deep_hold_up_nobody() {
 #[test]
 fn a_message_to_fifty_thousand_virtual_addresses_becomes_a_hundred_detections() {
     let world = World::of(&GMAIL, 1, 0);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     let to: Vec<String> = (0..50_000).map(|nth| format!("ai+{nth}@example.com")).collect();
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("many.eml");
@@ -99,7 +99,7 @@ fn a_message_to_fifty_thousand_virtual_addresses_becomes_a_hundred_detections() 
     let note: &str = stored[0].get(0);
     assert!(note.contains("addresses beyond the first 2000") && note.contains("beyond the first 100 were left out"), "{note}");
     assert_eq!((stored[0].get::<_, i32>(1), stored[0].get::<_, &str>(2)), (2_000, "x"));
-    assert_eq!(world.count("SELECT count(*) FROM gmail_detections"), 100);
+    assert_eq!(world.rows("gmail_detections"), 100);
     // A comparison reports nothing about the parts left out.
     world.syncctl(&["verify", "gmail"]).expect(0);
 }
@@ -107,7 +107,7 @@ fn a_message_to_fifty_thousand_virtual_addresses_becomes_a_hundred_detections() 
 #[test]
 fn json_that_is_nested_too_deep_for_the_database_goes_to_quarantine() {
     let world = World::with_users(1, 5);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     let depth = 100_000;
     let raw = format!(
         r#"{{"id":"deep","status":"confirmed","etag":"\"1\"","start":{{"date":"2026-11-26"}},"end":{{"date":"2026-11-27"}},"x":{}{}}}"#,
@@ -117,26 +117,26 @@ fn json_that_is_nested_too_deep_for_the_database_goes_to_quarantine() {
     world.sim.admin("events", json!({ "user": user, "calendar": "primary", "raw": raw }));
     let report = world.sync_all().expect(0).json();
     assert_eq!((&report["quarantined"], &report["failed_streams"]), (&json!(1), &json!(0)), "{report}");
-    assert_eq!(world.count("SELECT count(*) FROM quarantined_items WHERE item_id = 'deep'"), 1);
-    assert_eq!(world.count("SELECT count(*) FROM calendar_events WHERE deleted_at IS NULL"), 5);
+    assert_eq!(world.rows("quarantined_items WHERE item_id = 'deep'"), 1);
+    assert_eq!(world.events(), 5);
     world.syncctl(&["items", "retry"]).expect(1);
 }
 
 #[test]
-fn ten_megabytes_of_parts_are_read_in_part_and_hold_up_nobody() {
+fn ten_megabytes_of_parts_are_read_in_part_and_delay_no_other_mail() {
     let mixed = |parts: String| format!("{TO}Content-Type: multipart/mixed; boundary=a\r\n\r\n{parts}");
-    is_stored_with_a_note_and_holds_up_nobody(&[
+    is_stored_with_a_note_and_delays_no_other(&[
         ("parts", mixed(full("--a\r\n\r\n")), "not all parts were read"),
         ("boundaries", mixed(full("--z\r\n")), TEXT_CUT),
     ]);
 }
 
 #[test]
-fn ten_megabytes_of_text_are_cut_and_hold_up_nobody() {
+fn ten_megabytes_of_text_are_truncated_and_delay_no_other_mail() {
     let plain = |text: String| format!("{TO}\r\n{text}");
     let html = |text: String| format!("{TO}Content-Type: text/html\r\n\r\n{text}");
     let encoded = |how: &str, text: String| format!("{TO}Content-Transfer-Encoding: {how}\r\n\r\n{text}");
-    is_stored_with_a_note_and_holds_up_nobody(&[
+    is_stored_with_a_note_and_delays_no_other(&[
         ("line", plain(full("x")), TEXT_CUT),
         ("links", plain(full("https://docs.google.com/")), TEXT_CUT),
         ("tags", html(full("<div>")), ""),

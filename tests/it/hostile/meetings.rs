@@ -4,7 +4,7 @@
 use chrono::{DateTime, Duration, Utc};
 use serde_json::{Value, json};
 
-use crate::bots::ground::{self, ANN, BOB, ahead, bots, counts, event, invitation, pass, poll, put, schedule, stamp, text};
+use crate::bots::ground::{self, ANN, BOB, ahead, bots, counts, event, invitation, pass, poll, put, schedule, stamp};
 use crate::support::World;
 
 const EVE: &str = "eve@example.com";
@@ -56,7 +56,7 @@ fn assert_eve_has_read_nothing_of(other: &str, world: &World) {
 }
 
 #[test]
-fn a_private_event_with_the_link_and_the_start_of_a_meeting_gets_a_bot_of_its_own() {
+fn a_private_event_with_the_link_and_the_start_of_a_meeting_gets_its_own_bot() {
     let world = world();
     let start = ahead(20);
     // Hers is stored first.
@@ -68,7 +68,7 @@ fn a_private_event_with_the_link_and_the_start_of_a_meeting_gets_a_bot_of_its_ow
     assert_eq!(counts(&schedule(&world)), [0, 0, 0, 2]);
     assert_eve_has_read_nothing_of(ANN, &world);
     let titles = "SELECT string_agg(title, ', ' ORDER BY title) FROM documents WHERE kind = 'transcript'";
-    assert_eq!(text(&world, titles), "Eve was here, Meeting talk, Meeting talk");
+    assert_eq!(world.text(titles), "Eve was here, Meeting talk, Meeting talk");
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn a_forged_copy_of_an_invitation_opens_no_transcript() {
         assert_eq!(shared(&world), ["ann bob", "eve"], "{organizer}");
         assert_eq!(counts(&schedule(&world)), [0, 0, 0, 2], "{organizer}");
         assert_eve_has_read_nothing_of(ANN, &world);
-        assert_eq!(world.count("SELECT count(*) FROM documents WHERE title = 'Meeting talk'"), 2, "{organizer}");
+        assert_eq!(world.rows("documents WHERE title = 'Meeting talk'"), 2, "{organizer}");
     }
 }
 
@@ -119,7 +119,7 @@ fn a_guest_of_one_occurrence_shares_the_bot_of_that_one_alone() {
 }
 
 #[test]
-fn an_invitation_to_another_event_in_the_same_room_gives_nobody_a_bot_that_is_there() {
+fn an_invitation_to_another_event_in_the_same_room_shares_no_existing_bot() {
     let world = world();
     world.syncctl(&["attendee", "disable", EVE]).expect(0);
     let start = ahead(4);
@@ -163,7 +163,7 @@ fn meetings_of_an_overlaid_calendar_are_not_ones_own_unless_one_is_invited() {
         assert_eq!(counts(&schedule(&world)), [1, 0, 0, 0], "{role}");
         assert_eq!(shared(&world), ["ann bob"], "{role}");
         let why = "SELECT m.bot_reason FROM meetings m JOIN users u ON u.id = m.user_id WHERE u.email = 'eve@example.com'";
-        assert!(text(&world, why).contains("attendee.overlaid_calendars"), "{}", text(&world, why));
+        assert!(world.text(why).contains("attendee.overlaid_calendars"), "{}", world.text(why));
         // If bots for overlaid calendars are enabled, the bot is her own.
         world.set("SYNCCTL_ATTENDEE_OVERLAID_CALENDARS", "true");
         assert_eq!(counts(&schedule(&world)), [1, 0, 0, 1], "{role}");
@@ -196,6 +196,6 @@ fn a_bot_that_an_older_version_shared_stays_with_those_who_take_part() {
     let all = bots(&world);
     assert_eq!(all.iter().filter(|bot| bot["deleted"] == false).count(), 2, "{all:#?}");
     let of_ann = "SELECT m.bot_id FROM meetings m JOIN users u ON u.id = m.user_id WHERE u.email = 'ann@example.com'";
-    assert_eq!(all[0]["id"], json!(text(&world, of_ann)), "the first one is theirs still");
+    assert_eq!(all[0]["id"], json!(world.text(of_ann)), "the first one is theirs still");
     assert_eq!(counts(&schedule(&world)), [0, 0, 0, 2]);
 }

@@ -51,7 +51,7 @@ fn shadows(role: &str) -> String {
 }
 
 #[test]
-fn whoever_may_create_in_the_schema_gets_nothing_from_the_administrator_and_is_named() {
+fn a_role_that_may_create_in_the_schema_gets_no_rights_of_the_administrator_and_is_named() {
     let world = World::with_users(1, 2);
     let role = stranger(&world.database);
     // The default in PostgreSQL 14.
@@ -172,7 +172,7 @@ fn what_a_platform_grants_by_default_is_taken_and_nothing_is_given_by_later_migr
 }
 
 #[test]
-fn a_trigger_of_somebody_else_on_a_table_is_named() {
+fn a_trigger_of_another_role_on_a_table_is_named() {
     let world = World::with_users(1, 2);
     let role = stranger(&world.database);
     world.execute(&format!("GRANT CREATE ON SCHEMA public TO {role}; GRANT TRIGGER ON runs TO {role}"));
@@ -187,7 +187,7 @@ fn a_trigger_of_somebody_else_on_a_table_is_named() {
 }
 
 #[test]
-fn a_running_installation_whose_role_owned_the_tables_is_told_how_it_goes_on() {
+fn an_installation_whose_role_owned_the_tables_learns_how_to_go_on() {
     let database = cluster::shared().database();
     let role = stranger(&database);
     database.connect().batch_execute(&format!("GRANT CREATE ON SCHEMA public TO {role}")).expect("as in PostgreSQL 14");

@@ -18,7 +18,7 @@ fn is_harmful(c: char) -> bool {
 }
 
 #[test]
-fn what_nobody_sees_is_shown_and_what_steers_a_terminal_is_escaped() {
+fn invisible_characters_are_shown_and_control_characters_are_escaped() {
     let world = World::empty();
     let user = world.user("ann@example.com");
     for (nth, (name, seen)) in NAMES.iter().enumerate() {

@@ -13,7 +13,7 @@ fn synced(users: u32) -> (World, String) {
     let mut world = World::with_users(users, 3);
     world.sync_all().expect(0);
     world.set("SYNCCTL_ENGINE_TRIES", "2");
-    let stranger = world.sim.users().into_iter().next().expect("a user");
+    let stranger = world.first_user();
     (world, stranger)
 }
 
@@ -22,7 +22,7 @@ fn answers_with(world: &World, stranger: &str, token: &str) {
     let body = json!({ "access_token": token, "expires_in": 3_599, "token_type": "Bearer" });
     world.sim.clear_faults();
     world.sim.fault(json!({ "fault": "answer", "status": 200, "body": body, "method": "token", "user": stranger }));
-    world.execute("UPDATE accounts SET access_token = NULL, token_expires_at = NULL");
+    world.forget_access_tokens();
 }
 
 /// A valid token of the user, which any user can get.
@@ -62,12 +62,12 @@ fn a_token_with_parts_of_a_batch_in_it_plants_nothing_in_the_calendars_of_others
 }
 
 #[test]
-fn a_token_that_is_none_is_neither_stored_nor_sent_and_the_next_good_one_serves() {
+fn an_invalid_token_is_neither_stored_nor_sent_and_the_next_valid_one_is_used() {
     let (world, stranger) = synced(2);
     for token in ["", "two words", "a\nb", "ünïcode", "a\u{0}b", "\"quoted\"", &"x".repeat(10_000)] {
         answers_with(&world, &stranger, token);
         world.sync_all().expect(1);
-        assert_eq!(world.count("SELECT count(*) FROM accounts WHERE access_token IS NULL"), 1, "{token:?}");
+        assert_eq!(world.rows("accounts WHERE access_token IS NULL"), 1, "{token:?}");
     }
     let messages = world.query("SELECT DISTINCT failed_message FROM streams WHERE failures > 0");
     assert!(messages.iter().all(|row| row.get::<_, &str>(0).contains("RFC 6750")), "{messages:?}");
@@ -101,7 +101,7 @@ fn an_import_that_names_a_token_address_elsewhere_is_refused_and_the_address_is_
         let run = world.syncctl_with_input(&["accounts", "import", "-"], &at(&world, elsewhere)).expect(1);
         assert_eq!(run.stderr.matches("token_uri").count(), 2, "{elsewhere}: {}", run.stderr);
     }
-    assert_eq!(world.count("SELECT count(*) FROM users"), 0);
+    assert_eq!(world.users(), 0);
 
     // Credentials stored before this check existed, or with other settings.
     let allowed = world.sim.url.clone();

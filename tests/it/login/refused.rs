@@ -8,7 +8,7 @@ use crate::support::browser::Browser;
 const CANCEL: &str = "button[value=cancel]";
 
 #[test]
-fn cancel_stores_nothing_and_says_so_in_both_places() {
+fn cancel_stores_nothing_and_is_reported_in_browser_and_terminal() {
     let world = world();
     let login = Login::start(&world, &[]);
     let browser = Browser::start();
@@ -72,7 +72,7 @@ fn another_account_than_the_one_that_was_asked_for_is_refused() {
 }
 
 #[test]
-fn a_forged_answer_is_told_so_and_the_true_one_still_counts() {
+fn a_forged_answer_is_refused_and_the_true_one_still_counts() {
     let world = world();
     let login = Login::start(&world, &[]);
     let back = login.parameter("redirect_uri");

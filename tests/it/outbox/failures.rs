@@ -89,11 +89,11 @@ fn a_run_with_nothing_to_try_is_not_done_while_events_wait_for_a_dead_target() {
     let run = world.syncctl(&["deliver"]).expect(1);
     assert!(run.stderr.contains("5 events wait") && run.stderr.contains("HTTP 503"), "{}", run.stderr);
     assert_eq!(receiver.take().len(), 0);
-    assert_eq!(world.count("SELECT count(*) FROM runs WHERE job = 'deliver' AND status = 'partial'"), 2);
+    assert_eq!(world.runs_of("deliver", "partial"), 2);
 }
 
 #[test]
-fn an_event_is_dead_after_its_attempts_and_lives_again_when_told() {
+fn an_event_is_dead_after_its_attempts_and_can_be_retried_by_command() {
     let receiver = Receiver::start();
     receiver.answer(|_| Reply::Full(400, vec![], "no such workflow, ask ann@example.com".into()));
     let world = world(&[("n8n", &receiver, "")], "max_attempts = 2");

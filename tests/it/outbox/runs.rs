@@ -19,7 +19,7 @@ fn what_a_killed_run_had_sent_and_not_recorded_is_sent_again() {
     receiver.release();
     receiver.answer(|_| Reply::Status(200));
     // Its lease holds: other runs must not consider these free.
-    let held = world.count("SELECT count(*) FROM outbox_deliveries WHERE claimed_until > now()");
+    let held = world.rows("outbox_deliveries WHERE claimed_until > now()");
     assert!(held >= 100, "{held} claimed");
     world.syncctl(&["deliver"]).expect(0);
     assert_eq!(in_state(&world, "pending"), held);
@@ -58,7 +58,7 @@ fn two_runs_at_once_deliver_each_event_once() {
 }
 
 #[test]
-fn a_slow_target_does_not_hold_up_another() {
+fn a_slow_target_does_not_delay_another() {
     let (slow, fast) = (Receiver::start(), Receiver::start());
     slow.answer(|_| Reply::Hold);
     let world = world(&[("slow", &slow, ""), ("fast", &fast, "")], "timeout = \"50s\"");
@@ -73,7 +73,7 @@ fn a_slow_target_does_not_hold_up_another() {
 }
 
 #[test]
-fn a_run_that_is_told_to_stop_ends_its_requests_and_leaves_the_rest_free() {
+fn a_stopped_run_ends_its_requests_and_releases_the_rest() {
     let receiver = Receiver::start();
     receiver.answer(|_| Reply::Hold);
     let world = world(&[("n8n", &receiver, "")], "");
@@ -92,7 +92,7 @@ fn a_run_that_is_told_to_stop_ends_its_requests_and_leaves_the_rest_free() {
     assert_eq!(child.wait_with_output().expect("the end").status.code(), Some(0));
     let delivered = in_state(&world, "delivered");
     assert!((8..50).contains(&delivered), "{delivered} delivered");
-    assert_eq!(world.count("SELECT count(*) FROM outbox_deliveries WHERE claimed_by IS NOT NULL"), 0);
+    assert_eq!(world.rows("outbox_deliveries WHERE claimed_by IS NOT NULL"), 0);
 }
 
 /// Whether no SIGTERM is pending any longer.
@@ -114,7 +114,7 @@ fn a_sync_delivers_at_its_end() {
 }
 
 #[test]
-fn a_sync_is_neither_failed_nor_held_up_by_a_target() {
+fn a_target_neither_fails_nor_delays_a_sync() {
     let receiver = Receiver::start();
     receiver.answer(|_| Reply::Hold);
     let world = world(&[("n8n", &receiver, "")], "run_budget = \"5s\"\ntimeout = \"5m\"");
@@ -123,7 +123,7 @@ fn a_sync_is_neither_failed_nor_held_up_by_a_target() {
     let ran = world.syncctl(&["calendar", "cron"]).expect(0);
     assert!(started.elapsed() < Duration::from_secs(300), "it waited as long as the target may take: {:?}", started.elapsed());
     assert!(ran.stderr.contains("events were not delivered"), "{}", ran.stderr);
-    assert_eq!(world.count("SELECT count(*) FROM calendar_cron_results WHERE status = 'completed'"), 1);
+    assert_eq!(world.results_in("calendar", "completed"), 1);
     // Its circuit is open now, and for a while no sync sends a request.
     receiver.take();
     let quiet = world.syncctl(&["calendar", "cron"]).expect(0);
@@ -138,7 +138,7 @@ fn a_dry_run_says_what_is_due_and_changes_nothing() {
     world.emit("gmail.message.detected", &documents(2));
     let report = world.syncctl(&["deliver", "--dry-run", "--json"]).expect(0).json();
     assert_eq!(report["targets"][0]["due"], 3, "{report}");
-    assert_eq!((receiver.connections(), world.count("SELECT count(*) FROM outbox_deliveries")), (0, 0));
+    assert_eq!((receiver.connections(), world.rows("outbox_deliveries")), (0, 0));
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn a_replay_sends_one_event_again_with_its_key() {
 }
 
 #[test]
-fn old_events_are_forgotten_unless_somebody_waits_for_them() {
+fn old_events_are_deleted_unless_a_delivery_waits_for_them() {
     let (receiver, broken) = (Receiver::start(), Receiver::start());
     broken.answer(|_| Reply::Status(500));
     let mut world = world(&[("n8n", &receiver, "events = [\"drive.*\"]"), ("broken", &broken, "events = [\"gmail.*\"]")], "");
@@ -175,5 +175,5 @@ fn old_events_are_forgotten_unless_somebody_waits_for_them() {
     // Nothing waits for a target that is no longer in the settings.
     settings(&mut world, &[("n8n", &receiver, "")], "allow_private = true");
     world.syncctl(&["deliver"]).expect(0);
-    assert_eq!(world.count("SELECT count(*) FROM outbox_events"), 1);
+    assert_eq!(world.outbox_events(), 1);
 }

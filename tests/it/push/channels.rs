@@ -18,13 +18,10 @@ fn every_stream_gets_one_channel() {
         let report = renew(&world).expect(0).json();
         assert_eq!(report["push"]["made"], json!(0), "a second run has nothing to do: {report}");
         assert_in_step(&world);
-        assert_eq!(
-            world.count("SELECT count(*) FROM streams s JOIN channels c ON c.stream_id = s.id AND c.expires_at = s.push_until"),
-            streams
-        );
+        assert_eq!(world.rows("streams s JOIN channels c ON c.stream_id = s.id AND c.expires_at = s.push_until"), streams);
         let table = if service.name == "calendar" { "calendar_watch_renewal_summaries" } else { "drive_cron_summaries" };
-        let reported = format!("SELECT count(*) FROM {table} WHERE summary_data ->> 'job' = '{} renew-watches'", service.name);
-        assert_eq!(world.count(&reported), 2);
+        let reported = format!("{table} WHERE summary_data ->> 'job' = '{} renew-watches'", service.name);
+        assert_eq!(world.rows(&reported), 2);
     }
 }
 
@@ -55,10 +52,10 @@ fn a_stop_that_fails_is_tried_by_the_next_run_and_a_channel_that_is_gone_counts_
     world.sim.fault(json!({ "fault": "bad_request_400", "method": "channels.stop", "at_call": 1 }));
     let report = renew(&world).expect(1).json();
     assert_eq!(report["push"]["left_to_stop"], json!(1), "{report}");
-    assert_eq!(world.count("SELECT count(*) FROM channels WHERE state = 'stopping' AND failures = 1"), 1);
+    assert_eq!(world.rows("channels WHERE state = 'stopping' AND failures = 1"), 1);
     let report = renew(&world).expect(0).json();
     assert_eq!(report["push"]["stopped"], json!(1), "{report}");
-    assert_eq!(world.count("SELECT count(*) FROM channels WHERE state = 'stopping'"), 0);
+    assert_eq!(world.channels_in("stopping"), 0);
 }
 
 #[test]
@@ -73,7 +70,7 @@ fn channels_of_removed_streams_and_of_a_setting_that_was_emptied_are_stopped() {
     world.set("SYNCCTL_PUSH_ADDRESS", "");
     renew(&world).expect(0);
     assert_eq!(at_google(&world).len(), 0);
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE push_until IS NOT NULL"), 0);
+    assert_eq!(world.rows("streams WHERE push_until IS NOT NULL"), 0);
 }
 
 #[test]
@@ -103,7 +100,7 @@ fn a_user_is_removed_with_their_channels_and_what_cannot_be_stopped_is_named_and
         let removed = world.syncctl(&["accounts", "remove", &users[0], "--json"]).expect(0).json();
         assert_eq!((&removed["channels_stopped"], &removed["channels_left"]), (&json!(had), &json!([])), "{removed}");
         assert_eq!((of(&users[0]), of(&users[1]) > 0), (0, true));
-        assert_eq!(world.count("SELECT count(*) FROM users"), 2);
+        assert_eq!(world.users(), 2);
         assert_in_step(&world);
 
         let method = if service.name == "gmail" { "users.stop" } else { "channels.stop" };
@@ -113,7 +110,7 @@ fn a_user_is_removed_with_their_channels_and_what_cannot_be_stopped_is_named_and
         world.sim.clear_faults();
         let named = removed.stderr.lines().filter(|line| line.contains("could not be stopped and expires by itself, 20")).count();
         assert_eq!((named, of(&users[1])), (had, had), "{removed:?}");
-        assert_eq!(world.count("SELECT count(*) FROM users"), 1);
+        assert_eq!(world.users(), 1);
         world.move_clock(200.0);
         renew(&world).expect(0);
         assert_eq!(of(&users[1]), 0);

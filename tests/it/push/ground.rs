@@ -94,7 +94,7 @@ pub fn watched_mailboxes(world: &World) -> usize {
 }
 
 pub fn watchable(world: &World) -> i64 {
-    world.count("SELECT count(*) FROM streams WHERE cursor IS NOT NULL AND kind <> 'drive_list' AND state = 'active'")
+    world.rows("streams WHERE cursor IS NOT NULL AND kind <> 'drive_list' AND state = 'active'")
 }
 
 pub fn renew(world: &World) -> crate::support::world::RunResult {

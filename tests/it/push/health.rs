@@ -18,22 +18,22 @@ fn a_refused_address_is_recorded_once_and_the_streams_are_polled_on() {
     world.set("SYNCCTL_PUSH_ADDRESS", "https://refused.example.com/");
     world.sim.fault(json!({ "fault": "bad_request_400", "method": "events.watch" }));
     renew(&world).expect(1);
-    let refused = "SELECT count(*) FROM channels WHERE state = 'refused' AND last_error LIKE '%HTTP 400%'";
-    let streams = world.count("SELECT count(*) FROM streams WHERE kind = 'events'");
-    assert_eq!(world.count(refused), streams);
+    let refused = "channels WHERE state = 'refused' AND last_error LIKE '%HTTP 400%'";
+    let streams = world.rows("streams WHERE kind = 'events'");
+    assert_eq!(world.rows(refused), streams);
     renew(&world).expect(0);
-    assert_eq!(world.count(refused), streams, "not asked for again");
+    assert_eq!(world.rows(refused), streams, "not asked for again");
     world.sync_all().expect(0);
     world.sim.clear_faults();
     let report = world.syncctl(&["calendar", "renew-webhooks", "--json"]).expect(0).json();
     assert_eq!(report["push"]["repairs"].as_array().map(Vec::len), Some(streams as usize), "{report}");
     assert!(report["push"]["repairs"].as_array().into_iter().flatten().all(|repair| repair["found"] == "refused"));
-    assert_eq!(world.count(refused), 0);
+    assert_eq!(world.rows(refused), 0);
     assert_in_step(&world);
 }
 
 #[test]
-fn channels_that_nobody_can_stop_are_told_once() {
+fn channels_that_cannot_be_stopped_are_reported_once() {
     let world = followed(&CALENDAR, 2);
     renew(&world).expect(0);
     // One whose stream is gone and whose resource was never known, and one whose account is gone too.
@@ -48,7 +48,7 @@ fn channels_that_nobody_can_stop_are_told_once() {
     assert_eq!(reported(renew(&world)), 2);
     assert_eq!(reported(renew(&world)), 0);
     assert_eq!(reported(world.syncctl(&["calendar", "renew-webhooks"])), 0);
-    assert_eq!(world.count("SELECT count(*) FROM channels WHERE stream_id IS NULL AND state = 'stopping' AND failures = 1"), 2);
+    assert_eq!(world.rows("channels WHERE stream_id IS NULL AND state = 'stopping' AND failures = 1"), 2);
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn health_finds_old_addresses_and_silent_channels() {
     // The address is closed, so no polled change was announced.
     world.churn(60, 3);
     world.sync_all().expect(0);
-    let silent = world.count("SELECT count(*) FROM streams WHERE push_missed >= 3");
+    let silent = world.silent_streams();
     assert!(silent > 0);
     let report = world.syncctl(&["calendar", "renew-webhooks", "--json"]).expect(0).json();
     let repairs = report["push"]["repairs"].as_array().expect("repairs");
@@ -72,12 +72,11 @@ fn health_finds_old_addresses_and_silent_channels() {
     world.syncctl(&["calendar", "renew-webhooks"]).expect(0);
     assert_in_step(&world);
     assert_eq!(
-        world.count("SELECT count(*) FROM channels WHERE state = 'live' AND address = 'http://127.0.0.1:9/moved/calendar'"),
+        world.rows("channels WHERE state = 'live' AND address = 'http://127.0.0.1:9/moved/calendar'"),
         before.len() as i64
     );
-    let reported =
-        "SELECT count(*) FROM calendar_webhook_renewal_summaries WHERE summary_data ->> 'job' = 'calendar renew-webhooks'";
-    assert_eq!(world.count(reported), 3);
+    let reported = "calendar_webhook_renewal_summaries WHERE summary_data ->> 'job' = 'calendar renew-webhooks'";
+    assert_eq!(world.rows(reported), 3);
 }
 
 #[test]
@@ -96,14 +95,14 @@ fn a_channel_that_google_lets_fall_silent_is_an_alarm_until_it_is_replaced() {
     }
     world.churn(40, 3);
     world.sync_all().expect(0);
-    assert_eq!(world.count("SELECT sum(notifications)::int8 FROM channels"), 0, "nothing was announced");
-    let silent = world.count("SELECT count(*) FROM streams WHERE push_missed >= 3");
+    assert_eq!(world.notifications_of_channels(), 0, "nothing was announced");
+    let silent = world.silent_streams();
     assert!(silent > 0);
 
     // Their streams are polled at their own pace again, not just as a safety net.
     world.sync_all().expect(0);
-    let waits = "SELECT count(*) FROM streams WHERE push_missed >= 3 AND due_at > now() + interval '2 hours'";
-    assert_eq!(world.count(waits), 0);
+    let waits = "streams WHERE push_missed >= 3 AND due_at > now() + interval '2 hours'";
+    assert_eq!(world.rows(waits), 0);
     let user: String = world.query("SELECT user_id::text FROM streams WHERE push_missed >= 3 AND kind = 'events'")[0].get(0);
     assert!(world.syncctl(&["sync", "explain", &user]).expect(0).stdout.contains("push silent"));
 
@@ -154,15 +153,15 @@ fn a_stream_whose_changes_are_announced_is_polled_for_safety_only() {
     let world = followed(&CALENDAR, 1);
     renew(&world).expect(0);
     world.sync_all().expect(0);
-    let wrong = "SELECT count(*) FROM streams WHERE service = 'calendar' AND due_at - now() NOT BETWEEN interval '5 hours' AND interval '7 hours'";
-    assert_eq!(world.count(wrong), 0);
+    let wrong = "streams WHERE service = 'calendar' AND due_at - now() NOT BETWEEN interval '5 hours' AND interval '7 hours'";
+    assert_eq!(world.rows(wrong), 0);
     world.execute("UPDATE streams SET pushed_at = now() - interval '12 minutes'");
     let user = world.sim.users().pop_first().expect("a user");
     let said = world.syncctl(&["calendar", "smart-poll", &user]).expect(0);
     assert!(said.stdout.contains("push alive, last 12m ago"), "{said:?}");
     world.execute("UPDATE streams SET push_until = now() - interval '1 second'");
     world.sync_all().expect(0);
-    assert!(world.count("SELECT count(*) FROM streams WHERE kind = 'events' AND due_at < now() + interval '2 hours'") > 0);
+    assert!(world.rows("streams WHERE kind = 'events' AND due_at < now() + interval '2 hours'") > 0);
 }
 
 #[test]
@@ -176,14 +175,14 @@ fn a_channel_whose_answer_was_lost_is_found_by_its_health_and_stopped() {
     world.wait_for_stall();
     child.kill().expect("killing");
     child.wait().expect("waiting");
-    let orphans = world.count("SELECT count(*) FROM channels WHERE state = 'creating'");
+    let orphans = world.channels_in("creating");
     assert!(orphans > 0);
     world.sim.clear_faults();
     world.sim.admin("release", json!({}));
     world.wait_until_leases_lapse();
     let report = world.syncctl(&["calendar", "renew-webhooks", "--json"]).expect(0).json();
     let died = |table: &str| {
-        world.count(&format!("SELECT count(*) FROM {table} WHERE summary_data @> '{{\"job\": \"calendar renew-watches\", \"status\": \"abandoned\"}}'"))
+        world.rows(&format!("{table} WHERE summary_data @> '{{\"job\": \"calendar renew-watches\", \"status\": \"abandoned\"}}'"))
     };
     assert_eq!(
         (died("calendar_watch_renewal_summaries"), died("calendar_cron_summaries")),
@@ -208,9 +207,8 @@ fn drive_and_mail_are_repaired_by_their_health_too() {
         let repairs = report["push"]["repairs"].as_array().expect("repairs");
         assert!(repairs.len() as i64 == streams && repairs.iter().all(|repair| repair["found"] == "old_address"), "{report}");
         assert_in_step(&world);
-        let reported =
-            format!("SELECT count(*) FROM {0}_cron_summaries WHERE summary_data ->> 'job' = '{0} renew-webhooks'", service.name);
-        assert_eq!(world.count(&reported), 1);
+        let reported = format!("{0}_cron_summaries WHERE summary_data ->> 'job' = '{0} renew-webhooks'", service.name);
+        assert_eq!(world.rows(&reported), 1);
     }
 }
 
@@ -227,5 +225,5 @@ fn a_revoked_user_is_no_trouble_and_what_cannot_be_stopped_expires() {
     world.move_clock(200.0);
     renew(&world).expect(0);
     assert_in_step(&world);
-    assert_eq!(world.count("SELECT count(*) FROM channels WHERE state IN ('stopping', 'creating')"), 0);
+    assert_eq!(world.rows("channels WHERE state IN ('stopping', 'creating')"), 0);
 }

@@ -10,7 +10,7 @@ use super::ground::*;
 use crate::support::service::{CALENDAR, DRIVE, GMAIL, Service};
 
 #[test]
-fn after_a_week_without_a_run_every_stream_is_watched_anew() {
+fn after_a_week_without_a_run_every_stream_is_watched_again() {
     let world = followed(&DRIVE, 2);
     renew(&world).expect(0);
     let before = at_google(&world).len();
@@ -66,7 +66,7 @@ fn kills(service: &'static Service, count: u32) {
         std::thread::sleep(duration.mul_f64(chance.random_range(0.05..1.1)));
         child.kill().expect("killing");
         killed += u32::from(child.wait().expect("waiting").signal() == Some(9));
-        asked_for += world.count("SELECT count(*) FROM channels WHERE state = 'creating'");
+        asked_for += world.channels_in("creating");
         let there = by_resource(&world).len() as i64;
         assert!(nothing || there == streams, "a gap: {there} of {streams} streams have a channel after round {rounds}");
         assert_no_leak(&world);
@@ -88,7 +88,7 @@ fn kills(service: &'static Service, count: u32) {
     );
     assert!(past.most <= 2, "{past:?}");
     assert!(asked_for > 0, "no run was killed while it asked for channels");
-    assert_eq!(world.count("SELECT count(*) FROM runs WHERE status = 'running'"), 0);
+    assert_eq!(world.runs_in("running"), 0);
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn a_month(service: &'static Service) {
     renew(&world);
     renew(&world).expect(0);
     assert_in_step(&world);
-    let made = world.count("SELECT count(*) FROM channels WHERE resource_id IS NOT NULL");
+    let made = world.rows("channels WHERE resource_id IS NOT NULL");
     println!(
         "{}: {streams} streams, 60 runs in 30 days, {hits} of {calls} calls failed, and with them {failed} runs; {made} channels made; \
          gap {} s, at most {} channels of one stream at any time, none leaked",

@@ -94,7 +94,7 @@ impl World {
             "SELECT u.email, e.payload ->> 'file_id', e.payload ->> 'action' FROM outbox_events e JOIN users u ON u.id = e.user_id
              WHERE e.type = 'drive.file.' || (e.payload ->> 'action') ORDER BY e.seq",
         );
-        assert_eq!(rows.len() as i64, self.count("SELECT count(*) FROM outbox_events"));
+        assert_eq!(rows.len() as i64, self.outbox_events());
         rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect()
     }
 

@@ -1,5 +1,15 @@
 //! One test's world: a fresh database, a simulator, and the binary with the settings that connect them.
 
+mod accounts;
+mod checks;
+mod events;
+mod items;
+mod meetings;
+mod projects;
+pub mod runs;
+mod server;
+mod streams;
+
 use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
 
@@ -151,6 +161,11 @@ impl World {
         self.syncctl_with_input(&["accounts", "import", "-"], &accounts).expect(0);
     }
 
+    /// The address of the first user at Google.
+    pub fn first_user(&self) -> String {
+        self.sim.users().into_iter().next().expect("a user")
+    }
+
     /// Account lines of all users: the first half with a service account, the others with their own grants.
     pub fn accounts_of_both_kinds(&self) -> String {
         let (delegated, own) = (self.sim.text("accounts?kind=service_account"), self.sim.text("accounts"));
@@ -235,43 +250,23 @@ impl World {
         self.query(statement).first().map_or(0, |row| row.get(0))
     }
 
+    /// How many rows there are in a table, of all or of those that meet a condition: `streams WHERE failures > 0`.
+    pub fn rows(&self, of: &str) -> i64 {
+        self.count(&format!("SELECT count(*) FROM {of}"))
+    }
+
+    /// The first column of the first row, as text; empty for no row and for SQL's NULL.
+    pub fn text(&self, statement: &str) -> String {
+        self.query(statement).first().and_then(|row| row.get(0)).unwrap_or_default()
+    }
+
+    /// The first column of all rows, as texts.
+    pub fn texts(&self, statement: &str) -> Vec<String> {
+        self.query(statement).iter().map(|row| row.get(0)).collect()
+    }
+
     pub fn execute(&self, statement: &str) {
         self.database.connect().batch_execute(statement).unwrap_or_else(|error| panic!("{statement}: {error}"));
-    }
-
-    /// Asserts that the database equals the simulator's data: nothing lost, nothing left over, nothing stale.
-    #[track_caller]
-    pub fn assert_in_step(&self) {
-        let (truth, stored) = ((self.service.truth)(self), self.stored());
-        let lost: Vec<_> = truth.keys().filter(|key| !stored.contains_key(*key)).take(5).collect();
-        let excess: Vec<_> = stored.keys().filter(|key| !truth.contains_key(*key)).take(5).collect();
-        let stale: Vec<_> =
-            truth.iter().filter(|(key, etag)| stored.get(*key).is_some_and(|stored| stored != *etag)).take(5).collect();
-        assert!(
-            lost.is_empty() && excess.is_empty() && stale.is_empty(),
-            "{} at Google, {} stored; lost {lost:?}, excess {excess:?}, stale {stale:?}",
-            truth.len(),
-            stored.len()
-        );
-        for (what, statement) in self.service.wrong {
-            assert_eq!(self.count(statement), 0, "{what}");
-        }
-        (self.service.check)(self);
-    }
-
-    /// Asserts that a run left nothing behind.
-    #[track_caller]
-    pub fn assert_no_leftovers(&self) {
-        assert_eq!(self.count("SELECT count(*) FROM streams WHERE claimed_by IS NOT NULL"), 0, "leases");
-        assert_eq!(self.count("SELECT count(*) FROM job_locks"), 0, "locks");
-        let name = self.service.name;
-        let running = format!("SELECT count(*) FROM {name}_cron_results WHERE status = 'running'");
-        assert_eq!(self.count(&running), 0, "running rows");
-        let rows = format!(
-            "SELECT count(*) FROM {name}_cron_results r WHERE NOT EXISTS (SELECT 1 FROM {name}_cron_metrics m
-               WHERE m.execution_id = r.execution_id) OR NOT EXISTS (SELECT 1 FROM {name}_cron_summaries s WHERE s.summary_data ->> 'execution_id' = r.execution_id)"
-        );
-        assert_eq!(self.count(&rows), 0, "run rows without metrics or summary");
     }
 }
 
@@ -280,15 +275,5 @@ fn run_result(output: std::process::Output) -> RunResult {
         code: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
-}
-
-impl World {
-    /// Blocks until the simulator withholds an answer (fault `stall`).
-    pub fn wait_for_stall(&self) {
-        // A run that never makes the stalling call must fail the test, not block it.
-        let request = ureq::get(format!("{}/admin/stalled?wait=1", self.sim.url)).config();
-        let stalled = request.timeout_global(Some(std::time::Duration::from_secs(120))).build().call();
-        assert!(stalled.is_ok(), "no call stalled: {stalled:?}");
     }
 }

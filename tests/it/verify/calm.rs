@@ -9,7 +9,7 @@ use crate::support::World;
 use crate::support::service::{CALENDAR, DRIVE, GMAIL, Service};
 
 #[test]
-fn what_no_poll_has_seen_is_not_called_lost() {
+fn changes_that_no_poll_has_seen_are_not_reported_as_lost() {
     for service in [&CALENDAR, &GMAIL, &DRIVE] {
         let world = World::of(service, 2, 60);
         world.sync_all().expect(0);
@@ -31,7 +31,7 @@ fn a_shared_drive_that_came_or_went_since_the_last_poll_is_no_alarm() {
     let world = World::of(&DRIVE, 2, 10);
     world.sync_all().expect(0);
     world.sync_all().expect(0);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     let drive: String =
         world.query("SELECT resource FROM streams WHERE kind = 'changes' AND resource <> 'my-drive' LIMIT 1")[0].get(0);
     world.drive_admin("DELETE", "members", &json!({ "drive": drive, "user": user }));
@@ -67,17 +67,17 @@ fn stays_calm(service: &'static Service) {
 }
 
 #[test]
-fn calendars_that_change_meanwhile_raise_no_alarm() {
+fn calendars_that_change_during_a_comparison_raise_no_alarm() {
     stays_calm(&CALENDAR);
 }
 
 #[test]
-fn mailboxes_that_change_meanwhile_raise_no_alarm() {
+fn mailboxes_that_change_during_a_comparison_raise_no_alarm() {
     stays_calm(&GMAIL);
 }
 
 #[test]
-fn drives_that_change_meanwhile_raise_no_alarm() {
+fn drives_that_change_during_a_comparison_raise_no_alarm() {
     stays_calm(&DRIVE);
 }
 
@@ -103,14 +103,14 @@ fn a_change_between_two_pages_of_a_comparison_is_no_alarm() {
 fn a_stream_that_cannot_be_listed_is_an_error_with_its_class_and_no_loss() {
     let world = World::with_users(2, 10);
     world.sync_all().expect(0);
-    let before = world.query("SELECT s::text FROM streams s ORDER BY id").iter().map(|row| row.get(0)).collect::<Vec<String>>();
+    let before = world.texts("SELECT s::text FROM streams s ORDER BY id");
     world.sim.fault(json!({ "fault": "access_not_configured", "method": "events.list" }));
     let run = verify(&world, &[]).expect(1);
     let report = run.json();
     assert_eq!(report["runs"][0]["errors"]["api_disabled"]["count"], 2, "{report}");
     assert_eq!(report["in_step"], false, "{report}");
     assert_eq!(number(kind(&report, "events"), "missing"), 0, "{report}");
-    let after = world.query("SELECT s::text FROM streams s ORDER BY id").iter().map(|row| row.get(0)).collect::<Vec<String>>();
+    let after = world.texts("SELECT s::text FROM streams s ORDER BY id");
     assert_eq!(before, after, "a comparison writes nothing of what it finds");
 }
 

@@ -6,23 +6,18 @@ use super::{kind, number, verify};
 use crate::support::World;
 use crate::support::service::{DRIVE, GMAIL};
 
-/// All values of a column, in order.
-fn all(world: &World, statement: &str) -> Vec<String> {
-    world.query(statement).iter().map(|row| row.get(0)).collect()
-}
-
 /// Damages derived rows; the differences are named and repaired, and the rows are as before.
 #[track_caller]
-fn assert_mended(world: &World, (of, difference): (&str, &str), damage: &str, same: &str) {
-    let (before, events) = (all(world, same), world.count("SELECT count(*) FROM outbox_events"));
+fn assert_repaired(world: &World, (of, difference): (&str, &str), damage: &str, same: &str) {
+    let (before, events) = (world.texts(same), world.outbox_events());
     assert!(!before.is_empty(), "nothing to damage");
     world.execute(damage);
     let report = verify(world, &[]).expect(1).json();
     assert!(number(kind(&report, of), difference) > 0, "{damage}: {report}");
     let repaired = verify(world, &["--repair"]).expect(0).json();
     assert_eq!(repaired["in_step"], true, "{damage}: {repaired}");
-    assert_eq!(all(world, same), before, "{damage}");
-    assert_eq!(world.count("SELECT count(*) FROM outbox_events"), events, "{damage}: sent twice");
+    assert_eq!(world.texts(same), before, "{damage}");
+    assert_eq!(world.outbox_events(), events, "{damage}: sent twice");
     verify(world, &[]).expect(0);
 }
 
@@ -48,12 +43,12 @@ fn meetings_are_held_against_their_events() {
             "excess",
         ),
     ] {
-        assert_mended(&world, ("meetings", difference), damage, meetings);
+        assert_repaired(&world, ("meetings", difference), damage, meetings);
     }
     assert_eq!(world.count("SELECT sum(pass_count)::bigint FROM streams"), passes, "what is stored is enough for it");
     let names = "SELECT summary FROM calendar_events WHERE deleted_at IS NULL ORDER BY stream_id, event_id";
     let soon = "start_at BETWEEN now() AND now() + interval '30 days'";
-    assert_mended(&world, ("events", "stale"), &format!("UPDATE calendar_events SET summary = 'another' WHERE {soon}"), names);
+    assert_repaired(&world, ("events", "stale"), &format!("UPDATE calendar_events SET summary = 'another' WHERE {soon}"), names);
 }
 
 #[test]
@@ -70,36 +65,36 @@ fn documents_of_mail_are_held_against_its_messages() {
         ("UPDATE documents SET title = 'another'", "stale"),
         ("UPDATE documents SET body = 'another'", "stale"),
     ] {
-        assert_mended(&world, ("documents", difference), damage, documents);
+        assert_repaired(&world, ("documents", difference), damage, documents);
     }
     let detections =
         "SELECT (stream_id, message_id, address, status, user_id, document_id)::text FROM gmail_detections ORDER BY 1";
-    assert_mended(&world, ("documents", "missing"), "DELETE FROM gmail_detections", detections);
+    assert_repaired(&world, ("documents", "missing"), "DELETE FROM gmail_detections", detections);
 }
 
 #[test]
 fn documents_of_files_are_held_against_the_followed_files() {
     let mut world = World::with_files(1, 5);
     world.service = &DRIVE;
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     let file = world.add_file(&user, "notes.txt", "One");
     world.watch(&user, &file);
     world.sync_drive().expect(0);
     verify(&world, &[]).expect(0);
     let documents = "SELECT (id, title, body, status = 'deleted')::text FROM documents ORDER BY 1";
-    assert_mended(&world, ("documents", "stale"), "UPDATE documents SET title = 'another'", documents);
-    assert_mended(
+    assert_repaired(&world, ("documents", "stale"), "UPDATE documents SET title = 'another'", documents);
+    assert_repaired(
         &world,
         ("changes", "stale"),
         "UPDATE drive_files SET name = 'another'",
         "SELECT name FROM drive_files ORDER BY file_id",
     );
     // The text is restored, with an event: readers of documents must learn that it is back.
-    let before = all(&world, documents);
+    let before = world.texts(documents);
     world.execute("DELETE FROM documents");
     assert_eq!(number(kind(&verify(&world, &[]).expect(1).json(), "documents"), "missing"), 1);
     verify(&world, &["--repair"]).expect(0);
-    assert_eq!(all(&world, documents), before);
+    assert_eq!(world.texts(documents), before);
     assert_eq!(world.actions(&user), ["created", "modified"]);
 }
 
@@ -110,12 +105,12 @@ fn transcripts_their_documents_and_the_bots_of_meetings_are_held_against_the_bot
     world.schedule().expect(0);
     world.pass(120);
     world.poll_bots().expect(0);
-    assert_eq!(world.count("SELECT count(*) FROM attendee_bots WHERE state = 'settled'"), 1);
+    assert_eq!(world.settled_bots(), 1);
     let verified = |more: &[&str]| world.syncctl(&[&["verify", "calendar", "attendee", "--all", "--json"], more].concat());
     verified(&[]).expect(0);
     let same = "SELECT (o.title, o.body, t.text, m.title, m.bot_id, m.transcript_id = t.id)::text
                 FROM documents o, attendee_transcripts t, meetings m WHERE m.link IS NOT NULL";
-    let before = all(&world, same);
+    let before = world.texts(same);
     assert_eq!(before.len(), 1);
     for damage in [
         "DELETE FROM documents",
@@ -127,7 +122,7 @@ fn transcripts_their_documents_and_the_bots_of_meetings_are_held_against_the_bot
         let report: Value = verified(&[]).expect(1).json();
         assert_eq!(report["in_step"], false, "{damage}: {report}");
         verified(&["--repair"]).expect(0);
-        assert_eq!(all(&world, same), before, "{damage}");
+        assert_eq!(world.texts(same), before, "{damage}");
         verified(&[]).expect(0);
     }
     world.schedule().expect(0);

@@ -60,7 +60,7 @@ const DRIVE_DAMAGE: Damage = Damage {
 };
 
 /// Does the damage, and checks that it is found exactly, then repaired.
-fn is_found_and_mended(damage: &Damage) {
+fn is_found_and_repaired(damage: &Damage) {
     // One user: message IDs of two mailboxes can be equal.
     let mut world = World::of(damage.service, 1, damage.items);
     if damage.service.name == "drive" {
@@ -74,7 +74,7 @@ fn is_found_and_mended(damage: &Damage) {
     let compared = number(kind(&report, main_kind(damage.service)), "compared");
     assert!(compared > damage.page, "{compared} are no two pages");
 
-    let mut ids: Vec<String> = world.query(damage.victims).iter().map(|row| row.get(0)).collect();
+    let mut ids = world.texts(damage.victims);
     assert_eq!(ids.len(), 12);
     let (changed, buried) = (ids.pop().expect("an id"), ids.pop().expect("an id"));
     world.execute(&damage.delete.replace("{IDS}", &format!("{{{}}}", ids.join(","))));
@@ -102,23 +102,23 @@ fn is_found_and_mended(damage: &Damage) {
     world.sync_all().expect(0);
     let stored = world.stored();
     assert_eq!((damage.service.truth)(&world), stored);
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE resyncs > 0 OR state = 'degraded'"), 0, "no cursor has expired");
+    assert_eq!(world.rows("streams WHERE resyncs > 0 OR state = 'degraded'"), 0, "no cursor has expired");
     world.assert_no_leftovers();
 }
 
 #[test]
-fn damaged_events_are_found_and_mended() {
-    is_found_and_mended(&CALENDAR_DAMAGE);
+fn damaged_events_are_found_and_repaired() {
+    is_found_and_repaired(&CALENDAR_DAMAGE);
 }
 
 #[test]
-fn damaged_messages_are_found_and_mended() {
-    is_found_and_mended(&GMAIL_DAMAGE);
+fn damaged_messages_are_found_and_repaired() {
+    is_found_and_repaired(&GMAIL_DAMAGE);
 }
 
 #[test]
-fn damaged_files_are_found_and_mended() {
-    is_found_and_mended(&DRIVE_DAMAGE);
+fn damaged_files_are_found_and_repaired() {
+    is_found_and_repaired(&DRIVE_DAMAGE);
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn a_calendar_whose_stream_is_gone_is_missing_and_comes_back() {
     world.sync_all().expect(0);
     world.execute("DELETE FROM streams WHERE id = (SELECT min(id) FROM streams WHERE kind = 'events')");
     let run = verify(&world, &[]).expect(1);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     assert!(!run.stdout.contains(&user) && !run.stdout.contains("@example.com"), "an address: {}", run.stdout);
     let report = run.json();
     assert_eq!(number(kind(&report, "calendar_list"), "missing"), 1, "{report}");
@@ -166,9 +166,9 @@ fn a_version_that_rose_without_anything_to_see_is_no_difference() {
 }
 
 #[test]
-fn what_lies_in_quarantine_is_called_so() {
+fn a_quarantined_item_is_reported_as_such() {
     let world = World::with_users(1, 10);
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     let odd = r#"{"id":"odd","status":"confirmed","etag":"\"1\"","start":5,"end":{"date":"2026-11-26"}}"#;
     world.sim.admin("events", serde_json::json!({ "user": user, "calendar": "primary", "raw": odd }));
     world.sync_all().expect(0);

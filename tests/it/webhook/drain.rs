@@ -7,8 +7,6 @@ use serde_json::json;
 use super::server::{Server, watched};
 use crate::support::World;
 
-const CALLS: &str = "SELECT count(*) FROM calendar_cron_results WHERE status = 'completed'";
-
 #[test]
 fn a_burst_of_a_thousand_is_one_poll() {
     let (world, channels) = watched(3);
@@ -19,8 +17,8 @@ fn a_burst_of_a_thousand_is_one_poll() {
             scope.spawn(move || (0..50).for_each(|n| assert_eq!(server.notify(channel, part * 50 + n, "exists"), 200)));
         }
     });
-    assert_eq!(world.count("SELECT count(*) FROM notifications"), 1000);
-    assert_eq!(world.count("SELECT sum(notifications)::int8 FROM channels"), 1000);
+    assert_eq!(world.notifications(), 1000);
+    assert_eq!(world.notifications_of_channels(), 1000);
     let drained = world.syncctl(&["webhook", "drain", "--json"]).expect(0).json();
     let run = &drained["runs"][0];
     assert_eq!(
@@ -53,15 +51,15 @@ fn a_change_announced_during_a_poll_is_polled_again() {
 }
 
 #[test]
-fn the_server_polls_what_was_announced_where_it_is_told_to() {
+fn the_server_polls_announced_streams_if_it_is_set_to() {
     let (world, channels) = watched(2);
     world.churn(6, 3);
     let server = Server::start(&world, &["--drain", "--set", "calendar.page_size=7"]);
     for channel in &channels {
         assert_eq!(server.notify(channel, 1, "exists"), 200);
     }
-    let (started, before) = (Instant::now(), world.count(CALLS));
-    while world.count("SELECT count(*) FROM streams WHERE pushed_at > polled_at") > 0 || world.count(CALLS) == before {
+    let (started, before) = (Instant::now(), world.results_in("calendar", "completed"));
+    while world.notified_streams() > 0 || world.results_in("calendar", "completed") == before {
         assert!(started.elapsed() < Duration::from_secs(20), "nothing was polled");
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -83,7 +81,7 @@ fn a_signal_reaches_the_poll_that_is_under_way() {
     world.sim.admin("release", json!({}));
     assert!(server.ended().success());
     world.assert_no_leftovers();
-    assert_eq!(world.count(CALLS), 2);
+    assert_eq!(world.results_in("calendar", "completed"), 2);
 }
 
 #[test]
@@ -95,5 +93,5 @@ fn old_notifications_are_forgotten() {
     );
     let drained = world.syncctl(&["webhook", "drain", "--json"]).expect(0).json();
     assert_eq!(drained["forgotten"], 7000);
-    assert_eq!(world.count("SELECT count(*) FROM notifications WHERE received_at < now() - interval '7 days'"), 0);
+    assert_eq!(world.rows("notifications WHERE received_at < now() - interval '7 days'"), 0);
 }

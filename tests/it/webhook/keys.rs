@@ -10,7 +10,6 @@ use crate::support::World;
 
 const TOPIC: &str = "projects/acme/topics/mail";
 const ACCOUNT: &str = "push@acme.iam.gserviceaccount.com";
-const STORED: &str = "SELECT count(*) FROM notifications";
 
 fn wait(world: &World, what: &str, so: impl Fn() -> bool) {
     let until = Instant::now() + Duration::from_secs(20);
@@ -36,14 +35,14 @@ fn replaced_keys_are_fetched_when_a_token_needs_them_and_not_more_than_once_a_mi
     let mail = || world.sim.admin("mail/messages", json!({ "user": address, "raw": "Subject: x\r\n\r\nx" }));
 
     world.syncctl(&["gmail", "renew-watches"]).expect(0);
-    wait(&world, "the first messages of two watches", || world.count(STORED) == 2);
+    wait(&world, "the first messages of two watches", || world.notifications() == 2);
     mail();
-    wait(&world, "a message", || world.count(STORED) == 3);
+    wait(&world, "a message", || world.notifications() == 3);
     assert_eq!(key_requests(), 1, "keys are kept");
 
     world.sim.admin("push/keys", json!({}));
     mail();
-    wait(&world, "a message that is signed with the new key", || world.count(STORED) == 4);
+    wait(&world, "a message that is signed with the new key", || world.notifications() == 4);
     assert_eq!(key_requests(), 2);
 
     // Anyone can name unknown keys.
@@ -57,6 +56,6 @@ fn replaced_keys_are_fetched_when_a_token_needs_them_and_not_more_than_once_a_mi
     world.sim.admin("push/keys", json!({}));
     mail();
     wait(&world, "Pub/Sub to give up", || world.sim.get("push/count")["failed"] == 1);
-    assert_eq!((key_requests(), world.count(STORED)), (2, 4), "the third key is not known before the minute is over");
+    assert_eq!((key_requests(), world.notifications()), (2, 4), "the third key is not known before the minute is over");
     assert!(server.stop().success());
 }

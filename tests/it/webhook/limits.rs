@@ -96,12 +96,12 @@ fn without_its_database_it_answers_503_and_comes_back() {
     start();
     // Google sends it again.
     assert_eq!(server.notify(&channels[0], 2, "exists"), 200);
-    assert_eq!(world.count("SELECT count(*) FROM notifications"), 2);
+    assert_eq!(world.notifications(), 2);
     assert!(server.stop().success());
 }
 
 #[test]
-fn a_row_that_somebody_holds_costs_two_seconds_and_no_notification() {
+fn a_locked_row_costs_two_seconds_and_no_notification() {
     let (world, channels) = watched(1);
     let server = Server::start(&world, &[]);
     let mut other = world.database.connect();
@@ -112,16 +112,16 @@ fn a_row_that_somebody_holds_costs_two_seconds_and_no_notification() {
     assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
     held.commit().expect("let go");
     assert_eq!(server.notify(&channels[0], 1, "exists"), 200);
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE pushed_at > polled_at"), 1);
+    assert_eq!(world.notified_streams(), 1);
 }
 
 /// Connections of syncctl to the world's database.
 fn connections(world: &World) -> i64 {
-    world.count("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'syncctl%'")
+    world.rows("pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'syncctl%'")
 }
 
 #[test]
-fn a_row_or_table_that_somebody_holds_costs_no_other_notification_and_no_further_connections() {
+fn a_locked_row_or_table_costs_no_other_notification_and_no_further_connections() {
     let (mut world, channels) = watched(2);
     world.set("SYNCCTL_DB_POOL_SIZE", "3");
     let server = Server::start(&world, &[]);
@@ -143,7 +143,7 @@ fn a_row_or_table_that_somebody_holds_costs_no_other_notification_and_no_further
         other.batch_execute("COMMIT").expect("let go");
         assert_eq!(server.notify(&channels[0], number, "exists"), 200);
     }
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE pushed_at > polled_at"), 2);
+    assert_eq!(world.notified_streams(), 2);
 }
 
 #[test]
@@ -161,9 +161,7 @@ fn a_signal_lets_it_finish_what_it_has_in_hand() {
     }
     let mut stream = server.connect();
     stream.write_all(format!("{request}\r\n").as_bytes()).expect("sent");
-    while world.count("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
-        == 0
-    {}
+    while world.lock_waits() == 0 {}
     let started = Instant::now();
     server.terminate();
     std::thread::sleep(Duration::from_millis(200));
@@ -171,7 +169,7 @@ fn a_signal_lets_it_finish_what_it_has_in_hand() {
     assert_eq!(status(&mut stream), 200);
     assert!(server.ended().success());
     assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
-    assert_eq!(world.count("SELECT count(*) FROM notifications"), 1);
+    assert_eq!(world.notifications(), 1);
 }
 
 /// As after a failover that leaves connections to the old primary open, which is read-only from then on.

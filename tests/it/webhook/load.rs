@@ -50,7 +50,7 @@ fn thousands_of_notifications_at_once_are_all_taken() {
     let at = |share: f64| all[((all.len() - 1) as f64 * share) as usize].1;
     let memory = std::fs::read_to_string(format!("/proc/{}/status", server.child.id())).expect("a status");
     let peak = memory.lines().find(|line| line.starts_with("VmHWM")).unwrap_or_default().to_owned();
-    let stored = world.count("SELECT count(*) FROM notifications");
+    let stored = world.notifications();
     println!(
         "{} sent in {took:.2?} ({:.0}/s), {taken} taken, {stored} stored; p50 {:.2?}, p95 {:.2?}, p99 {:.2?}, max {:.2?}; {peak}",
         all.len(),

@@ -14,8 +14,6 @@ use super::server::Server;
 use crate::support::World;
 use crate::support::service::GMAIL;
 
-const DUE: &str = "SELECT count(*) FROM streams WHERE due_at <= now()";
-
 /// A push of Pub/Sub for this address.
 fn push(address: &str, id: &str) -> Vec<u8> {
     let data = BASE64.encode(json!({ "emailAddress": address, "historyId": "42" }).to_string().as_bytes());
@@ -25,8 +23,8 @@ fn push(address: &str, id: &str) -> Vec<u8> {
 pub fn mailboxes() -> (World, String) {
     let world = World::of(&GMAIL, 2, 3);
     world.sync_all().expect(0);
-    world.execute("UPDATE streams SET due_at = now() + interval '1 hour'");
-    let address = world.query("SELECT email FROM users ORDER BY email")[0].get(0);
+    world.put_off_all();
+    let address = world.emails().remove(0);
     (world, address)
 }
 
@@ -38,16 +36,16 @@ fn a_push_with_the_secret_makes_that_mailbox_due() {
     let right = "/gmail?token=a+secret+of+the+push+address";
     assert_eq!(server.post("/gmail?token=guessed", &[], &push(&address, "1")), 401);
     assert_eq!(server.post("/gmail", &[], &push(&address, "1")), 401);
-    assert_eq!(world.count(DUE), 0);
+    assert_eq!(world.due_streams(), 0);
     assert_eq!(server.post(right, &[], b"{}"), 400);
     assert_eq!(server.post(right, &[], &push("nobody@elsewhere.example", "0")), 200, "nothing to send again for");
     assert_eq!(server.post(right, &[], &push(&address, "\0")), 400);
     assert_eq!(server.post(right, &[], &push(&address.to_uppercase(), "1")), 200);
-    assert_eq!(world.count(DUE), 1);
-    world.execute("UPDATE streams SET due_at = now() + interval '1 hour'");
+    assert_eq!(world.due_streams(), 1);
+    world.put_off_all();
     assert_eq!(server.post(right, &[], &push(&address, "1")), 200);
-    assert_eq!(world.count(DUE), 0, "it came before");
-    assert_eq!(world.count("SELECT count(*) FROM notifications"), 2);
+    assert_eq!(world.due_streams(), 0, "it came before");
+    assert_eq!(world.notifications(), 2);
 }
 
 /// A server that has Google's keys.
@@ -137,9 +135,9 @@ fn a_push_with_googles_token_must_be_for_us_by_our_account_and_fresh() {
     for scheme in ["", "Bearer", "Basic ", "bearer\t"] {
         assert_eq!(send_as(scheme, &right), 401, "{scheme}");
     }
-    assert_eq!(world.count(DUE), 0);
+    assert_eq!(world.due_streams(), 0);
     assert_eq!(send(&right), 200);
-    assert_eq!(world.count(DUE), 1);
+    assert_eq!(world.due_streams(), 1);
     // A scheme is case-insensitive (RFC 9110, 11.1).
     for scheme in ["bearer ", "BEARER ", "bEARER  "] {
         assert_eq!(send_as(scheme, &right), 200, "{scheme}");
@@ -163,7 +161,7 @@ fn attendee_is_known_by_its_signature() {
     assert_eq!(send("bm90IGl0", sent), 401);
     assert_eq!(server.post("/attendee", &[], sent.as_bytes()), 401);
     assert_eq!(send(&signature, "no JSON"), 400);
-    assert_eq!(world.count("SELECT count(*) FROM notifications"), 0);
+    assert_eq!(world.notifications(), 0);
     assert_eq!((send(&signature, sent), send(&signature, sent)), (200, 200));
-    assert_eq!(world.count("SELECT count(*) FROM notifications WHERE source = 'attendee' AND key = 'key-1'"), 1);
+    assert_eq!(world.rows("notifications WHERE source = 'attendee' AND key = 'key-1'"), 1);
 }

@@ -115,7 +115,7 @@ pub fn google<'a>(channel: &'a str, token: &'a str, number: &'a str, state: &'a 
 pub fn watched(users: u32) -> (World, Vec<String>) {
     let world = World::with_users(users, 3);
     world.sync_all().expect(0);
-    world.execute("UPDATE streams SET due_at = now() + interval '1 hour'");
+    world.put_off_all();
     let channels = channels(&world);
     (world, channels)
 }
@@ -126,5 +126,5 @@ pub fn channels(world: &World) -> Vec<String> {
          SELECT gen_random_uuid(), id, user_id, service, 'live', 'https://example.org/calendar', sha256('{TOKEN}'), 'resource', now() + interval '1 day'
          FROM streams WHERE kind = 'events'"
     ));
-    world.query("SELECT id::text FROM channels ORDER BY stream_id").iter().map(|row| row.get(0)).collect()
+    world.texts("SELECT id::text FROM channels ORDER BY stream_id")
 }

@@ -105,7 +105,7 @@ fn a_bot_leaves_when_it_is_asked_to_and_hears_nothing_more() {
 }
 
 #[test]
-fn things_happen_to_a_bot_when_a_test_says_so() {
+fn a_test_can_change_a_bots_state() {
     let attendee = Attendee::start();
     let act = |bot: &str, deed: &str| attendee.admin("attendee/act", json!({ "bot": bot, "do": deed }))["state"].clone();
     let (early, dead) = (attendee.bot("early", 600), attendee.bot("dead", 600));

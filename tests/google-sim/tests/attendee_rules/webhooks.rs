@@ -31,7 +31,7 @@ fn payload(event: &Value) -> Value {
 }
 
 #[test]
-fn changes_of_state_are_told_in_their_order_and_signed() {
+fn changes_of_state_are_announced_in_order_and_signed() {
     let attendee = Attendee::start();
     let secret = subscribe(&attendee, &json!(["bot.state_change"]));
     let bot = attendee.bot("k", 600);
@@ -61,7 +61,7 @@ fn changes_of_state_are_told_in_their_order_and_signed() {
 }
 
 #[test]
-fn utterances_are_told_once_when_they_come_and_once_when_they_are_corrected() {
+fn utterances_are_announced_once_when_they_come_and_once_when_they_are_corrected() {
     let attendee = Attendee::start();
     let course = json!({ "utterances": 5, "late_percent": 0, "speakers": ["Zoë Žižek"] });
     attendee.admin("attendee/script", json!({ "course": course }));

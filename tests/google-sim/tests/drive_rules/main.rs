@@ -72,7 +72,7 @@ fn a_removal_is_named_unless_it_is_not_wanted() {
 }
 
 #[test]
-fn who_loses_access_sees_a_removal_and_nobody_else_does() {
+fn only_users_who_lose_access_see_a_removal() {
     let google = Google::start();
     google.add(json!({ "user": ANN, "id": "dir", "name": "dir", "mimeType": FOLDER }));
     google.add(json!({ "user": ANN, "id": "a", "name": "a.txt", "content": "one", "parents": ["dir"] }));

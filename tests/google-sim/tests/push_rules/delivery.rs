@@ -112,7 +112,7 @@ fn a_message_can_be_sent_again_and_a_flood_counts_what_arrives() {
 }
 
 #[test]
-fn drive_tells_what_happens_to_a_feed_and_to_a_file() {
+fn drive_announces_changes_of_feeds_and_of_files() {
     let google = Google::start();
     google.admin("drive/files", json!({ "user": USER, "id": "file", "name": "a.txt", "content": "a" }));
     let token = google.read("/drive/v3/changes/startPageToken")["startPageToken"].clone();

@@ -46,7 +46,7 @@ fn said(got: &Got) -> Value {
 }
 
 #[test]
-fn a_watch_tells_its_topic_at_once_and_then_once_a_second() {
+fn a_watch_notifies_its_topic_at_once_and_then_once_a_second() {
     let google = subscribed();
     let answer = watch(&google, json!([]));
     let lives = answer["expiration"].as_str().expect("text").parse::<i64>().expect("milliseconds") - google.now();
@@ -83,7 +83,7 @@ fn a_token_of_pub_sub_is_good_against_the_published_keys() {
 }
 
 #[test]
-fn only_mail_with_a_watched_label_is_told() {
+fn only_mail_with_a_watched_label_is_announced() {
     let google = subscribed();
     watch(&google, json!(["INBOX"]));
     google.receiver.at_least(1);

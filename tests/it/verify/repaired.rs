@@ -42,7 +42,7 @@ fn one_users_streams_can_be_compared_alone() {
     let world = World::with_users(3, 5);
     world.sync_all().expect(0);
     world.execute("DELETE FROM calendar_events");
-    let user = world.sim.users().into_iter().next().expect("a user");
+    let user = world.first_user();
     let ran = world.syncctl(&["verify", "calendar", "--user", &user, "--json"]).expect(1);
     // No other streams could be chosen.
     assert!(ran.stderr.contains("repair with --repair") && !ran.stderr.contains("--seed"), "{}", ran.stderr);
@@ -97,7 +97,7 @@ fn the_time_for_a_comparison_is_that_of_all_services_together() {
 }
 
 #[test]
-fn only_what_was_compared_is_counted() {
+fn only_compared_items_are_counted() {
     let world = World::with_users(1, 20);
     world.sync_all().expect(0);
     let compared = |more: &[&str]| {
