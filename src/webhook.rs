@@ -289,7 +289,7 @@ pub(crate) fn read_any(input: &[u8]) {
     let query = text(&headers, "query");
     std::hint::black_box(gmail.check(query, &headers).now_or_never());
     std::hint::black_box((
-        channel::read("calendar", &headers).is_ok(),
+        channel::read("any", &headers).is_ok(),
         mail::read(body).is_ok(),
         attendee.read(&headers, body).is_ok(),
         decision::read(body).is_ok(),

@@ -90,7 +90,7 @@ const OWN: [(&str, &str); 33] = [
 ];
 
 /// Summaries of runs. They stay, without data of the user: ids, and meetings with their titles.
-const SUMMARIES: [&str; 6] = [
+pub const SUMMARIES: [&str; 6] = [
     "calendar_cron_summaries",
     "drive_cron_summaries",
     "gmail_cron_summaries",

@@ -66,6 +66,7 @@ pub fn scopes(settings: &Settings) -> Vec<&'static str> {
 mod tests {
     use super::*;
     use crate::config::{Limits, Quota, QuotaProfile, of_passes};
+    use crate::db::{erasure, retention};
 
     fn limits(service: &str, quota: &Quota) -> Limits {
         (find(service).expect("a service").limits)(quota)
@@ -87,6 +88,17 @@ mod tests {
         let set = Quota { gmail: seven, attendee: seven, ..old.clone() };
         assert_eq!(limits("gmail", &set), Limits { user_per_minute: 7, ..limits("gmail", &old) });
         assert_eq!(limits("attendee", &set).user_per_minute, u64::MAX, "projects have no users");
+    }
+
+    #[test]
+    fn the_run_tables_of_every_service_are_pruned_and_their_summaries_lose_erased_users() {
+        for service in &SERVICES {
+            for table in ["results", "metrics", "summaries"].map(|kind| format!("{}_cron_{kind}", service.name)) {
+                assert!(retention::RULES.iter().any(|rule| rule.table == table), "no rule in db::retention for {table}");
+            }
+            let summaries = format!("{}_cron_summaries", service.name);
+            assert!(erasure::SUMMARIES.contains(&summaries.as_str()), "{summaries} is missing in db::erasure");
+        }
     }
 
     #[test]
