@@ -142,11 +142,11 @@ fn faults(src: &Path) -> Vec<String> {
 /// Imports of one service by another.
 fn strangers(src: &Path) -> Vec<String> {
     let mut faults = BTreeSet::new();
-    for (module, paths) in files(src).iter().filter(|(module, _)| module[0] == "services" && module.len() > 1) {
-        for path in paths.iter().filter(|path| path[0] == "services" && path.len() > 1) {
-            if path[1] != module[1] && src.join("services").join(&path[1]).is_dir() {
-                faults.insert(format!("{} imports services::{}", module.join("::"), path[1]));
-            }
+    // What is no folder, such as a list of all services, is of none.
+    let is_of_service = |path: &[String]| path.len() > 1 && path[0] == "services" && src.join("services").join(&path[1]).is_dir();
+    for (module, paths) in files(src).iter().filter(|(module, _)| is_of_service(module)) {
+        for path in paths.iter().filter(|path| is_of_service(path) && path[1] != module[1]) {
+            faults.insert(format!("{} imports services::{}", module.join("::"), path[1]));
         }
     }
     faults.into_iter().collect()
@@ -216,6 +216,7 @@ fn a_service_that_imports_another_is_seen() {
         ("services/gmail/over_lines.rs", "use crate::{\n    services::{\n        drive::store,\n    },\n};\n"),
         ("services/gmail/by_super.rs", "use super::super::drive;\n"),
         ("services/gmail/own.rs", "use crate::services::{gmail, Registered};\n"),
+        ("services/all.rs", "use crate::services::{drive, gmail};\n"),
     ]);
     let seen = ["services::gmail::by_super imports services::drive", "services::gmail::over_lines imports services::drive"];
     assert_eq!(strangers(src.path()), seen);
