@@ -112,7 +112,8 @@ WITH tables AS (
   SELECT c.oid, c.relname, c.relowner, c.relacl FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   WHERE n.nspname = current_setting('syncctl.schema') AND c.relkind IN ('r', 'p')
     AND EXISTS (SELECT 1 FROM pg_class m WHERE m.relnamespace = n.oid AND m.relname = 'schema_migrations')
-    AND (c.relname IN ('schema_migrations', 'runs', 'job_locks', 'users', 'accounts', 'streams', 'quarantined_items', 'calendars', 'calendar_events',
+    AND (c.relname IN ('schema_migrations', 'runs', 'job_locks', 'users', 'accounts', 'streams', 'quarantined_items', 'calendars', 'calendar_events', 'calendar_instances',
+           'calendar_windows',
            'meetings', 'documents', 'drives', 'channels', 'notifications', 'user_activity',
            'projects', 'document_projects', 'project_corrections', 'project_models', 'document_judgements', 'classify_queue', 'classify_passes',
            'model_usage', 'model_budgets')
@@ -120,6 +121,13 @@ WITH tables AS (
       OR c.relname ~ '^(outbox_(events|deliveries|targets)|gmail_(messages|detections)|drive_(files|file_access|file_watches)|quota_(usage|minutes|pauses)|pace_(prices|user_prices|runs)|attendee_(projects|bots|bot_meetings|utterances|transcripts))$')
 )
 SELECT 'TABLE' AS kind, oid, oid::regclass::text AS name, relname::text AS short, relowner AS owner, relacl AS acl FROM tables
+UNION ALL
+SELECT 'VIEW', c.oid, c.oid::regclass::text, c.relname::text, c.relowner, c.relacl
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = current_setting('syncctl.schema') AND c.relkind = 'v' AND c.relname IN ('my_agenda', 'busy', 'meeting_attendees')
+  -- Not by name alone: only views of our tables.
+  AND NOT EXISTS (SELECT 1 FROM pg_rewrite w JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
+    WHERE w.ev_class = c.oid AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> c.oid AND d.refobjid NOT IN (SELECT oid FROM tables))
 UNION ALL
 SELECT 'SEQUENCE', s.oid, s.oid::regclass::text, s.relname::text, s.relowner, s.relacl
 FROM tables t JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid AND d.classid = 'pg_class'::regclass
@@ -152,12 +160,12 @@ BEGIN
   WHERE a.grantee <> o.owner AND NOT coalesce(r.rolsuper OR r.rolname LIKE 'syncctl\_%' OR pg_has_role(r.oid, 'syncctl_owner', 'USAGE'), false)
   GROUP BY a.grantee;
 
-  FOR found IN SELECT kind, name FROM pg_temp.syncctl_ours WHERE kind IN ('TABLE', 'FUNCTION') LOOP
+  FOR found IN SELECT kind, name FROM pg_temp.syncctl_ours WHERE kind IN ('TABLE', 'VIEW', 'FUNCTION') LOOP
     EXECUTE format('ALTER %s %s OWNER TO syncctl_owner', found.kind, found.name);
   END LOOP;
   -- Revoke from all roles but the owner; the three roles get their rights below. Column rights are revoked with the table.
   FOR found IN
-    SELECT DISTINCT CASE o.kind WHEN 'COLUMN' THEN 'TABLE' ELSE o.kind END AS kind, o.name,
+    SELECT DISTINCT CASE WHEN o.kind IN ('COLUMN', 'VIEW') THEN 'TABLE' ELSE o.kind END AS kind, o.name,
       CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS grantee
     FROM pg_temp.syncctl_ours o CROSS JOIN LATERAL aclexplode(o.acl) a
     WHERE a.grantee <> o.owner AND (a.grantee = 0 OR pg_get_userbyid(a.grantee) <> 'syncctl_owner')
@@ -167,6 +175,9 @@ BEGIN
   -- Only triggers run them.
   FOR found IN SELECT name FROM pg_temp.syncctl_ours WHERE kind = 'FUNCTION' LOOP
     EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', found.name);
+  END LOOP;
+  FOR found IN SELECT name FROM pg_temp.syncctl_ours WHERE kind = 'VIEW' LOOP
+    EXECUTE format('GRANT SELECT ON %s TO syncctl_runtime, syncctl_readonly', found.name);
   END LOOP;
   FOR found IN SELECT oid, name, short FROM pg_temp.syncctl_ours WHERE kind = 'TABLE' LOOP
     EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', found.name);

@@ -11,7 +11,6 @@ use crate::db;
 use crate::engine::isolated;
 use crate::error::{EXIT_HELP, Exit, one_line};
 use crate::progress;
-use crate::services::calendar::Calendar;
 use crate::services::gmail::Gmail;
 
 /// Keep Google Calendar, Drive, Gmail and meeting bots in sync with PostgreSQL. Each run does one job, records it, and exits.
@@ -49,7 +48,7 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 enum Command {
     /// Sync Google Calendar: calendars, events, meetings
     #[command(subcommand)]
-    Calendar(commands::verbs::ServiceVerb),
+    Calendar(commands::calendar::Verb),
     /// Sync Gmail: mailboxes, virtual addresses
     #[command(subcommand)]
     Gmail(commands::verbs::ServiceVerb),
@@ -232,7 +231,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Report(args) => commands::report::run(&args, loaded.settings, output),
         Command::Sync(verb) => commands::sync::run(&verb, loaded.settings, output),
         Command::Drive(verb) => commands::drive::run(&verb, loaded.settings, output),
-        Command::Calendar(verb) => commands::service::run::<Calendar>(&verb, loaded.settings, output),
+        Command::Calendar(verb) => commands::calendar::run(&verb, loaded.settings, output),
         Command::Attendee(verb) => commands::attendee::run(&verb, loaded.settings, output),
         Command::Gmail(verb) => commands::service::run::<Gmail>(&verb, loaded.settings, output),
     }

@@ -5,6 +5,7 @@ pub mod activity;
 pub mod attendee;
 mod attendee_output;
 mod attendee_project;
+pub mod calendar;
 pub mod channels;
 pub mod classify;
 pub mod config;

@@ -1,6 +1,7 @@
 //! Rules of recurring events (RFC 5545, and variants that Google accepts), and the resulting times. Pure.
 
 mod line;
+mod skip;
 
 use chrono::{DateTime, Datelike as _, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 use rrule::{RRule, RRuleSet, Unvalidated};
@@ -47,25 +48,28 @@ pub struct Rules {
     shift: TimeDelta,
 }
 
-/// Parses the rules of a series; `None` if they cannot be parsed.
-pub fn rules(start: Start, lines: &[String]) -> Option<Rules> {
+/// Parses the rules of a series; `None` if they cannot be parsed. Times before `near` may be left out, which saves stepping through the years since a
+/// series began.
+pub fn rules(start: Start, lines: &[String], near: Option<DateTime<Utc>>) -> Option<Rules> {
+    let lines = lines.iter().map(|line| line::read(line)).collect::<Option<Vec<_>>>()?;
+    let begins = near.and_then(|near| skip::near(start, only_rule(&lines)?, near)).unwrap_or(start);
     let (tz, shift) = match start {
         Start::Date(_) => (rrule::Tz::UTC, TimeDelta::zero()),
         Start::At(_, Zone::Place(tz)) => (tz.into(), TimeDelta::zero()),
         Start::At(_, Zone::Offset(offset)) => (rrule::Tz::UTC, TimeDelta::seconds(offset.local_minus_utc().into())),
     };
     let shifted = |at: DateTime<Utc>| Some(at.checked_add_signed(shift)?.with_timezone(&tz));
-    let first = match start {
+    let first = match begins {
         Start::Date(date) => shifted(date.and_time(NaiveTime::MIN).and_utc())?,
         Start::At(at, _) => shifted(at)?,
     };
     let mut set = RRuleSet::new(first);
     let mut repeats = false;
     for line in lines {
-        match line::read(line)? {
+        match line {
             Line::Rule(parts) => {
                 repeats = true;
-                if let Some(rule) = rule(start, &parts)? {
+                if let Some(rule) = rule(begins, &parts)? {
                     set = set.rrule(rule.validate(first).ok()?);
                 }
             }
@@ -121,6 +125,15 @@ impl Rules {
         let instances = self.set.all(max);
         let last = instances.dates.iter().max().filter(|_| !instances.limited)?;
         Some(last.to_utc() - shift)
+    }
+}
+
+/// The rule of a set that has no other and no exceptions by rule: only such a set can begin later.
+fn only_rule(lines: &[Line]) -> Option<&[(String, String)]> {
+    let mut rules = lines.iter().filter(|line| matches!(line, Line::Rule(_) | Line::Exception(_)));
+    match (rules.next(), rules.next()) {
+        (Some(Line::Rule(parts)), None) => Some(parts),
+        _ => None,
     }
 }
 

@@ -68,7 +68,8 @@ fn recorded(words: &[&str], settings: &Settings) -> Vec<String> {
         ["verify", services @ ..] => services.iter().map(|service| format!("{service} verify")).collect(),
         [
             service,
-            verb @ ("cron" | "batch-poll" | "poll" | "smart-poll" | "renew-watches" | "renew-webhooks" | "schedule"),
+            verb @ ("cron" | "batch-poll" | "poll" | "smart-poll" | "renew-watches" | "renew-webhooks" | "schedule"
+            | "roll-instances"),
             ..,
         ] if registry::find(service).is_some() => vec![format!("{service} {verb}")],
         _ => Vec::new(),

@@ -25,6 +25,14 @@ pub struct Calendar {
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub full_pass_every: Duration,
+    /// How far `calendar_instances` reaches into the past.
+    #[serde(with = "super::duration")]
+    #[schemars(with = "String")]
+    pub instances_past: Duration,
+    /// How far `calendar_instances` reaches into the future: the occurrences of series until then are stored.
+    #[serde(with = "super::duration")]
+    #[schemars(with = "String")]
+    pub instances_future: Duration,
     /// Events per page, 1 to 2500.
     pub page_size: u32,
     /// IDs of the calendars to sync. Empty: the primary calendar and those the user has selected.
@@ -52,6 +60,8 @@ impl Default for Calendar {
             window_past: Duration::from_secs(30 * DAY),
             window_future: Duration::from_secs(365 * DAY),
             full_pass_every: Duration::from_secs(30 * DAY),
+            instances_past: Duration::from_secs(90 * DAY),
+            instances_future: Duration::from_secs(400 * DAY),
             page_size: 2500,
             calendars: Vec::new(),
             meeting_words: ["meeting", "call", "sync", "standup", "review", "planning"].map(str::to_owned).into(),
@@ -64,8 +74,11 @@ impl Default for Calendar {
 
 impl Calendar {
     /// Bounds beyond the types: whether each holds, its key, and the allowed values.
-    pub(super) fn bounds(&self) -> [(bool, &'static str, &'static str); 2] {
+    pub(super) fn bounds(&self) -> [(bool, &'static str, &'static str); 4] {
+        let years = |count: u64| Duration::from_secs(count * 366 * DAY);
         [
+            (self.instances_past <= years(10), "calendar.instances_past", "at most 10 years (3660d)"),
+            (self.instances_future <= years(10), "calendar.instances_future", "at most 10 years (3660d)"),
             ((1..=2500).contains(&self.page_size), "calendar.page_size", "1 to 2500"),
             (self.min_interval <= self.max_interval, "calendar.min_interval", "at most calendar.max_interval"),
         ]

@@ -5,6 +5,7 @@ mod derived;
 mod detect;
 mod event;
 mod fetch;
+pub mod instances;
 mod list;
 mod meetings;
 mod push;
@@ -143,7 +144,7 @@ impl Source for Calendar {
     ) -> anyhow::Result<Counts> {
         match stream.kind.as_str() {
             LIST => list::apply(tx, &self.settings.calendars, stream, pass, items).await,
-            _ => store::apply(tx, &self.settings.meeting_words, stream, pass, items).await,
+            _ => store::apply(tx, &self.settings, stream, pass, items).await,
         }
     }
 

@@ -27,6 +27,7 @@ mod ground;
 mod healthchecks;
 mod hostile;
 mod install;
+mod instances;
 mod kill;
 mod locks;
 mod login;

@@ -61,6 +61,7 @@ static UNITS: &[Unit] = &units![
     "syncctl-webhook" "socket",
     "syncctl-drain" "timer",
     "syncctl-deliver" "timer",
+    "syncctl-roll-instances" "timer",
     "syncctl-db-prune" "timer",
     "syncctl-verify" "timer",
     "syncctl-report" "timer",

@@ -192,7 +192,7 @@ fn times(
     }
     let start = Start::at(row.start, row.time_zone.as_deref(), row.offset)?;
     let from = window.now - (row.end - row.start);
-    let times = recurrence::rules(start, &row.recurrence)?.between(from, window.until, MAX_OCCURRENCES)?;
+    let times = recurrence::rules(start, &row.recurrence, Some(from))?.between(from, window.until, MAX_OCCURRENCES)?;
     let own = times.into_iter().filter(|time| !replaced.contains(&(row.stream, row.event_id.clone(), *time)));
     Some(own.map(|time| (time, time)).collect())
 }

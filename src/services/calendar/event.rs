@@ -25,6 +25,8 @@ pub struct Event {
     pub original_start_time: Option<When>,
     pub hangout_link: Option<String>,
     pub conference_data: Option<Conference>,
+    /// `transparent`: the time counts as free.
+    pub transparency: Option<String>,
     #[serde(rename = "iCalUID")]
     pub ical_uid: Option<String>,
     pub etag: Option<String>,
@@ -57,6 +59,12 @@ pub enum Instant {
 pub struct Person {
     pub email: Option<String>,
     pub resource: bool,
+    /// Whether this is the calendar's owner.
+    #[serde(rename = "self")]
+    pub is_self: bool,
+    /// `needsAction`, `declined`, `tentative` or `accepted`
+    #[serde(rename = "responseStatus")]
+    pub response: Option<String>,
 }
 
 /// The ways to join a meeting.
@@ -84,7 +92,7 @@ impl When {
     }
 
     /// The start of a series.
-    fn start(&self) -> Option<Start> {
+    pub(super) fn start(&self) -> Option<Start> {
         if let Some(date) = self.date {
             return Some(Start::Date(date));
         }
@@ -102,9 +110,19 @@ impl Event {
         self.status.as_deref() == Some("cancelled")
     }
 
-    /// The rules of a series; `None` if they cannot be parsed.
-    pub fn rules(&self) -> Option<Rules> {
-        recurrence::rules(self.start.as_ref()?.start()?, &self.recurrence)
+    /// The rules of a series, which may leave out times before `near`; `None` if they cannot be parsed.
+    pub fn rules(&self, near: Option<DateTime<Utc>>) -> Option<Rules> {
+        recurrence::rules(self.start.as_ref()?.start()?, &self.recurrence, near)
+    }
+
+    /// The response of the calendar's owner, if invited.
+    pub fn response(&self) -> Option<&str> {
+        self.attendees.iter().find(|person| person.is_self)?.response.as_deref()
+    }
+
+    /// Whether the event blocks its owner's time: neither shown as free nor declined.
+    pub fn is_busy(&self) -> bool {
+        self.transparency.as_deref() != Some("transparent") && self.response() != Some("declined")
     }
 
     /// The number of attendees that are people, not rooms.

@@ -8,7 +8,7 @@ use deadpool_postgres::tokio_postgres::types::Type;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Change, EVENTS, REGISTERED, removed};
+use super::{Change, EVENTS, REGISTERED, instances, removed};
 use crate::db::items::{self, Poison};
 use crate::db::streams;
 use crate::engine::{Counts, Item, Stream};
@@ -69,6 +69,7 @@ pub async fn apply(
     for (entry, raw) in entries.values() {
         counts += store(tx, stream, pass, entry, raw).await?;
     }
+    instances::windows::follow_zones(tx, stream.user_id).await?;
     let ids = |is_synced: bool| -> Vec<&str> {
         entries
             .values()

@@ -31,7 +31,7 @@ pub fn event(json: &str) -> Result<Event, String> {
         None => leniently(json)?,
     };
     check(&mut event)?;
-    if !event.is_cancelled() && !event.recurrence.is_empty() && event.rules().is_none() {
+    if !event.is_cancelled() && !event.recurrence.is_empty() && event.rules(None).is_none() {
         event.unread.push("recurrence".into());
     }
     Ok(event)
@@ -111,7 +111,7 @@ fn kind(path: &[String]) -> &'static str {
         "dateTime" | "updated" => "a time",
         "recurrence" | "attendees" | "entryPoints" if !is_item => "a list",
         "start" | "end" | "originalStartTime" | "organizer" | "conferenceData" | "attendees" | "entryPoints" => "an object",
-        "resource" => "true or false",
+        "resource" | "self" => "true or false",
         _ => "text",
     }
 }

@@ -22,6 +22,8 @@ pub async fn delete_events(tx: &Transaction<'_>, user: Option<Uuid>) -> anyhow::
         "DELETE FROM meetings WHERE bot_id IS NULL AND transcript_id IS NULL AND project_id IS NULL AND stream_id IN (GONE)",
         "UPDATE meetings SET event_status = 'cancelled', updated_at = now()
          WHERE event_status <> 'cancelled' AND stream_id IN (GONE)",
+        "DELETE FROM calendar_instances WHERE stream_id IN (GONE) AND ($3::uuid IS NULL OR user_id = $3)",
+        "DELETE FROM calendar_windows WHERE stream_id IN (GONE)",
         "DELETE FROM quarantined_items WHERE stream_id IN (GONE)",
         // Last, because it marks the others as done. A calendar that returns starts from scratch.
         "UPDATE streams SET cursor = NULL, page_token = NULL, pinned = NULL, pass = NULL, full_pass_at = NULL WHERE id IN (GONE)",

@@ -24,7 +24,7 @@ fn last_end(event: &Event) -> Option<DateTime<Utc>> {
         (None, Some(at)) => event.end.as_ref().and_then(|end| end.instant()).map_or_else(TimeDelta::zero, |end| end - at),
         (None, None) => return None,
     };
-    let last = event.rules()?.last(MAX_INSTANCES)?;
+    let last = event.rules(None)?.last(MAX_INSTANCES)?;
     Some(last.checked_add_signed(length).unwrap_or(DateTime::<Utc>::MAX_UTC))
 }
 

@@ -9,7 +9,8 @@ use deadpool_postgres::tokio_postgres::Row;
 use deadpool_postgres::tokio_postgres::types::Type;
 
 use super::event::{Event, When};
-use super::{Change, confirm, meetings};
+use super::{Change, confirm, instances, meetings};
+use crate::config;
 use crate::engine::{Counts, Item, Stream};
 
 const UPSERT: &str = include_str!("sql/upsert_events.sql");
@@ -22,11 +23,12 @@ pub type Sent<'a> = (&'a Event, &'a str);
 /// Stores a page of events and their meetings.
 pub async fn apply(
     tx: &Transaction<'_>,
-    words: &[String],
+    settings: &config::Calendar,
     stream: &Stream,
     pass: Option<i64>,
     items: &[Item<Change>],
 ) -> anyhow::Result<Counts> {
+    let covered = instances::windows::of(tx, settings, stream).await?;
     // Only the last change of an event counts: one statement cannot update a row twice.
     let mut latest: HashMap<&str, usize> = HashMap::new();
     for (index, item) in items.iter().enumerate() {
@@ -46,7 +48,10 @@ pub async fn apply(
     let mut counts = Counts::default();
     for part in live.chunks(CHUNK) {
         let changed = upsert(tx, stream, pass, part, &mut counts).await?;
-        meetings::apply(tx, stream, words, &changed).await?;
+        meetings::apply(tx, stream, &settings.meeting_words, &changed).await?;
+        if let Some(covered) = &covered {
+            instances::replace(tx, stream, covered, &changed).await?;
+        }
     }
     for part in gone.chunks(CHUNK) {
         counts += delete_cancelled(tx, stream, pass, part, &live).await?;
@@ -148,7 +153,8 @@ async fn delete_cancelled(
     let rows = tx
         .query_typed(
             "UPDATE calendar_events e SET status = 'cancelled', deleted_at = now(), synced_at = now(),
-               seen_pass = coalesce($2, e.seen_pass), etag = coalesce(gone.etag, e.etag)
+               seen_pass = coalesce($2, e.seen_pass), etag = coalesce(gone.etag, e.etag),
+               cancels_occurrence = e.recurring_event_id IS NOT NULL AND e.event_id = gone.event_id
              FROM unnest($3::text[], $4::text[], $5::timestamptz[]) AS gone (event_id, etag, updated)
              WHERE e.stream_id = $1 AND e.deleted_at IS NULL AND (e.event_id = gone.event_id
                OR (e.recurring_event_id = gone.event_id AND e.event_id <> ALL ($6) AND (e.updated <= gone.updated) IS NOT FALSE))
@@ -167,6 +173,9 @@ async fn delete_cancelled(
     let deleted_ids: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     let kept = keep_cancelled_exceptions(tx, stream, pass, events).await?;
     meetings::cancel(tx, stream, &deleted_ids).await?;
+    // Occurrences that were cancelled without ever having been exceptions are only among `ids`.
+    let occurrences = ids.iter().copied().chain(deleted_ids.iter().map(String::as_str));
+    instances::delete(tx, stream, &occurrences.collect::<Vec<_>>()).await?;
     let deleted = deleted_ids.len() as u64 + kept;
     Ok(Counts { deleted, unchanged: (events.len() as u64).saturating_sub(deleted), ..Counts::default() })
 }
@@ -189,12 +198,13 @@ async fn keep_cancelled_exceptions(
     let etags: Vec<Option<&str>> = exceptions.iter().map(|(event, _)| event.etag.as_deref()).collect();
     let raws: Vec<&str> = exceptions.iter().map(|(_, raw)| *raw).collect();
     tx.execute_typed(
-        "INSERT INTO calendar_events (stream_id, user_id, calendar_id, seen_pass, event_id, status, recurring_event_id, original_start_at,
-           original_start_date, etag, raw, deleted_at)
-         SELECT $1, $2, $3, $4, t.event_id, 'cancelled', t.series, t.start_at, t.start_date, t.etag, t.raw::jsonb, now()
+        "INSERT INTO calendar_events AS e (stream_id, user_id, calendar_id, seen_pass, event_id, status, recurring_event_id, original_start_at,
+           original_start_date, etag, raw, deleted_at, cancels_occurrence)
+         SELECT $1, $2, $3, $4, t.event_id, 'cancelled', t.series, t.start_at, t.start_date, t.etag, t.raw::jsonb, now(), true
          FROM unnest($5::text[], $6::text[], $7::timestamptz[], $8::date[], $9::text[], $10::text[])
            AS t (event_id, series, start_at, start_date, etag, raw)
-         ON CONFLICT (stream_id, event_id) DO NOTHING",
+         -- A tombstone of an exception that was no longer listed.
+         ON CONFLICT (stream_id, event_id) DO UPDATE SET cancels_occurrence = true WHERE NOT e.cancels_occurrence AND e.deleted_at IS NOT NULL",
         &[
             (&stream.id, Type::INT8),
             (&stream.user_id, Type::UUID),

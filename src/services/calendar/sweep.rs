@@ -5,8 +5,9 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
 use deadpool_postgres::tokio_postgres::types::Type;
 
+use super::event::Event;
 use super::fetch::Window;
-use super::{meetings, read, series};
+use super::{instances, meetings, read, series};
 use crate::db::items;
 use crate::engine::{Counts, Stream};
 
@@ -33,8 +34,28 @@ pub async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Opt
         .context("sweeping events")?;
     let deleted: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     meetings::cancel(tx, stream, &deleted).await?;
+    instances::delete(tx, stream, &deleted).await?;
+    restore_occurrences(tx, stream, &deleted).await?;
     items::doubt(tx, stream.id, pass).await?;
     Ok(Counts { deleted: deleted.len() as u64, ..Counts::default() })
+}
+
+/// Gives series back the occurrences that exceptions replaced which no longer exist.
+async fn restore_occurrences(tx: &Transaction<'_>, stream: &Stream, deleted: &[String]) -> anyhow::Result<()> {
+    let rows = tx
+        .query_typed(
+            "SELECT raw::text FROM calendar_events WHERE stream_id = $1 AND deleted_at IS NULL AND event_id IN (
+               SELECT recurring_event_id FROM calendar_events WHERE stream_id = $1 AND event_id = ANY ($2))",
+            &[(&stream.id, Type::INT8), (&deleted, Type::TEXT_ARRAY)],
+        )
+        .await
+        .context("reading the series of exceptions")?;
+    let series: Vec<Event> = rows.iter().filter_map(|row| read::event(row.get(0)).ok()).collect();
+    let series: Vec<(&Event, bool)> = series.iter().map(|event| (event, false)).collect();
+    match instances::windows::known(tx, stream).await? {
+        Some(covered) if !series.is_empty() => instances::replace(tx, stream, &covered, &series).await,
+        _ => Ok(()),
+    }
 }
 
 /// The events among `ids` that a list of the window must contain: those that a sweep after a complete pass would delete.

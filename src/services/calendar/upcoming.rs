@@ -103,7 +103,8 @@ pub async fn follow_series(pool: &Pool) -> anyhow::Result<()> {
 /// The next start of a series after `now`; `None` for all-day events.
 pub(super) fn next_start(event: &Event, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     event.start.as_ref()?.instant()?;
-    event.rules()?.between(now + TimeDelta::seconds(1), now + TimeDelta::days(3 * 366), 1)?.first().copied()
+    let from = now + TimeDelta::seconds(1);
+    event.rules(Some(from))?.between(from, now + TimeDelta::days(3 * 366), 1)?.first().copied()
 }
 
 #[cfg(test)]

@@ -137,8 +137,8 @@ impl Feed {
             let Some(entry) = self.entries.get(id) else { continue };
             let inside = overlaps(entry.span, ask.window);
             let is_selected = match &entry.stub {
-                // A full pass names a cancelled instance as long as its series lives.
-                Some(_) if entry.series.as_ref().is_some_and(|series| self.lives(series)) => true,
+                // A full pass names a cancelled instance as long as its series lives, unless `singleEvents` is set.
+                Some(_) if ask.unroll.is_none() && entry.series.as_ref().is_some_and(|series| self.lives(series)) => true,
                 Some(_) => ask.deletions && (inside || ask.outside.is_some()),
                 None => inside || ask.outside.is_some_and(|outside| outside != Outside::Silent),
             };

@@ -20,7 +20,7 @@ ON CONFLICT (stream_id, event_id) DO UPDATE SET
   attendees_count = excluded.attendees_count, recurring_event_id = excluded.recurring_event_id,
   original_start_at = excluded.original_start_at, original_start_date = excluded.original_start_date,
   ical_uid = excluded.ical_uid, etag = excluded.etag, updated = excluded.updated,
-  raw = excluded.raw, unread = excluded.unread, deleted_at = NULL,
+  raw = excluded.raw, unread = excluded.unread, deleted_at = NULL, cancels_occurrence = false,
   synced_at = CASE WHEN e.etag = excluded.etag AND e.deleted_at IS NULL AND (excluded.seen_pass IS NOT NULL OR e.raw = excluded.raw)
     THEN e.synced_at ELSE now() END
 -- The feed gives the current state, whatever its time: `updated` goes back when a calendar is restored or imported.

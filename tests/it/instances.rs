@@ -1,0 +1,162 @@
+//! `calendar_instances` shows what Google shows: each occurrence of each series, exceptions in their places, through changes of all kinds.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Duration, SecondsFormat, Utc};
+use serde_json::Value;
+
+use crate::support::World;
+
+/// Start, end and title by address, calendar and id; days of all-day events as dates.
+type Agenda = BTreeMap<(String, String, String), (String, String, String)>;
+
+/// What a user's own client of Google's API shows: `events.list` with `singleEvents=true`.
+struct Client<'a> {
+    world: &'a World,
+    from: DateTime<Utc>,
+    until: DateTime<Utc>,
+}
+
+impl Client<'_> {
+    /// The events of all users' calendars.
+    fn agenda(&self) -> Agenda {
+        let accounts = self.world.sim.text("accounts");
+        let accounts =
+            accounts.lines().filter(|line| !line.is_empty()).map(|line| serde_json::from_str(line).expect("an account"));
+        accounts.flat_map(|account: Value| self.of(&account)).collect()
+    }
+
+    fn of(&self, account: &Value) -> Agenda {
+        let token = self.token(account);
+        let email = account["email"].as_str().expect("an address");
+        let calendars = self.get(&token, "users/me/calendarList", &[]);
+        let mut agenda = Agenda::new();
+        for calendar in calendars["items"].as_array().expect("calendars") {
+            let id = calendar["id"].as_str().expect("an id");
+            let path = format!("calendars/{id}/events");
+            let mut page = None;
+            loop {
+                let time = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
+                let mut query =
+                    vec![("singleEvents", "true".to_owned()), ("timeMin", time(self.from)), ("timeMax", time(self.until))];
+                query.extend(page.map(|token| ("pageToken", token)));
+                let events = self.get(&token, &path, &query);
+                for event in events["items"].as_array().expect("events") {
+                    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+                    let key = (email.to_owned(), id.to_owned(), text(&event["id"]));
+                    agenda.insert(key, (when(&event["start"]), when(&event["end"]), text(&event["summary"])));
+                }
+                page = events["nextPageToken"].as_str().map(str::to_owned);
+                if page.is_none() {
+                    break;
+                }
+            }
+        }
+        agenda
+    }
+
+    fn token(&self, account: &Value) -> String {
+        let field = |name: &str| account["credentials"][name].as_str().unwrap_or_else(|| panic!("{name} in {account}"));
+        let form = [
+            ("grant_type", "refresh_token"),
+            ("client_id", field("client_id")),
+            ("client_secret", field("client_secret")),
+            ("refresh_token", field("refresh_token")),
+        ];
+        let mut answer = ureq::post(format!("{}/token", self.world.sim.url)).send_form(form).expect("a token");
+        let answer: Value = answer.body_mut().read_json().expect("JSON");
+        answer["access_token"].as_str().expect("a token").to_owned()
+    }
+
+    fn get(&self, token: &str, path: &str, query: &[(&str, String)]) -> Value {
+        let request =
+            ureq::get(format!("{}/calendar/v3/{path}", self.world.sim.url)).header("authorization", format!("Bearer {token}"));
+        let request = query.iter().fold(request, |request, (name, value)| request.query(*name, value));
+        request.call().unwrap_or_else(|error| panic!("{path}: {error}")).body_mut().read_json().expect("JSON")
+    }
+}
+
+/// A date, or an instant in UTC.
+fn when(when: &Value) -> String {
+    match when["dateTime"].as_str() {
+        Some(time) => time.parse::<DateTime<Utc>>().expect("a time").to_rfc3339_opts(SecondsFormat::Secs, true),
+        None => when["date"].as_str().expect("a date").to_owned(),
+    }
+}
+
+/// The same from the database.
+fn stored(world: &World, from: DateTime<Utc>, until: DateTime<Utc>) -> Agenda {
+    let statement = format!(
+        "SELECT u.email, s.resource, i.instance_id,
+           CASE WHEN i.all_day THEN i.start_date::text ELSE to_char(lower(i.during) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') END,
+           CASE WHEN i.all_day THEN i.end_date::text ELSE to_char(upper(i.during) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') END,
+           coalesce(i.title, '')
+         FROM calendar_instances i JOIN users u ON u.id = i.user_id JOIN streams s ON s.id = i.stream_id
+         WHERE i.during && tstzrange('{from}', '{until}')"
+    );
+    let rows = world.query(&statement);
+    rows.iter().map(|row| ((row.get(0), row.get(1), row.get(2)), (row.get(3), row.get(4), row.get(5)))).collect()
+}
+
+/// Asserts that the database shows what Google shows, two months back and ten ahead.
+#[track_caller]
+fn assert_agenda(world: &World) {
+    let now = Utc::now();
+    let (from, until) = (now - Duration::days(60), now + Duration::days(300));
+    let (shown, stored) = (Client { world, from, until }.agenda(), stored(world, from, until));
+    assert!(shown.len() > 100, "{} events are too few to compare", shown.len());
+    let wrong = shown.iter().filter(|(key, event)| stored.get(*key) != Some(event));
+    let wrong: Vec<_> = wrong.map(|(key, event)| (key, event, stored.get(key))).collect();
+    assert!(wrong.is_empty(), "{} of {} differ or are missing: {:#?}", wrong.len(), shown.len(), &wrong[..wrong.len().min(5)]);
+    let excess: Vec<_> = stored.iter().filter(|(key, _)| !shown.contains_key(*key)).collect();
+    assert!(excess.is_empty(), "{} too many: {:#?}", excess.len(), &excess[..excess.len().min(5)]);
+}
+
+#[test]
+fn instances_follow_every_change() {
+    let world = World::with_users(6, 60);
+    world.sync_all().expect(0);
+    assert_agenda(&world);
+    for seed in 0..4 {
+        world.churn(80, seed);
+        world.syncctl(&["calendar", "cron", "--force"]).expect(0);
+        assert_agenda(&world);
+    }
+    // Google forgets the cursors: everything is listed again, and what is not listed is gone.
+    world.churn(80, 9);
+    world.expire();
+    world.syncctl(&["calendar", "cron", "--force"]).expect(0);
+    assert_agenda(&world);
+}
+
+#[test]
+fn windows_roll_on_and_older_installations_get_their_instances() {
+    let mut world = World::with_users(4, 60);
+    // As before there were instances.
+    world.sync_all().expect(0);
+    world.execute("DELETE FROM calendar_instances; DELETE FROM calendar_windows");
+    world.churn(40, 1);
+    world.syncctl(&["calendar", "cron", "--force"]).expect(0);
+    assert_eq!(world.count("SELECT count(*) FROM calendar_instances"), 0, "a part of the events would look like all of them");
+    world.syncctl(&["calendar", "roll-instances"]).expect(0);
+    assert_agenda(&world);
+    let all = world.count("SELECT count(*) FROM calendar_instances");
+    // A window that ends early, as if the last run had been long ago, loses nothing.
+    world.set("SYNCCTL_CALENDAR_INSTANCES_FUTURE", "30d");
+    world.syncctl(&["calendar", "roll-instances"]).expect(0);
+    assert!(world.count("SELECT count(*) FROM calendar_instances") < all);
+    world.churn(40, 2);
+    world.syncctl(&["calendar", "cron", "--force"]).expect(0);
+    world.set("SYNCCTL_CALENDAR_INSTANCES_FUTURE", "400d");
+    world.syncctl(&["calendar", "roll-instances"]).expect(0);
+    assert_agenda(&world);
+    // There is nothing left to do.
+    let before = world.count("SELECT sum(xmin::text::bigint)::bigint FROM calendar_instances");
+    world.syncctl(&["calendar", "roll-instances"]).expect(0);
+    assert_eq!(world.count("SELECT sum(xmin::text::bigint)::bigint FROM calendar_instances"), before);
+    // What is over leaves the table.
+    world.set("SYNCCTL_CALENDAR_INSTANCES_PAST", "0s");
+    world.execute("UPDATE calendar_windows SET covered = tstzrange(lower(covered), now() + interval '399 days')");
+    world.syncctl(&["calendar", "roll-instances"]).expect(0);
+    assert_eq!(world.count("SELECT count(*) FROM calendar_instances WHERE upper(during) < now() - interval '1 minute'"), 0);
+}
