@@ -17,7 +17,7 @@ use crate::support::receiver::Receiver;
 const RULES: &str = include_str!("../../prometheus/syncctl.rules.yml");
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// Timeout of a test.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The first of these names that is an installed program.
 fn program(names: &[&str]) -> PathBuf {

@@ -1,10 +1,9 @@
 //! Files polled individually.
 
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
 
 use crate::support::World;
+use crate::support::waiting::until;
 
 fn poll(world: &World, file: &str) -> Value {
     world.syncctl(&["drive", "poll", file, "--json"]).expect(0).json()
@@ -163,10 +162,8 @@ fn a_poll_that_is_the_victim_of_a_deadlock_is_written_again() {
     let mut run = world.spawn(&["drive", "poll", &file, "-v"]);
     // The poll holds its stream and waits for the file.
     let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    let late = Instant::now() + Duration::from_secs(60);
-    while world.count(waits) == 0 {
-        assert!(Instant::now() < late && run.try_wait().expect("a process").is_none(), "it does not wait");
-    }
+    until("it waits or ends", || world.count(waits) > 0 || run.try_wait().expect("a process").is_some());
+    assert!(run.try_wait().expect("a process").is_none(), "it does not wait");
     hold.batch_execute("SELECT FROM streams FOR UPDATE; COMMIT").expect("the streams");
     let ended = run.wait_with_output().expect("it ends");
     let log = String::from_utf8_lossy(&ended.stderr);

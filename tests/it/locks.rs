@@ -1,19 +1,9 @@
 //! Streams that another session holds or writes at the same time: a run skips them, and continues.
 
-use std::time::{Duration, Instant};
-
 use serde_json::json;
 
 use crate::support::World;
-
-/// Polls until it holds.
-fn until(what: &str, holds: impl Fn() -> bool) {
-    let patience = Instant::now() + Duration::from_secs(60);
-    while !holds() {
-        assert!(Instant::now() < patience, "not within a minute: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
+use crate::support::waiting::until;
 
 #[test]
 fn a_run_closes_idle_streams_once_their_locks_end_and_skips_those_locked_for_longer() {

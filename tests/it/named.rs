@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::World;
+use crate::support::waiting::until;
 
 /// Two users in sync and due, and a run on another host that holds the streams of the first for an hour.
 fn held() -> (World, [String; 2]) {
@@ -62,10 +63,7 @@ fn streams_that_are_given_back_while_a_run_waits_are_polled() {
     let (mut world, [user, _]) = held();
     world.set("SYNCCTL_ENGINE_LEASE", "60s");
     let run = world.spawn(&["calendar", "poll", &user, "--json"]);
-    let began = Instant::now();
-    while world.runs_of("calendar poll", "running") == 0 {
-        assert!(began.elapsed() < Duration::from_secs(60), "it never began");
-    }
+    until("it begins", || world.runs_of("calendar poll", "running") > 0);
     world.execute("UPDATE streams SET claimed_by = NULL, claimed_until = NULL");
     let output = run.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(0), "{output:?}");

@@ -167,10 +167,7 @@ fn a_run_that_gives_back_holds_up_none_that_reserves() {
     world.sim.admin("release", json!({}));
     // Returning units is the run's last statement about quota.
     let waits = "pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%back AS (%'";
-    let late = Instant::now() + Duration::from_secs(60);
-    while world.rows(waits) == 0 {
-        assert!(Instant::now() < late, "nothing is given back");
-    }
+    until("something is given back", || world.rows(waits) > 0);
     let day = "SELECT FROM quota_usage WHERE span = 'day' FOR UPDATE NOWAIT";
     reserves.query(day, &[]).expect("the day's row, which no waiter for the minute's holds");
     reserves.commit().expect("the end");

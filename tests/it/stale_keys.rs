@@ -1,11 +1,11 @@
 //! A host whose seal key file is outdated: it leaves everything to hosts that have the key.
 
 use std::fs;
-use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use crate::support::World;
+use crate::support::waiting::until;
 
 /// What its runs must not change: due times and failures.
 fn state(world: &World) -> Vec<String> {
@@ -64,11 +64,8 @@ fn a_host_whose_keys_become_stale_while_it_polls_delays_no_user() {
     world.set("SYNCCTL_SEAL_KEY_FILE", good.to_str().expect("a path"));
     world.syncctl(&["accounts", "rekey", "--new-key"]).expect(0);
     world.execute(&format!("UPDATE streams SET due_at = now() WHERE {others}"));
-    let patience = Instant::now() + Duration::from_secs(60);
-    while world.rows(&format!("streams WHERE claimed_by IS NULL AND {others} AND service = 'calendar'")) > 0 {
-        assert!(Instant::now() < patience, "it never looked for what has fallen due");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    let unclaimed = format!("streams WHERE claimed_by IS NULL AND {others} AND service = 'calendar'");
+    until("it looks for what has fallen due", || world.rows(&unclaimed) == 0);
     world.sim.clear_faults();
     world.sim.admin("release", json!({}));
     let output = run.wait_with_output().expect("it ends");

@@ -176,11 +176,7 @@ fn no_transaction_is_open_while_a_provider_is_asked() {
     // Older statements may still end. One that belonged to the page would stay.
     let open = "pg_stat_activity
       WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend' AND xact_start IS NOT NULL";
-    let patience = Instant::now() + Duration::from_secs(60);
-    while world.rows(open) > 0 {
-        assert!(Instant::now() < patience, "a transaction is open while Google is asked");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    until("no transaction is open while Google is asked", || world.rows(open) == 0);
     world.sim.clear_faults();
     world.sim.admin("release", json!({}));
     assert!(run.wait_with_output().expect("it ends").status.success());

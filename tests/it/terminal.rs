@@ -3,21 +3,12 @@
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, pipe};
 use std::process::Stdio;
-use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::support::World;
-
-/// Polls until it holds.
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let patience = Instant::now() + Duration::from_secs(60);
-    while !holds() {
-        assert!(Instant::now() < patience, "not within a minute: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
+use crate::support::waiting::until;
 
 /// A pipe whose reader is gone.
 fn unread() -> Stdio {

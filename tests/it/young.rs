@@ -1,9 +1,8 @@
 //! Databases without statistics: the first minute of an installation, and of every large first sync.
 
-use std::time::{Duration, Instant};
-
 use crate::support::World;
 use crate::support::service::{CALENDAR, DRIVE, GMAIL, Service};
+use crate::support::waiting::until;
 
 /// Users, and items of each: enough to reveal a table scan per page.
 const USERS: u32 = 60;
@@ -43,10 +42,8 @@ fn reads_no_table_through(service: &'static Service, table: &str) {
     let rows = world.rows(table);
     assert!(rows >= i64::from(USERS * THINGS) / 2, "{rows} rows in {table}");
     // A session reports its statistics when it ends.
-    let late = Instant::now() + Duration::from_secs(60);
-    while world.rows("pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()") > 0 {
-        assert!(Instant::now() < late, "sessions of the run are still there");
-    }
+    let sessions = "pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    until("the sessions of the run have ended", || world.rows(sessions) == 0);
     let read = world.query(
         "SELECT 'index ' || indexrelname, idx_tup_read FROM pg_stat_user_indexes WHERE idx_tup_read > 0
          UNION ALL SELECT 'table ' || relname, seq_tup_read FROM pg_stat_user_tables WHERE seq_tup_read > 0 ORDER BY 2 DESC LIMIT 5",

@@ -1,10 +1,9 @@
 //! A schedule that was suspended and resumes with stale knowledge after another one has done the work.
 
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
 
 use crate::support::World;
+use crate::support::waiting::until;
 
 const USER: &str = "user00000@example.com";
 const TAKEN_OVER: &str = "another run has taken over the job";
@@ -100,12 +99,8 @@ fn a_run_whose_job_another_one_has_taken_over_winds_down() {
     let (run, links) = waiting(&mut world);
     world.execute("UPDATE job_locks SET run_id = gen_random_uuid(), held_until = now() + interval '1 hour'");
     // Its answer arrives after the heartbeat has noticed.
-    let patience = Instant::now() + Duration::from_secs(60);
     let heard = "runs WHERE status = 'running' AND progress ->> 'winding_down' = 'true'";
-    while world.rows(heard) == 0 {
-        assert!(Instant::now() < patience, "it never heard of it");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    until("it hears of it", || world.rows(heard) > 0);
     world.sim.clear_faults();
     world.sim.admin("release", json!({}));
     let report = report(run);

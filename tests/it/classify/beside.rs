@@ -1,20 +1,15 @@
 //! Events concurrent with a run: decisions and texts that change, and statements that fail or read too much.
 
-use std::time::{Duration, Instant};
-
 use serde_json::json;
 use syncctl::db::documents::Document;
 
 use super::{Desk, by};
 use crate::support::library::email;
+use crate::support::waiting::until;
 
 /// Waits until a session waits for a lock, or a process has ended.
 fn until_waits_or_ends(desk: &Desk, run: &mut std::process::Child) {
-    let patience = Instant::now() + Duration::from_secs(60);
-    while desk.world.lock_waits() == 0 && run.try_wait().expect("a process").is_none() {
-        assert!(Instant::now() < patience, "it neither waits nor ends");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    until("it waits or ends", || desk.world.lock_waits() > 0 || run.try_wait().expect("a process").is_some());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A run with nothing to do: one each minute.
 
 use super::{Desk, by};
+use crate::support::waiting::until;
 
 /// The schema check; the opening of the run, which takes the lock and looks for due streams; the closing.
 const STATEMENTS: i64 = 3;
@@ -72,11 +73,7 @@ fn a_stream_that_another_session_locks_delays_neither_the_run_nor_other_users() 
     let held = format!("BEGIN; SELECT FROM streams WHERE service = 'classify' AND user_id = '{}' FOR UPDATE", desk.user);
     other.batch_execute(&held).expect("a stream");
     let mut run = desk.world.spawn(&["classify", "cron"]);
-    let patience = std::time::Instant::now() + std::time::Duration::from_secs(60);
-    while run.try_wait().expect("its state").is_none() {
-        assert!(std::time::Instant::now() < patience, "it waits for a held stream");
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
+    until("it ends without the held stream", || run.try_wait().expect("its state").is_some());
     assert_eq!(desk.world.runs_of("classify cron", "completed"), 2);
     assert_eq!(desk.queued(), 1, "hers is judged");
     other.batch_execute("COMMIT").expect("its end");

@@ -1,13 +1,13 @@
 //! Killed and parallel runs, and concurrent decisions of people: no decision is lost, and nothing is decided or sent twice.
 
 use std::os::unix::process::ExitStatusExt as _;
-use std::time::{Duration, Instant};
 
 use rand::{Rng as _, SeedableRng as _};
 use uuid::Uuid;
 
 use super::{Desk, mail_of};
 use crate::support::gate::Gate;
+use crate::support::waiting::until;
 use crate::support::{World, postgres};
 
 /// Number of runs to kill: 100, or `SYNCCTL_TEST_KILLS`.
@@ -99,12 +99,8 @@ fn gate(desk: &Desk) {
 }
 
 /// Waits until this many sessions wait for a lock.
-fn until(desk: &Desk, sessions: i64) {
-    let patience = Instant::now() + Duration::from_secs(60);
-    while desk.world.lock_waits() != sessions {
-        assert!(Instant::now() < patience, "not {sessions} sessions that wait");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+fn until_waiting(desk: &Desk, sessions: i64) {
+    until(&format!("{sessions} sessions wait"), || desk.world.lock_waits() == sessions);
 }
 
 #[test]
@@ -122,7 +118,7 @@ fn a_person_who_speaks_while_a_run_judges_is_not_overridden() {
         let mut hold = desk.world.database.connect();
         hold.batch_execute("BEGIN; SELECT 1 FROM gate FOR UPDATE").expect("the gate");
         let run = desk.world.spawn(&["classify", "cron"]);
-        until(&desk, 1);
+        until_waiting(&desk, 1);
         desk.assign(&[(document, project)]);
         hold.batch_execute("COMMIT").expect("the gate opens");
         assert!(run.wait_with_output().expect("the run ends").status.success());
@@ -146,7 +142,7 @@ fn an_assignment_that_is_removed_while_a_run_classifies_stays_removed() {
     let mut hold = desk.world.database.connect();
     hold.batch_execute("BEGIN; SELECT 1 FROM gate FOR UPDATE").expect("the gate");
     let run = desk.world.spawn(&["classify", "cron"]);
-    until(&desk, 1);
+    until_waiting(&desk, 1);
     desk.world.syncctl(&["projects", "unassign", &second.to_string()]).expect(0);
     hold.batch_execute("COMMIT").expect("the gate opens");
     assert!(run.wait_with_output().expect("the run ends").status.success());
@@ -169,8 +165,8 @@ fn a_lesson_that_has_to_wait_for_rows_is_learnt_after_all() {
     .expect("the pass");
     let run = desk.world.spawn(&["classify", "cron"]);
     // It waits for the pass, gives up, and is postponed.
-    until(&desk, 1);
-    until(&desk, 0);
+    until_waiting(&desk, 1);
+    until_waiting(&desk, 0);
     hold.batch_execute("ROLLBACK").expect("the pass is free");
     let ended = run.wait_with_output().expect("the run ends");
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));

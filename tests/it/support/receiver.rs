@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 /// Longer than any step here takes; a test that waits this long has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A request as received.
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 /// Returns once the condition holds; panics if that takes longer than `patience`.
 #[track_caller]
-pub fn until_within(patience: Duration, what: &str, holds: impl Fn() -> bool) {
+pub fn until_within(patience: Duration, what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + patience;
     while !holds() {
         assert!(Instant::now() < deadline, "not within {patience:?}: {what}");
@@ -16,7 +16,7 @@ pub fn until_within(patience: Duration, what: &str, holds: impl Fn() -> bool) {
 
 /// Returns once the condition holds. The limit only keeps a test that fails from running forever.
 #[track_caller]
-pub fn until(what: &str, holds: impl Fn() -> bool) {
+pub fn until(what: &str, holds: impl FnMut() -> bool) {
     until_within(Duration::from_secs(300), what, holds);
 }
 

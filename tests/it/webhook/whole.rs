@@ -1,11 +1,12 @@
 //! From a change at Google to its row: a channel that syncctl created, a notification that the simulator sends, a poll that the server
 //! starts.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::server::Server;
 use crate::support::World;
 use crate::support::service::{CALENDAR, DRIVE, Service};
+use crate::support::waiting::until;
 
 #[track_caller]
 fn a_change_is_pushed(service: &'static Service) {
@@ -18,13 +19,7 @@ fn a_change_is_pushed(service: &'static Service) {
     world.churn(6, 3);
     let truth = (service.truth)(&world);
     let started = Instant::now();
-    while world.stored() != truth {
-        assert!(
-            started.elapsed() < Duration::from_secs(60),
-            "the changes did not come by themselves: {}",
-            world.sim.get("push/count")
-        );
-    }
+    until("the changes come by themselves", || world.stored() == truth);
     println!(
         "{}: {} ms from the change to the row, with the questions of this test",
         service.name,
