@@ -19,6 +19,7 @@ use crate::db::pool::CANCELLED;
 use crate::db::runs::{self, Closing, Look, Opening, Tables};
 use crate::db::{explained, streams};
 use crate::error::{one_line, sql_state};
+use crate::state::RunStatus;
 use crate::telemetry;
 use crate::telemetry::healthchecks::Check;
 
@@ -84,6 +85,7 @@ pub async fn refused(context: &Context, tables: Tables, job: &Job, why: &anyhow:
     };
     if let Err(error) = recorded.await {
         log::warn!("could not record the run of `{}`: {error:#}", job.name);
+        report.status = RunStatus::Failed;
     }
     telemetry::export(&context.http, &run_summary::run(&job.name, run, began, &Ok(report))).await;
 }
