@@ -60,11 +60,31 @@ impl Zone {
         }
     }
 
+    /// The zone of this machine: `TZ`, or the one set for all its users. UTC if there is none.
+    pub fn of_this_machine() -> Self {
+        let name = localzone::get_local_zone_with_validation(|name| Self::from_name(name).is_some());
+        name.and_then(|name| Self::from_name(&name)).unwrap_or(Self::Place(Tz::UTC))
+    }
+
+    /// An instant with the offset that the zone has then.
+    pub fn at(self, at: DateTime<Utc>) -> DateTime<FixedOffset> {
+        match self {
+            Self::Place(tz) => at.with_timezone(&tz).fixed_offset(),
+            Self::Offset(offset) => at.with_timezone(&offset),
+        }
+    }
+
     /// The local time at an instant.
     pub fn local(self, at: DateTime<Utc>) -> NaiveDateTime {
+        self.at(at).naive_local()
+    }
+}
+
+impl std::fmt::Display for Zone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Place(tz) => at.with_timezone(&tz).naive_local(),
-            Self::Offset(offset) => at.with_timezone(&offset).naive_local(),
+            Self::Place(tz) => f.write_str(tz.name()),
+            Self::Offset(offset) => write!(f, "UTC{offset}"),
         }
     }
 }

@@ -24,11 +24,15 @@ CREATE TABLE calendar_instances (
 );
 CREATE INDEX calendar_instances_during ON calendar_instances USING gist (during);
 
--- The span of each calendar's occurrences in calendar_instances. No row: they have not been computed yet.
+-- The span of each calendar's occurrences in calendar_instances.
 CREATE TABLE calendar_windows (
   stream_id bigint PRIMARY KEY,
   user_id uuid NOT NULL,
-  covered tstzrange NOT NULL,
+  -- NULL: they have not been computed yet.
+  covered tstzrange,
+  -- The window of the last complete pass: Google has listed all events in it, and reports their changes. Others may be missing. NULL: no pass has
+  -- ended since there are instances.
+  listed tstzrange,
   -- Time zone of all-day events, as of calendars.time_zone.
   time_zone text,
   -- Instances are being computed for all events, in the order of their ids: done up to this one. NULL: complete.

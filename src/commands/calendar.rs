@@ -1,11 +1,14 @@
-//! `syncctl calendar`: the subcommands of all services, and the jobs of `calendar_instances`.
+//! `syncctl calendar`: the subcommands of all services, agendas, and the job of `calendar_instances`.
 
+mod agenda;
+mod freebusy;
 mod roll;
+mod span;
 
 use clap::Subcommand;
 
 use super::verbs::ServiceVerb;
-use super::{Output, service, with_context};
+use super::{Output, reading, service, with_context};
 use crate::config::Settings;
 use crate::error::Exit;
 use crate::services::calendar::Calendar;
@@ -17,6 +20,10 @@ pub enum Verb {
     Service(ServiceVerb),
     /// Extend calendar_instances to cover the coming 400 days, and delete what is over; a daily job for cron
     RollInstances(roll::Args),
+    /// Show a user's events, from the database
+    Agenda(agenda::Args),
+    /// Show when users are busy, and when all of them are free, from the database
+    Freebusy(freebusy::Args),
 }
 
 /// Runs the command.
@@ -24,5 +31,11 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
     match verb {
         Verb::Service(verb) => service::run::<Calendar>(verb, settings, output),
         Verb::RollInstances(args) => with_context(settings, |context| async move { roll::run(&context, args, output).await }),
+        Verb::Agenda(args) => {
+            with_context(settings, |context| async move { reading(&context, agenda::run(&context, args, output)).await })
+        }
+        Verb::Freebusy(args) => {
+            with_context(settings, |context| async move { reading(&context, freebusy::run(&context, args, output)).await })
+        }
     }
 }

@@ -25,11 +25,12 @@ pub struct Calendar {
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub full_pass_every: Duration,
-    /// How far `calendar_instances` reaches into the past.
+    /// How far `calendar_instances` reaches into the past: at most as far as `window_past`, or events are missing.
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub instances_past: Duration,
-    /// How far `calendar_instances` reaches into the future: the occurrences of series until then are stored.
+    /// How far `calendar_instances` reaches into the future: the occurrences of series until then are stored. Events are missing in what exceeds
+    /// `window_future` when a full pass is long ago.
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub instances_future: Duration,
@@ -57,8 +58,8 @@ impl Default for Calendar {
     fn default() -> Self {
         Self {
             enabled: true,
-            window_past: Duration::from_secs(30 * DAY),
-            window_future: Duration::from_secs(365 * DAY),
+            window_past: Duration::from_secs(90 * DAY),
+            window_future: Duration::from_secs(440 * DAY),
             full_pass_every: Duration::from_secs(30 * DAY),
             instances_past: Duration::from_secs(90 * DAY),
             instances_future: Duration::from_secs(400 * DAY),

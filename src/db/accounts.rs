@@ -149,6 +149,15 @@ pub async fn find(pool: &Pool, names: &[&str]) -> anyhow::Result<Vec<Option<Uuid
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
+/// The only user of the database. `None`: there are none, or several.
+pub async fn only_user(pool: &Pool) -> anyhow::Result<Option<Uuid>> {
+    let rows = pool.get().await?.query_typed("SELECT id FROM users LIMIT 2", &[]).await.context("looking for the only user")?;
+    match rows.as_slice() {
+        [only] => Ok(Some(only.try_get(0)?)),
+        _ => Ok(None),
+    }
+}
+
 /// Looks up users by username, or by the local part of the address if they have no username. With a domain, only users whose address is in that
 /// domain match. A name that matches several users is left out.
 pub async fn by_names<'a>(client: &impl Reads, names: impl IntoIterator<Item = &'a Name>) -> anyhow::Result<HashMap<Name, Uuid>> {

@@ -11,29 +11,37 @@ use crate::support::World;
 type Agenda = BTreeMap<(String, String, String), (String, String, String)>;
 
 /// What a user's own client of Google's API shows: `events.list` with `singleEvents=true`.
-struct Client<'a> {
-    world: &'a World,
-    from: DateTime<Utc>,
-    until: DateTime<Utc>,
+pub struct Client<'a> {
+    pub world: &'a World,
+    pub from: DateTime<Utc>,
+    pub until: DateTime<Utc>,
 }
 
 impl Client<'_> {
     /// The events of all users' calendars.
     fn agenda(&self) -> Agenda {
-        let accounts = self.world.sim.text("accounts");
-        let accounts =
-            accounts.lines().filter(|line| !line.is_empty()).map(|line| serde_json::from_str(line).expect("an account"));
-        accounts.flat_map(|account: Value| self.of(&account)).collect()
+        accounts(self.world).iter().flat_map(|account| self.of(account)).collect()
     }
 
     fn of(&self, account: &Value) -> Agenda {
-        let token = self.token(account);
         let email = account["email"].as_str().expect("an address");
+        let events = self.events(account).into_iter();
+        events
+            .map(|(calendar, event)| {
+                let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+                let key = (email.to_owned(), text(&calendar["id"]), text(&event["id"]));
+                (key, (when(&event["start"]), when(&event["end"]), text(&event["summary"])))
+            })
+            .collect()
+    }
+
+    /// All events of a user, each with its calendar.
+    pub fn events(&self, account: &Value) -> Vec<(Value, Value)> {
+        let token = self.token(account);
         let calendars = self.get(&token, "users/me/calendarList", &[]);
-        let mut agenda = Agenda::new();
+        let mut found = Vec::new();
         for calendar in calendars["items"].as_array().expect("calendars") {
-            let id = calendar["id"].as_str().expect("an id");
-            let path = format!("calendars/{id}/events");
+            let path = format!("calendars/{}/events", calendar["id"].as_str().expect("an id"));
             let mut page = None;
             loop {
                 let time = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
@@ -41,18 +49,14 @@ impl Client<'_> {
                     vec![("singleEvents", "true".to_owned()), ("timeMin", time(self.from)), ("timeMax", time(self.until))];
                 query.extend(page.map(|token| ("pageToken", token)));
                 let events = self.get(&token, &path, &query);
-                for event in events["items"].as_array().expect("events") {
-                    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-                    let key = (email.to_owned(), id.to_owned(), text(&event["id"]));
-                    agenda.insert(key, (when(&event["start"]), when(&event["end"]), text(&event["summary"])));
-                }
+                found.extend(events["items"].as_array().expect("events").iter().map(|event| (calendar.clone(), event.clone())));
                 page = events["nextPageToken"].as_str().map(str::to_owned);
                 if page.is_none() {
                     break;
                 }
             }
         }
-        agenda
+        found
     }
 
     fn token(&self, account: &Value) -> String {
@@ -74,6 +78,11 @@ impl Client<'_> {
         let request = query.iter().fold(request, |request, (name, value)| request.query(*name, value));
         request.call().unwrap_or_else(|error| panic!("{path}: {error}")).body_mut().read_json().expect("JSON")
     }
+}
+
+pub fn accounts(world: &World) -> Vec<Value> {
+    let text = world.sim.text("accounts");
+    text.lines().filter(|line| !line.is_empty()).map(|line| serde_json::from_str(line).expect("an account")).collect()
 }
 
 /// A date, or an instant in UTC.

@@ -2,6 +2,7 @@
 
 mod absent;
 mod accounts;
+mod agenda;
 mod alarms;
 mod at_once;
 mod attendee;

@@ -75,7 +75,7 @@ fn a_value_that_cannot_be_used_is_refused_with_its_place_and_what_is_allowed() {
 fn a_default_is_shown_as_the_documentation_has_it() {
     let world = World::empty();
     assert_eq!(shown(&world, "retention.runs", &[]), ("\"90days\"".into(), "default".into()));
-    assert_eq!(shown(&world, "calendar.window_future", &[]).0, "\"365days\"");
+    assert_eq!(shown(&world, "calendar.window_future", &[]).0, "\"440days\"");
 }
 
 #[test]

@@ -56,7 +56,9 @@ gmail_topic = "projects/acme/topics/mail"
 """
 
 
-class Syncctl(unittest.TestCase):
+class Installation(unittest.TestCase):
+    """A simulator, and syncctl with a private cluster."""
+
     def setUp(self):
         self.simulator = self.enterContext(Simulator())
         self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory(prefix="syncctl-official-")))
@@ -77,6 +79,8 @@ class Syncctl(unittest.TestCase):
         self.assertIn(ran.returncode, expected, f"syncctl {' '.join(arguments)}: {ran.stdout}\n{ran.stderr}")
         return ran.stdout
 
+
+class Syncctl(Installation):
     def everything(self, *arguments):
         for service in SERVICES:
             self.run_it(service, *arguments)

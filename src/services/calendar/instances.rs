@@ -1,5 +1,6 @@
 //! The times at which events take place: single events, and the occurrences of series (table `calendar_instances`).
 
+pub mod agenda;
 pub mod roll;
 mod rows;
 pub mod windows;

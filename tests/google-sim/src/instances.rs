@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::feed::Span;
 
 /// Maximum number of instances of a series to consider: Google stops at some number, too.
-const MAX_INSTANCES: u16 = 20_000;
+const MAX_INSTANCES: u16 = u16::MAX;
 
 /// The rule set of a series, including exceptions by date. `None`: not a series, or unreadable.
 pub fn rules(event: &Value) -> Option<RRuleSet> {

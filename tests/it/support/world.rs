@@ -66,7 +66,13 @@ impl RunResult {
     #[track_caller]
     pub fn expect(self, code: i32) -> Self {
         // Its end says why, and is what a shortened log of CI keeps.
-        assert!(self.code == code, "exit code {} instead of {code}\nstdout:\n{}\nstderr:\n{}", self.code, self.stdout, self.stderr);
+        assert!(
+            self.code == code,
+            "exit code {} instead of {code}\nstdout:\n{}\nstderr:\n{}",
+            self.code,
+            self.stdout,
+            self.stderr
+        );
         self
     }
 }

@@ -38,7 +38,7 @@ pub async fn due(pool: &Pool, settings: &config::Calendar) -> anyhow::Result<Vec
         .await?
         .query_typed(
             "SELECT s.id FROM streams s LEFT JOIN calendar_windows w ON w.stream_id = s.id
-             WHERE s.service = $1 AND s.kind = $2 AND s.state <> 'removed' AND (w.rebuilt_to IS NOT NULL OR w.stream_id IS NULL
+             WHERE s.service = $1 AND s.kind = $2 AND s.state <> 'removed' AND (w.rebuilt_to IS NOT NULL OR w.covered IS NULL
                OR upper(w.covered) < $4 OR upper(w.covered) > $4 + make_interval(days => $5)
                OR lower(w.covered) > $3 OR lower(w.covered) < $3 - make_interval(days => $5))
              ORDER BY upper(w.covered) NULLS FIRST, s.id",
@@ -75,7 +75,7 @@ pub async fn step(pool: &Pool, settings: &config::Calendar, id: i64) -> anyhow::
     let stream = Stream { id, user_id: row.try_get(0)?, kind: EVENTS.into(), resource: row.try_get(1)? };
     let row = tx
         .query_typed_opt(
-            "SELECT lower(covered), upper(covered), time_zone, rebuilt_to FROM calendar_windows WHERE stream_id = $1 FOR UPDATE",
+            "SELECT lower(covered), upper(covered), time_zone, rebuilt_to FROM calendar_windows WHERE stream_id = $1 AND covered IS NOT NULL FOR UPDATE",
             &[(&id, Type::INT8)],
         )
         .await

@@ -61,7 +61,7 @@ pub async fn of(tx: &Transaction<'_>, settings: &config::Calendar, stream: &Stre
 pub async fn known(tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<Option<Covered>> {
     let row = tx
         .query_typed_opt(
-            "SELECT lower(covered), upper(covered), time_zone FROM calendar_windows WHERE stream_id = $1 FOR SHARE",
+            "SELECT lower(covered), upper(covered), time_zone FROM calendar_windows WHERE stream_id = $1 AND covered IS NOT NULL FOR SHARE",
             &[(&stream.id, Type::INT8)],
         )
         .await
@@ -69,6 +69,32 @@ pub async fn known(tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<Opti
     let Some(row) = row else { return Ok(None) };
     let window = Window { from: row.try_get(0)?, until: row.try_get(1)? };
     Ok(Some(Covered { window, zone: zone(row.try_get(2)?) }))
+}
+
+/// Notes the window of a complete pass.
+///
+/// # Errors
+/// Returns an error of the database.
+pub async fn note_listed(
+    tx: &Transaction<'_>,
+    stream: &Stream,
+    (start, end): (DateTime<Utc>, DateTime<Utc>),
+) -> anyhow::Result<()> {
+    tx.execute_typed(
+        "INSERT INTO calendar_windows AS w (stream_id, user_id, listed, time_zone)
+         SELECT $1, $2, tstzrange($4, $5), (SELECT time_zone FROM calendars WHERE user_id = $2 AND calendar_id = $3)
+         ON CONFLICT (stream_id) DO UPDATE SET listed = excluded.listed",
+        &[
+            (&stream.id, Type::INT8),
+            (&stream.user_id, Type::UUID),
+            (&stream.resource, Type::TEXT),
+            (&start, Type::TIMESTAMPTZ),
+            (&end, Type::TIMESTAMPTZ),
+        ],
+    )
+    .await
+    .context("noting the window of a complete pass")?;
+    Ok(())
 }
 
 /// The zone with this name. Google names a zone for every calendar; days of one whose zone is unknown begin in UTC.
