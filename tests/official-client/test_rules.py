@@ -156,6 +156,7 @@ class Rules(Installation):
             self.simulator.admin("events", {"user": "ann@example.com", "calendar": "primary", "event": one.event()})
         self.run_it("db", "start")
         self.run_it("accounts", "import", "-", given=json.dumps(self.simulator.lines("accounts")[0]))
+        self.environment["SYNCCTL_CALENDAR_PAGE_SIZE"] = "2500"
         self.run_it("calendar", "cron")
         now = datetime.datetime.now(UTC).replace(microsecond=0)
         begin, end = now - PAST, now + FUTURE
