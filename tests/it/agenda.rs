@@ -116,7 +116,7 @@ fn busy_times_are_those_of_the_primary_calendar_without_what_is_free_or_declined
 }
 
 #[test]
-fn what_may_be_missing_is_named_and_nobody_is_called_free() {
+fn what_may_be_missing_is_named_and_no_time_is_called_free() {
     let world = World::with_users(2, 20);
     let email = world.sim.users().into_iter().next().expect("a user");
     let ask = |arguments: &[&str]| world.syncctl(&[&["calendar", "freebusy", &email, "--json"], arguments].concat());

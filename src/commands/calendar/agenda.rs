@@ -87,7 +87,7 @@ fn event(shown: Shown, span: &Span) -> Event {
 }
 
 fn text(agenda: &Agenda) -> String {
-    let mut table = table(&["day", "from", "to", "title", "calendar", "shown as", "response"]);
+    let mut table = table(&["day", "from", "to", "title", "calendar name", "shown as", "response"]);
     for event in &agenda.events {
         let (day, from, to) = times(event);
         table.add_row([

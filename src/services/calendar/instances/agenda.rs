@@ -73,7 +73,7 @@ pub struct BusyTimes {
     pub free: Vec<Window>,
 }
 
-/// When these users are busy in a span (view `busy`). Events that take no time make nobody busy.
+/// When these users are busy in a span (view `busy`). Events that take no time are left out.
 ///
 /// # Errors
 /// Returns an error of the database.
