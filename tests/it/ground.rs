@@ -85,7 +85,7 @@ fn a_server_that_hangs_is_stopped_anyway_with_a_message() {
         stopped.status.success() && said.contains("did not stop within 20 s") && said.contains("immediate mode"),
         "{stopped:?}"
     );
-    assert!(began.elapsed().as_secs() < 45, "{:?}", began.elapsed());
+    assert!(began.elapsed().as_secs() < 120, "{:?}", began.elapsed());
     assert!(!server.cluster.status().expect("a status").running);
     start(&server.cluster);
     let number: i32 = server.connect("syncctl").query_one("SELECT number FROM kept", &[]).expect("a row").get(0);

@@ -1,11 +1,10 @@
 //! Long runs: streams that become due meanwhile are polled, and first syncs take turns.
 
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
 
 use crate::support::World;
 use crate::support::service::GMAIL;
+use crate::support::waiting::until;
 
 fn arrives(world: &World, user: &str, subject: &str) {
     let raw = format!("Subject: {subject}\r\n\r\nx");
@@ -15,11 +14,7 @@ fn arrives(world: &World, user: &str, subject: &str) {
 /// Waits until the condition holds in the database; fails the test after a timeout.
 #[track_caller]
 fn wait_until(world: &World, condition: &str) {
-    let began = Instant::now();
-    while world.count(&format!("SELECT count(*) WHERE {condition}")) == 0 {
-        assert!(began.elapsed() < Duration::from_secs(120), "never: {condition}");
-        std::thread::yield_now();
-    }
+    until(condition, || world.count(&format!("SELECT count(*) WHERE {condition}")) > 0);
 }
 
 fn stored(subject: &str) -> String {

@@ -109,7 +109,7 @@ fn a_named_user_whose_project_is_paused_waits_and_is_reported() {
     let began = Instant::now();
     let run = world.syncctl(&["calendar", "poll", &user, "--json"]).expect(1);
     assert_eq!((&run.json()["status"], &run.json()["paused"][0]["streams"]), (&json!("paused"), &json!(2)), "{run:#?}");
-    assert!(began.elapsed() < Duration::from_secs(30), "it waited for the pause");
+    assert!(began.elapsed() < Duration::from_secs(1_800), "it waited for the pause");
 }
 
 #[test]

@@ -1,12 +1,11 @@
 //! Attendee's webhooks, from the simulated Attendee over HTTP to the intake and its effects.
 
-use std::time::{Duration, Instant};
-
 use data_encoding::BASE64;
 use serde_json::json;
 
 use crate::support::World;
 use crate::support::attendee::PROJECT;
+use crate::support::waiting::until;
 use crate::webhook::server::Server;
 
 const USER: &str = "user00000@example.com";
@@ -20,14 +19,6 @@ pub fn announced(world: &mut World, arguments: &[&str]) -> Server {
     let server = Server::start(world, arguments);
     world.sim.admin("attendee/webhooks", json!({ "project": PROJECT, "url": format!("http://{}/attendee", server.address) }));
     server
-}
-
-pub fn until(what: &str, holds: impl Fn() -> bool) {
-    let patience = Instant::now() + Duration::from_secs(20);
-    while !holds() {
-        assert!(Instant::now() < patience, "not within 20 s: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 #[test]
@@ -72,8 +63,10 @@ fn every_change_of_a_bot_is_taken_once_and_a_forged_one_is_not() {
     world.pass(120);
     // Seven states, five utterances, one correction.
     until("all are stored", || world.notifications_of("attendee") == 13);
-    let counts = world.sim.get("attendee/webhooks");
-    assert_eq!(counts[0]["count"], json!({ "sent": 13, "delivered": 13, "failed": 0 }));
+    // The sender counts them when it has the answers.
+    let count = || world.sim.get("attendee/webhooks")[0]["count"].clone();
+    until("all are counted", || count()["delivered"] == 13);
+    assert_eq!(count(), json!({ "sent": 13, "delivered": 13, "failed": 0 }));
     world.sim.admin("attendee/projects", json!({ "name": PROJECT, "secret": BASE64.encode(b"another") }));
     world.sim.admin("attendee/bots", json!({ "project": PROJECT, "meeting_url": link }));
     until("it is given up", || world.sim.get("attendee/webhooks")[0]["count"]["failed"] == 1);

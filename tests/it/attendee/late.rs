@@ -3,8 +3,9 @@
 
 use serde_json::json;
 
-use super::announced::{announced, until};
+use super::announced::announced;
 use crate::support::World;
+use crate::support::waiting::until;
 
 const USER: &str = "user00000@example.com";
 

@@ -3,22 +3,13 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::support::pgbouncer;
+use crate::support::waiting::until;
 use crate::webhook::server::{Server, status, watched};
 
 const CONNECTIONS: usize = 8;
-
-/// Polls until it holds.
-#[track_caller]
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let patience = Instant::now() + Duration::from_secs(90);
-    while !holds() {
-        assert!(Instant::now() < patience, "not within 90 seconds: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
 
 /// Requests metrics repeatedly until the server stops reading: by then it has more to write than sockets buffer.
 fn stuck(server: &Server) -> Option<TcpStream> {

@@ -3,13 +3,13 @@
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::support::World;
 use crate::support::receiver::{Receiver, Reply};
 use crate::support::service::{CALENDAR, GMAIL, Service};
+use crate::support::waiting::until;
 
 /// Memory limit of a process, in KiB: several times what a run needs, and less than reading the message takes.
 const MEMORY: u64 = 14 << 10;
@@ -198,11 +198,7 @@ fn isolated_streams_do_not_wait_for_first_passes() {
     let polled = format!("streams WHERE lapses = 0 AND {}", of(&users[1]));
     let run = world.spawn(world.service.jobs[0]);
     world.wait_for_stall();
-    let patience = Instant::now() + Duration::from_secs(120);
-    while world.rows(&polled) == 0 {
-        assert!(Instant::now() < patience, "the other one waits for the first pass");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    until("the other one is polled, without waiting for the first pass", || world.rows(&polled) > 0);
     world.sim.clear_faults();
     world.sim.admin("release", json!({}));
     let output = run.wait_with_output().expect("the end");

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{documents, in_state, settings, world};
 use crate::support::receiver::{Receiver, Reply};
+use crate::support::waiting::until;
 
 #[test]
 fn what_a_killed_run_had_sent_and_not_recorded_is_sent_again() {
@@ -83,11 +84,7 @@ fn a_stopped_run_ends_its_requests_and_releases_the_rest() {
     let pid = rustix::process::Pid::from_raw(child.id() as i32).expect("a pid");
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
     // Only the child's own handler shows when the signal has arrived; a request that begins later would be seen below.
-    let started = Instant::now();
-    while !signal_arrived(child.id()) {
-        assert!(started.elapsed() < Duration::from_secs(30), "the signal is still pending");
-        std::thread::yield_now();
-    }
+    until("the signal has arrived", || signal_arrived(child.id()));
     receiver.release();
     assert_eq!(child.wait_with_output().expect("the end").status.code(), Some(0));
     let delivered = in_state(&world, "delivered");

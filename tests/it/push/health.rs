@@ -1,7 +1,6 @@
 //! Channels that are refused, silent, lost or at an old address, and the effect of a live one.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -9,6 +8,7 @@ use super::ground::*;
 use crate::support::World;
 use crate::support::service::{CALENDAR, DRIVE, GMAIL};
 use crate::support::sim::field;
+use crate::support::waiting::until;
 use crate::webhook::server::Server;
 
 #[test]
@@ -140,10 +140,8 @@ fn a_channel_that_google_lets_fall_silent_is_an_alarm_until_it_is_replaced() {
 
     // Changes are announced again from now on.
     world.churn(40, 4);
-    let until = Instant::now() + Duration::from_secs(20);
-    while world.count("SELECT sum(notifications)::int8 FROM channels WHERE state = 'live'") == 0 {
-        assert!(Instant::now() < until, "the new channels are silent too: {}", world.sim.get("push/count"));
-    }
+    let announced = || world.count("SELECT sum(notifications)::int8 FROM channels WHERE state = 'live'") > 0;
+    until("the new channels announce changes", announced);
     world.syncctl(&["webhook", "drain"]).expect(0);
     assert!(server.stop().success());
 }

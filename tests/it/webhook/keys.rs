@@ -1,22 +1,13 @@
 //! Google replaces the keys for Pub/Sub's tokens while the server runs.
 
-use std::time::{Duration, Instant};
-
 use serde_json::json;
 
 use super::senders::mailboxes;
 use super::server::Server;
-use crate::support::World;
+use crate::support::waiting::until;
 
 const TOPIC: &str = "projects/acme/topics/mail";
 const ACCOUNT: &str = "push@acme.iam.gserviceaccount.com";
-
-fn wait(world: &World, what: &str, so: impl Fn() -> bool) {
-    let until = Instant::now() + Duration::from_secs(20);
-    while !so() {
-        assert!(Instant::now() < until, "waited in vain for {what}: {}", world.sim.get("push/count"));
-    }
-}
 
 #[test]
 fn replaced_keys_are_fetched_when_a_token_needs_them_and_not_more_than_once_a_minute() {
@@ -35,14 +26,14 @@ fn replaced_keys_are_fetched_when_a_token_needs_them_and_not_more_than_once_a_mi
     let mail = || world.sim.admin("mail/messages", json!({ "user": address, "raw": "Subject: x\r\n\r\nx" }));
 
     world.syncctl(&["gmail", "renew-watches"]).expect(0);
-    wait(&world, "the first messages of two watches", || world.notifications() == 2);
+    until("the first messages of two watches", || world.notifications() == 2);
     mail();
-    wait(&world, "a message", || world.notifications() == 3);
+    until("a message", || world.notifications() == 3);
     assert_eq!(key_requests(), 1, "keys are kept");
 
     world.sim.admin("push/keys", json!({}));
     mail();
-    wait(&world, "a message that is signed with the new key", || world.notifications() == 4);
+    until("a message that is signed with the new key", || world.notifications() == 4);
     assert_eq!(key_requests(), 2);
 
     // Anyone can name unknown keys.
@@ -55,7 +46,7 @@ fn replaced_keys_are_fetched_when_a_token_needs_them_and_not_more_than_once_a_mi
     assert_eq!(key_requests(), 2, "a minute has not passed");
     world.sim.admin("push/keys", json!({}));
     mail();
-    wait(&world, "Pub/Sub to give up", || world.sim.get("push/count")["failed"] == 1);
+    until("Pub/Sub to give up", || world.sim.get("push/count")["failed"] == 1);
     assert_eq!((key_requests(), world.notifications()), (2, 4), "the third key is not known before the minute is over");
     assert!(server.stop().success());
 }

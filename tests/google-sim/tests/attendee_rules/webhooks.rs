@@ -9,7 +9,7 @@ use crate::Attendee;
 /// Waits for this many webhooks, then checks that no more arrive; returns them.
 fn got(attendee: &Attendee, count: usize) -> Vec<Value> {
     let all = || attendee.read("sink?name=hook")["events"].as_array().cloned().expect("events");
-    let patience = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    let patience = std::time::Instant::now() + std::time::Duration::from_secs(300);
     while all().len() < count && std::time::Instant::now() < patience {
         std::thread::sleep(std::time::Duration::from_millis(10));
     }

@@ -57,7 +57,7 @@ impl Receiver {
 
     /// Waits for this many requests of any kind.
     pub fn at_least(&self, count: usize) -> Vec<Got> {
-        let patience = Instant::now() + Duration::from_secs(10);
+        let patience = Instant::now() + Duration::from_secs(300);
         while self.got().len() < count && Instant::now() < patience {
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -67,7 +67,7 @@ impl Receiver {
     /// Waits for exactly this many messages of a channel, and checks that no more arrive.
     pub fn exactly(&self, channel: &str, count: usize) -> Vec<Got> {
         let all = || -> Vec<Got> { self.got().into_iter().filter(|got| got.header("x-goog-channel-id") == channel).collect() };
-        let patience = Instant::now() + Duration::from_secs(10);
+        let patience = Instant::now() + Duration::from_secs(300);
         while all().len() < count && Instant::now() < patience {
             std::thread::sleep(Duration::from_millis(10));
         }

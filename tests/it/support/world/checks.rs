@@ -41,7 +41,7 @@ impl World {
     pub fn wait_for_stall(&self) {
         // A run that never makes the stalling call must fail the test, not block it.
         let request = ureq::get(format!("{}/admin/stalled?wait=1", self.sim.url)).config();
-        let stalled = request.timeout_global(Some(std::time::Duration::from_secs(120))).build().call();
+        let stalled = request.timeout_global(Some(std::time::Duration::from_secs(300))).build().call();
         assert!(stalled.is_ok(), "no call stalled: {stalled:?}");
     }
 }
