@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use crate::support::World;
 
 /// The same rows into tables of the same form, from memory, 2,000 a statement, each in a transaction: no HTTP, no JSON, no foreign keys.
-/// Returns the times for the events and for the meetings.
-pub fn bare_upsert(world: &World) -> (Duration, Duration) {
+/// Returns the times for the events, the meetings, and the instances.
+pub fn bare_upsert(world: &World) -> (Duration, Duration, Duration) {
     let mut client = world.database.connect();
     let text = [
         "event_id",
@@ -36,7 +36,54 @@ pub fn bare_upsert(world: &World) -> (Duration, Duration) {
         times: &["start_at", "end_at"],
         dates: &[],
     };
-    (events.upsert(&mut client), meetings.upsert(&mut client))
+    (events.upsert(&mut client), meetings.upsert(&mut client), instances(&mut client))
+}
+
+/// The same for the instances, whose times are ranges.
+fn instances(client: &mut postgres::Client) -> Duration {
+    client
+        .batch_execute("DROP TABLE IF EXISTS bare; CREATE TABLE bare (LIKE calendar_instances INCLUDING ALL); CHECKPOINT")
+        .expect("a table");
+    let rows = client
+        .query(
+            "SELECT instance_id, event_id, series_id, response, title, lower(during), upper(during), start_date, end_date, busy FROM calendar_instances",
+            &[],
+        )
+        .expect("rows");
+    let text = |page: &[postgres::Row], column: usize| -> Array {
+        Box::new(page.iter().map(|row| row.get(column)).collect::<Vec<Option<String>>>())
+    };
+    let pages: Vec<Vec<Array>> = rows
+        .chunks(2_000)
+        .map(|page| {
+            let mut arrays: Vec<Array> = (0..5).map(|column| text(page, column)).collect();
+            for column in 5..7 {
+                arrays.push(Box::new(page.iter().map(|row| row.get(column)).collect::<Vec<chrono::DateTime<chrono::Utc>>>()));
+            }
+            for column in 7..9 {
+                arrays.push(Box::new(page.iter().map(|row| row.get(column)).collect::<Vec<Option<chrono::NaiveDate>>>()));
+            }
+            arrays.push(Box::new(page.iter().map(|row| row.get(9)).collect::<Vec<bool>>()));
+            arrays
+        })
+        .collect();
+    drop(rows);
+    let statement = client
+        .prepare(
+            "INSERT INTO bare AS b (user_id, stream_id, instance_id, event_id, series_id, response, title, during, all_day, start_date, end_date, busy)
+             SELECT f.*, t.id, t.event, t.series, t.response, t.title, tstzrange(t.starts, t.ends), t.first IS NOT NULL, t.first, t.last, t.busy
+             FROM (SELECT user_id, stream_id FROM calendar_instances LIMIT 1) f, unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[],
+               $6::timestamptz[], $7::timestamptz[], $8::date[], $9::date[], $10::bool[])
+               AS t (id, event, series, response, title, starts, ends, first, last, busy)
+             ON CONFLICT (user_id, stream_id, instance_id) DO UPDATE SET title = excluded.title WHERE b.title IS DISTINCT FROM excluded.title",
+        )
+        .expect("a statement");
+    let started = Instant::now();
+    for page in &pages {
+        let parameters: Vec<&(dyn postgres::types::ToSql + Sync)> = page.iter().map(AsRef::as_ref).collect();
+        client.execute(&statement, &parameters).expect("an upsert");
+    }
+    started.elapsed()
 }
 
 /// A table and the columns that are written as arrays, by type.

@@ -26,7 +26,7 @@ use crate::db::claims::{self, StreamRow};
 use crate::db::verify::{self as streams, StreamState};
 use crate::error::{Class, Failure};
 
-pub use compare::{Derived, Differences, Example, Figures, ItemState, Mismatch, News, Things, wrong};
+pub use compare::{AllDerived, Derived, Differences, Example, Figures, ItemState, Mismatch, News, Things, wrong};
 use compare::{compare, confirmed, explain};
 pub use compared::{Compared, Repair};
 pub use sides::Verify;
@@ -95,9 +95,9 @@ async fn looked_at<S: Verify>(shared: &Arc<Shared<S>>, rows: &[StreamRow], part:
             match looked {
                 Ok(Some(look)) => {
                     figures.add((row.id, row.user_id), look.compared, &look.differences);
-                    if look.derived.compared > 0 {
-                        let figures = part(compared).entry(S::DERIVED.to_owned()).or_default();
-                        figures.add((row.id, row.user_id), look.derived.compared, &look.derived.found);
+                    for (name, derived) in look.derived.iter().filter(|(_, derived)| derived.compared > 0) {
+                        let figures = part(compared).entry((*name).to_owned()).or_default();
+                        figures.add((row.id, row.user_id), derived.compared, &derived.found);
                     }
                     if look.is_wrong() {
                         differing.push((row.clone(), look));
@@ -138,12 +138,16 @@ async fn one<'a, S: Verify>(shared: &Shared<S>, row: &'a StreamRow) -> (&'a Stre
 struct Look {
     differences: Differences,
     compared: u64,
-    derived: Derived,
+    derived: AllDerived,
 }
 
 impl Look {
     fn is_wrong(&self) -> bool {
-        is_wrong(&self.differences) || is_wrong(&self.derived.found)
+        is_wrong(&self.differences) || self.has_wrong_derived()
+    }
+
+    fn has_wrong_derived(&self) -> bool {
+        self.derived.values().any(|derived| is_wrong(&derived.found))
     }
 }
 
@@ -161,7 +165,11 @@ async fn twice<S: Verify>(shared: &Shared<S>, row: &StreamRow) -> Result<Option<
         return Ok(Some(first));
     }
     let Some(second) = look(shared, &stream, &calls).await? else { return Ok(None) };
-    let derived = Derived { found: confirmed(&first.derived.found, second.derived.found), ..second.derived };
+    let confirm = |(name, second): (&'static str, Derived)| {
+        let found = first.derived.get(name).map(|first| confirmed(&first.found, second.found)).unwrap_or_default();
+        (name, Derived { found, ..second })
+    };
+    let derived = second.derived.into_iter().map(confirm).collect();
     Ok(Some(Look { differences: confirmed(&first.differences, second.differences), derived, ..second }))
 }
 
@@ -189,7 +197,7 @@ async fn look<S: Verify>(shared: &Shared<S>, stream: &Stream, calls: &Calls) -> 
 }
 
 /// The state of a stream, its stored items, and what is wrong with the rows derived from them, all at the same moment.
-async fn stored<S: Verify>(shared: &Shared<S>, stream: &Stream) -> anyhow::Result<Option<(StreamState, Things, Derived)>> {
+async fn stored<S: Verify>(shared: &Shared<S>, stream: &Stream) -> anyhow::Result<Option<(StreamState, Things, AllDerived)>> {
     let mut client = shared.context.pool.get().await?;
     let tx = client.snapshot("beginning the comparison").await?;
     let Some(state) = streams::state(&tx, stream.id).await? else { return Ok(None) };

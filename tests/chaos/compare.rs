@@ -26,10 +26,12 @@ pub fn everything(arena: &Arena) -> Verdict {
     }
     texts(&mut verdict, &arena.sync);
     rows(&mut verdict, &arena.meetings, &ATTENDEE);
-    let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (ATTENDEE.check)(&arena.meetings)));
-    if let Err(panic) = checked {
-        let text = panic.downcast_ref::<String>().cloned().unwrap_or_default();
-        verdict.find("wrong", 1, format!("meetings: {}", text.chars().take(600).collect::<String>()));
+    for (service, world) in [(&CALENDAR, &arena.sync), (&ATTENDEE, &arena.meetings)] {
+        let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (service.check)(world)));
+        if let Err(panic) = checked {
+            let text = panic.downcast_ref::<String>().cloned().unwrap_or_default();
+            verdict.find("wrong", 1, format!("{}: {}", service.name, text.chars().take(600).collect::<String>()));
+        }
     }
     for world in arena.worlds() {
         leftovers(&mut verdict, world);

@@ -1,14 +1,10 @@
 //! `calendar_instances` shows what Google shows: each occurrence of each series, exceptions in their places, through changes of all kinds.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use serde_json::Value;
 
 use crate::support::World;
-
-/// Start, end and title by address, calendar and id; days of all-day events as dates.
-type Agenda = BTreeMap<(String, String, String), (String, String, String)>;
+use crate::support::agenda::{Agenda, stored, when};
 
 /// What a user's own client of Google's API shows: `events.list` with `singleEvents=true`.
 pub struct Client<'a> {
@@ -83,28 +79,6 @@ impl Client<'_> {
 pub fn accounts(world: &World) -> Vec<Value> {
     let text = world.sim.text("accounts");
     text.lines().filter(|line| !line.is_empty()).map(|line| serde_json::from_str(line).expect("an account")).collect()
-}
-
-/// A date, or an instant in UTC.
-fn when(when: &Value) -> String {
-    match when["dateTime"].as_str() {
-        Some(time) => time.parse::<DateTime<Utc>>().expect("a time").to_rfc3339_opts(SecondsFormat::Secs, true),
-        None => when["date"].as_str().expect("a date").to_owned(),
-    }
-}
-
-/// The same from the database.
-fn stored(world: &World, from: DateTime<Utc>, until: DateTime<Utc>) -> Agenda {
-    let statement = format!(
-        "SELECT u.email, s.resource, i.instance_id,
-           CASE WHEN i.all_day THEN i.start_date::text ELSE to_char(lower(i.during) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') END,
-           CASE WHEN i.all_day THEN i.end_date::text ELSE to_char(upper(i.during) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') END,
-           coalesce(i.title, '')
-         FROM calendar_instances i JOIN users u ON u.id = i.user_id JOIN streams s ON s.id = i.stream_id
-         WHERE i.during && tstzrange('{from}', '{until}')"
-    );
-    let rows = world.query(&statement);
-    rows.iter().map(|row| ((row.get(0), row.get(1), row.get(2)), (row.get(3), row.get(4), row.get(5)))).collect()
 }
 
 /// Asserts that the database shows what Google shows, two months back and ten ahead.

@@ -1,5 +1,6 @@
 //! Test infrastructure: real PostgreSQL servers, a real pooler, the simulator, and the real binary.
 
+pub mod agenda;
 pub mod answer;
 pub mod attendee;
 pub mod browser;

@@ -79,6 +79,9 @@ impl Derived {
     }
 }
 
+/// Derived rows by their name in a report: `meetings`, `documents`.
+pub type AllDerived = BTreeMap<&'static str, Derived>;
+
 /// Ids of the items that are wrong.
 pub fn wrong(differences: &Differences) -> Vec<&str> {
     differences.iter().filter(|(_, mismatch)| mismatch.is_wrong()).map(|(id, _)| id.as_str()).collect()

@@ -39,7 +39,7 @@ pub async fn passes<S: Verify>(shared: &Arc<Shared<S>>, differing: Vec<(StreamRo
 }
 
 async fn one<S: Verify>(shared: &Arc<Shared<S>>, row: &StreamRow, look: &Look) -> anyhow::Result<Outcome> {
-    let derived = is_wrong(&look.derived.found);
+    let derived = look.has_wrong_derived();
     let outcome = if is_wrong(&look.differences) || (derived && S::DERIVED_BY_PASS) {
         pass(shared, row, look).await?
     } else {
@@ -58,7 +58,7 @@ async fn derive<S: Verify>(shared: &Arc<Shared<S>>, stream: &Stream) -> anyhow::
     // A writer of a page of this stream waits, and then reads what is written here.
     if db::streams::hold(&tx, stream.id).await? {
         let derived = shared.source.derived(&tx, stream).await?;
-        shared.source.derive(&tx, stream, &derived.found).await?;
+        shared.source.derive(&tx, stream, &derived).await?;
     }
     tx.commit().await.context("committing the repair of derived rows")
 }
@@ -86,7 +86,7 @@ async fn pass<S: Verify>(shared: &Arc<Shared<S>>, row: &StreamRow, look: &Look) 
     }
     let stream = Stream::of(row);
     shared.source.distrust(&tx, &stream, &wrong(&look.differences)).await?;
-    shared.source.distrust_derived(&tx, &stream, &look.derived.found).await?;
+    shared.source.distrust_derived(&tx, &stream, &look.derived).await?;
     tx.commit().await.context("committing the repair")?;
     drop(client);
     claimed.position = Position::default();

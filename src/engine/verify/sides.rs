@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
 
-use super::compare::{Derived, Differences, News, Things};
+use super::compare::{AllDerived, News, Things};
 use crate::engine::{Calls, Next, Position, Source, Stream};
 use crate::error::Failure;
 
@@ -13,8 +13,6 @@ use crate::error::Failure;
 pub trait Verify: Source {
     /// The scope of a comparison, chosen first so that it is the same for both sides.
     type Scope: Send + Sync;
-    /// The name of derived rows in a report: `meetings`, `documents`.
-    const DERIVED: &'static str;
     /// Whether derived rows contain data not stored elsewhere, so that rebuilding them takes a complete pass.
     const DERIVED_BY_PASS: bool = false;
 
@@ -51,14 +49,14 @@ pub trait Verify: Source {
     fn distrust(&self, tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) -> impl Future<Output = anyhow::Result<()>> + Send;
 
     /// Compares derived rows with their sources; the differences are keyed by the ids of the source items.
-    fn derived(&self, tx: &Transaction<'_>, stream: &Stream) -> impl Future<Output = anyhow::Result<Derived>> + Send;
+    fn derived(&self, tx: &Transaction<'_>, stream: &Stream) -> impl Future<Output = anyhow::Result<AllDerived>> + Send;
 
     /// Called before a complete pass that rebuilds derived rows, so that it reads their sources. Only if `DERIVED_BY_PASS`.
     fn distrust_derived(
         &self,
         _tx: &Transaction<'_>,
         _stream: &Stream,
-        _differences: &Differences,
+        _derived: &AllDerived,
     ) -> impl Future<Output = anyhow::Result<()>> + Send {
         async { Ok(()) }
     }
@@ -68,7 +66,7 @@ pub trait Verify: Source {
         &self,
         tx: &Transaction<'_>,
         stream: &Stream,
-        differences: &Differences,
+        derived: &AllDerived,
     ) -> impl Future<Output = anyhow::Result<()>> + Send;
 }
 

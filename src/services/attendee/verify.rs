@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{Attendee, derived, transcript};
-use crate::engine::verify::{Derived, Differences, ItemState, News, Things, Verify};
+use crate::engine::verify::{AllDerived, ItemState, News, Things, Verify};
 use crate::engine::{Calls, Stream};
 use crate::error::{Class, Failure};
 
@@ -30,7 +30,6 @@ struct Metadata {
 
 impl Verify for Attendee {
     type Scope = ();
-    const DERIVED: &'static str = "transcripts";
 
     fn scope(&self, _stream: &Stream, _full_pass_at: DateTime<Utc>) -> Self::Scope {}
 
@@ -98,12 +97,15 @@ impl Verify for Attendee {
         Ok(())
     }
 
-    async fn derived(&self, tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<Derived> {
-        derived::compared(tx, stream).await
+    async fn derived(&self, tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<AllDerived> {
+        Ok([("transcripts", derived::compared(tx, stream).await?)].into())
     }
 
-    async fn derive(&self, tx: &Transaction<'_>, _stream: &Stream, differences: &Differences) -> anyhow::Result<()> {
-        derived::rebuild(tx, differences).await
+    async fn derive(&self, tx: &Transaction<'_>, _stream: &Stream, derived: &AllDerived) -> anyhow::Result<()> {
+        for transcripts in derived.values() {
+            derived::rebuild(tx, &transcripts.found).await?;
+        }
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod agenda;
 pub mod roll;
 mod rows;
+pub mod verify;
 pub mod windows;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};

@@ -7,17 +7,20 @@ use deadpool_postgres::tokio_postgres::types::Type;
 
 use super::fetch::{self, Window};
 use super::list::Entry;
-use super::{Calendar, EVENTS, LIST, REGISTERED, derived, sweep};
-use crate::engine::verify::{Derived, Differences, ItemState, Things, Verify};
+use super::{Calendar, EVENTS, LIST, REGISTERED, derived, instances, sweep};
+use crate::engine::verify::{AllDerived, ItemState, Things, Verify};
 use crate::engine::{Calls, Stream};
 use crate::error::Failure;
 
 /// Subtracted from the end of the window: `full_pass_at` is when the last complete pass ended, but its window is relative to its start.
 const MAX_PASS_DURATION: Duration = Duration::days(1);
 
+/// The names of derived rows.
+const MEETINGS: &str = "meetings";
+const INSTANCES: &str = "instances";
+
 impl Verify for Calendar {
     type Scope = Window;
-    const DERIVED: &'static str = "meetings";
 
     /// The start is relative to today and thus within the window of the last pass. The end is relative to that pass, because later events have
     /// not been requested yet.
@@ -61,15 +64,23 @@ impl Verify for Calendar {
         Ok(())
     }
 
-    async fn derived(&self, tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<Derived> {
-        match stream.kind.as_str() {
-            EVENTS => derived::compared(tx, stream, &self.settings.meeting_words).await,
-            _ => Ok(Derived::default()),
+    async fn derived(&self, tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<AllDerived> {
+        let mut derived = AllDerived::new();
+        if stream.kind == EVENTS {
+            derived.insert(MEETINGS, derived::compared(tx, stream, &self.settings.meeting_words).await?);
+            derived.insert(INSTANCES, instances::verify::compared(tx, stream).await?);
         }
+        Ok(derived)
     }
 
-    async fn derive(&self, tx: &Transaction<'_>, stream: &Stream, differences: &Differences) -> anyhow::Result<()> {
-        derived::made(tx, stream, &self.settings.meeting_words, differences).await
+    async fn derive(&self, tx: &Transaction<'_>, stream: &Stream, derived: &AllDerived) -> anyhow::Result<()> {
+        if let Some(meetings) = derived.get(MEETINGS) {
+            derived::made(tx, stream, &self.settings.meeting_words, &meetings.found).await?;
+        }
+        if let Some(instances) = derived.get(INSTANCES) {
+            instances::verify::rebuild(tx, stream, &instances.found).await?;
+        }
+        Ok(())
     }
 }
 

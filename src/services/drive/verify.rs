@@ -8,7 +8,7 @@ use deadpool_postgres::Transaction;
 use deadpool_postgres::tokio_postgres::types::Type;
 
 use super::{CHANGES, Change, Drive, LIST, MY_DRIVE, REGISTERED, derived, fetch, file::File};
-use crate::engine::verify::{Derived, Differences, ItemState, News, Things, Verify};
+use crate::engine::verify::{AllDerived, ItemState, News, Things, Verify};
 use crate::engine::{Calls, Next, Position, Stream};
 use crate::error::{Class, Failure};
 
@@ -17,7 +17,6 @@ const UNPINNED: &str = "compared";
 
 impl Verify for Drive {
     type Scope = ();
-    const DERIVED: &'static str = "documents";
     const DERIVED_BY_PASS: bool = true;
 
     fn scope(&self, _stream: &Stream, _full_pass_at: DateTime<Utc>) -> Self::Scope {}
@@ -113,19 +112,25 @@ impl Verify for Drive {
         Ok(())
     }
 
-    async fn derived(&self, tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<Derived> {
-        match stream.kind.as_str() {
-            CHANGES => derived::compared(tx, stream).await,
-            _ => Ok(Derived::default()),
+    async fn derived(&self, tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<AllDerived> {
+        Ok(match stream.kind.as_str() {
+            CHANGES => [("documents", derived::compared(tx, stream).await?)].into(),
+            _ => AllDerived::new(),
+        })
+    }
+
+    async fn distrust_derived(&self, tx: &Transaction<'_>, stream: &Stream, derived: &AllDerived) -> anyhow::Result<()> {
+        for documents in derived.values() {
+            derived::distrust(self, tx, stream, &documents.found).await?;
         }
+        Ok(())
     }
 
-    async fn distrust_derived(&self, tx: &Transaction<'_>, stream: &Stream, differences: &Differences) -> anyhow::Result<()> {
-        derived::distrust(self, tx, stream, differences).await
-    }
-
-    async fn derive(&self, tx: &Transaction<'_>, stream: &Stream, differences: &Differences) -> anyhow::Result<()> {
-        derived::retire(tx, stream, differences).await
+    async fn derive(&self, tx: &Transaction<'_>, stream: &Stream, derived: &AllDerived) -> anyhow::Result<()> {
+        for documents in derived.values() {
+            derived::retire(tx, stream, &documents.found).await?;
+        }
+        Ok(())
     }
 }
 

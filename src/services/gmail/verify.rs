@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::fetch;
 use super::list::{Id, LIST_COST, LIST_FIELDS, Listed};
 use super::{BATCH, Gmail, SCOPE, derived};
-use crate::engine::verify::{Derived, Differences, ItemState, News, Things, Verify};
+use crate::engine::verify::{AllDerived, ItemState, News, Things, Verify};
 use crate::engine::{Calls, Stream};
 use crate::error::Failure;
 use crate::google::parse_json;
@@ -37,7 +37,6 @@ struct Labels {
 impl Verify for Gmail {
     /// The start of the window.
     type Scope = Option<DateTime<Utc>>;
-    const DERIVED: &'static str = "documents";
 
     fn scope(&self, _stream: &Stream, _full_pass_at: DateTime<Utc>) -> Self::Scope {
         self.settings.window.map(|window| Utc::now() - window)
@@ -123,12 +122,15 @@ impl Verify for Gmail {
         Ok(())
     }
 
-    async fn derived(&self, tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<Derived> {
-        derived::compared(tx, stream, &self.pattern).await
+    async fn derived(&self, tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<AllDerived> {
+        Ok([("documents", derived::compared(tx, stream, &self.pattern).await?)].into())
     }
 
-    async fn derive(&self, tx: &Transaction<'_>, stream: &Stream, differences: &Differences) -> anyhow::Result<()> {
-        derived::made(tx, stream, &self.pattern, differences).await
+    async fn derive(&self, tx: &Transaction<'_>, stream: &Stream, derived: &AllDerived) -> anyhow::Result<()> {
+        for documents in derived.values() {
+            derived::made(tx, stream, &self.pattern, &documents.found).await?;
+        }
+        Ok(())
     }
 }
 

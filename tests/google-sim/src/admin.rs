@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::churn;
 use crate::push;
 use crate::state::{Calendar, User, World, lock};
-use crate::{event, generate, ics, oauth};
+use crate::{calendar, event, generate, ics, oauth};
 
 pub(crate) type Shared = State<Arc<World>>;
 pub(crate) type Params = Query<BTreeMap<String, String>>;
@@ -44,6 +44,7 @@ pub fn routes() -> Router<Arc<World>> {
         .route("/calendars", post(put_calendar).delete(delete_calendar))
         .route("/events", post(put_event).put(put_event).delete(delete_event))
         .route("/state", get(state))
+        .route("/agenda", get(agenda))
         .route("/ledger", get(|State(world): Shared| async move { Json(world.ledger.counts()) }))
         .route("/ledger/reset", post(|State(world): Shared| async move { world.ledger.reset() }))
         .route("/requests", get(|State(world): Shared| async move { world.requests.lines() }).post(record).delete(forget))
@@ -198,6 +199,27 @@ async fn delete_event(State(world): Shared, Json(gone): Json<DeleteEvent>) -> An
     } else {
         Err(Wrong(format!("no live event {}", gone.id)))
     }
+}
+
+/// What `singleEvents=true` returns of all calendars in a span, as JSON lines.
+async fn agenda(State(world): Shared, Query(params): Params) -> Result<String, Wrong> {
+    let time = |name: &str| {
+        let time = params.get(name).and_then(|text| chrono::DateTime::parse_from_rfc3339(text).ok());
+        time.map(|at| at.timestamp_millis()).ok_or_else(|| Wrong(format!("{name} is no RFC 3339 time")))
+    };
+    let window = Some((time("from")?, time("to")?));
+    let mut lines = String::new();
+    for user in world.all_users() {
+        for calendar in user.all_calendars() {
+            for text in calendar::agenda(&lock(&calendar.events), window, world.now()) {
+                let event: Value = serde_json::from_str(&text).unwrap_or_default();
+                let line = json!({ "user": user.email, "calendar": calendar.id, "id": event["id"], "start": event["start"],
+                    "end": event["end"], "summary": event["summary"] });
+                lines.push_str(&format!("{line}\n"));
+            }
+        }
+    }
+    Ok(lines)
 }
 
 /// Every live event, as JSON lines: user, calendar, id, etag, status, updated, start, hangout_link.

@@ -190,6 +190,13 @@ fn list(
     Ok(reply::json(body(&selector, &page.texts, frame), headers))
 }
 
+/// What `singleEvents=true` returns of a feed in a window.
+pub fn agenda(feed: &Feed, window: Span, now: DateTime<Utc>) -> Vec<Arc<str>> {
+    let unroll = |entry: &Entry| unrolled(feed, entry, window, now);
+    let ask = Ask { after: 0, limit: usize::MAX, deletions: false, window, outside: None, skip: 0, unroll: Some(&unroll) };
+    feed.page(&ask).texts
+}
+
 /// What `singleEvents=true` returns for a series: its instances, and for a deleted one their stubs, never the series itself.
 fn unrolled(feed: &Feed, entry: &Entry, window: Span, now: DateTime<Utc>) -> Option<Vec<Arc<str>>> {
     let event: Value = serde_json::from_str(&entry.text).ok()?;

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::sim::Truth;
-use super::{World, attendee};
+use super::{World, agenda, attendee};
 
 /// A service under test.
 pub struct Service {
@@ -83,7 +83,7 @@ pub static CALENDAR: Service = Service {
         )
     },
     finish: |_| {},
-    check: |_| {},
+    check: agenda::check,
     wrong: &[(
         "doubled events",
         "SELECT count(*) FROM (SELECT user_id, calendar_id, event_id FROM calendar_events GROUP BY 1, 2, 3 HAVING count(*) > 1) d",

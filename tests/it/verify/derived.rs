@@ -52,6 +52,44 @@ fn meetings_are_held_against_their_events() {
 }
 
 #[test]
+fn instances_are_held_against_their_events() {
+    let world = World::with_users(2, 40);
+    world.sync_all().expect(0);
+    world.churn(20, 1);
+    world.sync_all().expect(0);
+    let report = verify(&world, &[]).expect(0).json();
+    assert!(number(kind(&report, "instances"), "compared") > 0, "{report}");
+    let instances =
+        "SELECT (stream_id, instance_id, event_id, series_id, during, all_day, start_date, end_date, busy, response, title)::text
+        FROM calendar_instances ORDER BY 1";
+    let passes = world.count("SELECT sum(pass_count)::bigint FROM streams");
+    for (damage, difference) in [
+        ("DELETE FROM calendar_instances", "missing"),
+        ("DELETE FROM calendar_instances WHERE series_id IS NOT NULL AND lower(during) > now()", "missing"),
+        ("UPDATE calendar_instances SET title = 'another'", "stale"),
+        ("UPDATE calendar_instances SET busy = NOT busy", "stale"),
+        (
+            "UPDATE calendar_instances SET during = tstzrange(lower(during) + interval '1 hour', upper(during) + interval '1 hour')",
+            "stale",
+        ),
+        (
+            "INSERT INTO calendar_instances (user_id, stream_id, instance_id, event_id, during, all_day, busy)
+             SELECT user_id, stream_id, instance_id || '_20270101T000000Z', event_id, during, all_day, busy FROM calendar_instances
+             WHERE series_id IS NULL",
+            "excess",
+        ),
+        (
+            "INSERT INTO calendar_instances (user_id, stream_id, instance_id, event_id, during, all_day, busy)
+             SELECT DISTINCT ON (stream_id) user_id, stream_id, 'unknown', 'unknown', during, all_day, busy FROM calendar_instances",
+            "excess",
+        ),
+    ] {
+        assert_repaired(&world, ("instances", difference), damage, instances);
+    }
+    assert_eq!(world.count("SELECT sum(pass_count)::bigint FROM streams"), passes, "what is stored is enough for it");
+}
+
+#[test]
 fn documents_of_mail_are_held_against_its_messages() {
     let world = World::of(&GMAIL, 2, 60);
     world.sync_all().expect(0);

@@ -16,32 +16,51 @@ const REPLACE: &str = include_str!("../sql/replace_instances.sql");
 /// Rows per statement. A daily series has about 500 of them in a window.
 const CHUNK: usize = 5_000;
 
+/// A row, as computed.
+pub struct Expected<'a> {
+    pub instance: Instance,
+    pub event: &'a Event,
+}
+
+/// The ids of the occurrences that exceptions replace or cancel, by series.
+pub type Exceptions = HashMap<String, HashSet<String>>;
+
+/// The rows of an event in a window.
+pub fn expected<'a>(event: &'a Event, covered: &Covered, replaced: &Exceptions) -> impl Iterator<Item = Expected<'a>> {
+    let replaced = replaced.get(event.id.as_str());
+    let instances = of(event, covered.zone, covered.window).into_iter();
+    let instances = instances.filter(move |instance| !replaced.is_some_and(|ids| ids.contains(&instance.id)));
+    instances.map(move |instance| Expected { instance, event })
+}
+
 /// Rows to write, and the events they belong to.
 #[derive(Default)]
 struct Batch<'a> {
     /// Ids of the events whose instances may be stored already.
     stored: Vec<&'a str>,
-    rows: Vec<(Instance, &'a Event)>,
+    /// Those of them that may be, or may have been, series.
+    series: Vec<&'a str>,
+    rows: Vec<Expected<'a>>,
     ids: HashSet<String>,
 }
 
 /// Replaces the instances of events that are new (true) or changed (false). Exceptions must be stored in `calendar_events`.
 pub async fn replace(tx: &Transaction<'_>, stream: &Stream, covered: &Covered, events: &[(&Event, bool)]) -> anyhow::Result<()> {
-    let series: Vec<&str> =
-        events.iter().filter(|(event, _)| !event.recurrence.is_empty()).map(|(event, _)| event.id.as_str()).collect();
-    let replaced = exceptions(tx, stream, &series).await?;
+    let replaced = exceptions(tx, stream, events.iter().map(|(event, _)| *event)).await?;
     let mut batch = Batch::default();
     for (event, is_new) in events {
         // An exception takes the place of an occurrence, which may be stored.
-        if !is_new || event.recurring_event_id.is_some() {
+        let is_exception = event.recurring_event_id.is_some();
+        if !is_new || is_exception {
             batch.stored.push(&event.id);
         }
-        let replaced = replaced.get(event.id.as_str());
-        let instances = of(event, covered.zone, covered.window).into_iter();
-        for instance in instances.filter(|instance| !replaced.is_some_and(|ids| ids.contains(&instance.id))) {
+        if !is_new && !is_exception {
+            batch.series.push(&event.id);
+        }
+        for expected in expected(event, covered, &replaced) {
             // Lists of dates may name an occurrence twice.
-            if batch.ids.insert(instance.id.clone()) {
-                batch.rows.push((instance, event));
+            if batch.ids.insert(expected.instance.id.clone()) {
+                batch.rows.push(expected);
             }
         }
         if batch.rows.len() >= CHUNK {
@@ -51,9 +70,14 @@ pub async fn replace(tx: &Transaction<'_>, stream: &Stream, covered: &Covered, e
     write(tx, stream, batch).await
 }
 
-/// The ids of the occurrences that exceptions replace or cancel, by series.
-async fn exceptions(tx: &Transaction<'_>, stream: &Stream, series: &[&str]) -> anyhow::Result<HashMap<String, HashSet<String>>> {
-    let mut exceptions: HashMap<String, HashSet<String>> = HashMap::new();
+/// The exceptions of the series among these events.
+pub async fn exceptions<'a>(
+    tx: &Transaction<'_>,
+    stream: &Stream,
+    events: impl Iterator<Item = &'a Event>,
+) -> anyhow::Result<Exceptions> {
+    let series: Vec<&str> = events.filter(|event| !event.recurrence.is_empty()).map(|event| event.id.as_str()).collect();
+    let mut exceptions = Exceptions::new();
     if series.is_empty() {
         return Ok(exceptions);
     }
@@ -72,20 +96,20 @@ async fn exceptions(tx: &Transaction<'_>, stream: &Stream, series: &[&str]) -> a
 }
 
 async fn write(tx: &Transaction<'_>, stream: &Stream, batch: Batch<'_>) -> anyhow::Result<()> {
-    let Batch { stored, rows, .. } = batch;
+    let Batch { stored, series: stored_series, rows, .. } = batch;
     if stored.is_empty() && rows.is_empty() {
         return Ok(());
     }
-    let ids: Vec<&str> = rows.iter().map(|(instance, _)| instance.id.as_str()).collect();
-    let events: Vec<&str> = rows.iter().map(|(_, event)| event.id.as_str()).collect();
-    let series: Vec<Option<&str>> = rows.iter().map(|(_, event)| series(event)).collect();
-    let starts: Vec<DateTime<Utc>> = rows.iter().map(|(instance, _)| instance.start).collect();
-    let ends: Vec<DateTime<Utc>> = rows.iter().map(|(instance, _)| instance.end).collect();
-    let first_days: Vec<Option<NaiveDate>> = rows.iter().map(|(instance, _)| Some(instance.days?.0)).collect();
-    let last_days: Vec<Option<NaiveDate>> = rows.iter().map(|(instance, _)| Some(instance.days?.1)).collect();
-    let busy: Vec<bool> = rows.iter().map(|(_, event)| event.is_busy()).collect();
-    let responses: Vec<Option<&str>> = rows.iter().map(|(_, event)| event.response()).collect();
-    let titles: Vec<Option<&str>> = rows.iter().map(|(_, event)| event.summary.as_deref()).collect();
+    let ids: Vec<&str> = rows.iter().map(|row| row.instance.id.as_str()).collect();
+    let events: Vec<&str> = rows.iter().map(|row| row.event.id.as_str()).collect();
+    let series: Vec<Option<&str>> = rows.iter().map(|row| series(row.event)).collect();
+    let starts: Vec<DateTime<Utc>> = rows.iter().map(|row| row.instance.start).collect();
+    let ends: Vec<DateTime<Utc>> = rows.iter().map(|row| row.instance.end).collect();
+    let first_days: Vec<Option<NaiveDate>> = rows.iter().map(|row| Some(row.instance.days?.0)).collect();
+    let last_days: Vec<Option<NaiveDate>> = rows.iter().map(|row| Some(row.instance.days?.1)).collect();
+    let busy: Vec<bool> = rows.iter().map(|row| row.event.is_busy()).collect();
+    let responses: Vec<Option<&str>> = rows.iter().map(|row| row.event.response()).collect();
+    let titles: Vec<Option<&str>> = rows.iter().map(|row| row.event.summary.as_deref()).collect();
     tx.execute_typed(
         REPLACE,
         &[
@@ -102,6 +126,7 @@ async fn write(tx: &Transaction<'_>, stream: &Stream, batch: Batch<'_>) -> anyho
             (&busy, Type::BOOL_ARRAY),
             (&responses, Type::TEXT_ARRAY),
             (&titles, Type::TEXT_ARRAY),
+            (&stored_series, Type::TEXT_ARRAY),
         ],
     )
     .await
@@ -109,7 +134,8 @@ async fn write(tx: &Transaction<'_>, stream: &Stream, batch: Batch<'_>) -> anyho
     Ok(())
 }
 
-fn series(event: &Event) -> Option<&str> {
+/// The series of an event, or of the occurrence that it replaces.
+pub fn series(event: &Event) -> Option<&str> {
     if event.recurrence.is_empty() { event.recurring_event_id.as_deref() } else { Some(&event.id) }
 }
 
@@ -119,5 +145,5 @@ where
     T: AsRef<str>,
 {
     let stored: Vec<&str> = events.iter().map(AsRef::as_ref).collect();
-    write(tx, stream, Batch { stored, ..Batch::default() }).await
+    write(tx, stream, Batch { series: stored.clone(), stored, ..Batch::default() }).await
 }

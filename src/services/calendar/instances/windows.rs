@@ -3,6 +3,7 @@
 use anyhow::Context as _;
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use deadpool_postgres::Transaction;
+use deadpool_postgres::tokio_postgres::Row;
 use deadpool_postgres::tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -66,9 +67,28 @@ pub async fn known(tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<Opti
         )
         .await
         .context("reading the window of a calendar")?;
-    let Some(row) = row else { return Ok(None) };
+    row.as_ref().map(covered).transpose()
+}
+
+/// The window of a calendar whose instances are all stored.
+///
+/// # Errors
+/// Returns an error of the database.
+pub async fn complete(tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<Option<Covered>> {
+    let row = tx
+        .query_typed_opt(
+            "SELECT lower(covered), upper(covered), time_zone FROM calendar_windows
+             WHERE stream_id = $1 AND covered IS NOT NULL AND rebuilt_to IS NULL",
+            &[(&stream.id, Type::INT8)],
+        )
+        .await
+        .context("reading the window of a calendar to compare")?;
+    row.as_ref().map(covered).transpose()
+}
+
+fn covered(row: &Row) -> anyhow::Result<Covered> {
     let window = Window { from: row.try_get(0)?, until: row.try_get(1)? };
-    Ok(Some(Covered { window, zone: zone(row.try_get(2)?) }))
+    Ok(Covered { window, zone: zone(row.try_get(2)?) })
 }
 
 /// Notes the window of a complete pass.
