@@ -63,6 +63,7 @@ async fn rolled(context: &Context, args: &Args) -> anyhow::Result<Report> {
 }
 
 fn text(report: &Report) -> String {
-    let rest = if report.left > 0 { format!("; {} are left for the next run", report.left) } else { String::new() };
-    format!("{} calendars rolled in {:.1} s{rest}", report.calendars, report.elapsed_ms as f64 / 1000.0)
+    let rest = if report.left > 0 { "; the next run does the rest" } else { "" };
+    let of = report.calendars + report.left;
+    format!("{} of {of} calendars rolled in {:.1} s{rest}", report.calendars, report.elapsed_ms as f64 / 1000.0)
 }

@@ -36,7 +36,7 @@ pub async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Opt
     meetings::cancel(tx, stream, &deleted).await?;
     instances::delete(tx, stream, &deleted).await?;
     restore_occurrences(tx, stream, &deleted).await?;
-    instances::windows::note_listed(tx, stream, (start, end)).await?;
+    instances::windows::note_listed(tx, stream, instances::Window { from: start, until: end }).await?;
     items::doubt(tx, stream.id, pass).await?;
     Ok(Counts { deleted: deleted.len() as u64, ..Counts::default() })
 }

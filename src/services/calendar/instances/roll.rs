@@ -7,7 +7,7 @@ use deadpool_postgres::Transaction;
 use deadpool_postgres::tokio_postgres::Row;
 use deadpool_postgres::tokio_postgres::types::Type;
 
-use super::windows::{Covered, STRIDE_DAYS, zone};
+use super::windows::{self, Covered, STRIDE_DAYS, zone};
 use super::{Window, rows};
 use crate::config;
 use crate::db::Pool;
@@ -129,13 +129,7 @@ async fn rebuild(tx: &Transaction<'_>, stream: &Stream, window: Window) -> anyho
         "INSERT INTO calendar_windows AS w (stream_id, user_id, covered, time_zone, rebuilt_to)
          SELECT $1, $2, tstzrange($4, $5), (SELECT time_zone FROM calendars WHERE user_id = $2 AND calendar_id = $3), ''
          ON CONFLICT (stream_id) DO UPDATE SET covered = excluded.covered, rebuilt_to = ''",
-        &[
-            (&stream.id, Type::INT8),
-            (&stream.user_id, Type::UUID),
-            (&stream.resource, Type::TEXT),
-            (&window.from, Type::TIMESTAMPTZ),
-            (&window.until, Type::TIMESTAMPTZ),
-        ],
+        &windows::parameters(stream, &window),
     )
     .await
     .context("setting the window of a calendar")?;

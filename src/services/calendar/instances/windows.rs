@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use deadpool_postgres::Transaction;
 use deadpool_postgres::tokio_postgres::Row;
-use deadpool_postgres::tokio_postgres::types::Type;
+use deadpool_postgres::tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::Window;
@@ -45,13 +45,7 @@ pub async fn of(tx: &Transaction<'_>, settings: &config::Calendar, stream: &Stre
          SELECT $1, $2, tstzrange($4, $5), (SELECT time_zone FROM calendars WHERE user_id = $2 AND calendar_id = $3)
          WHERE NOT EXISTS (SELECT FROM calendar_events WHERE stream_id = $1)
          ON CONFLICT (stream_id) DO NOTHING",
-        &[
-            (&stream.id, Type::INT8),
-            (&stream.user_id, Type::UUID),
-            (&stream.resource, Type::TEXT),
-            (&window.from, Type::TIMESTAMPTZ),
-            (&window.until, Type::TIMESTAMPTZ),
-        ],
+        &parameters(stream, &window),
     )
     .await
     .context("creating the window of a calendar")?;
@@ -68,6 +62,17 @@ pub async fn known(tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<Opti
         .await
         .context("reading the window of a calendar")?;
     row.as_ref().map(covered).transpose()
+}
+
+/// Parameters of a statement that writes a window: $1 stream, $2 user, $3 calendar, $4 start, $5 end.
+pub(super) fn parameters<'a>(stream: &'a Stream, window: &'a Window) -> [(&'a (dyn ToSql + Sync), Type); 5] {
+    [
+        (&stream.id, Type::INT8),
+        (&stream.user_id, Type::UUID),
+        (&stream.resource, Type::TEXT),
+        (&window.from, Type::TIMESTAMPTZ),
+        (&window.until, Type::TIMESTAMPTZ),
+    ]
 }
 
 /// The window of a calendar whose instances are all stored.
@@ -95,22 +100,12 @@ fn covered(row: &Row) -> anyhow::Result<Covered> {
 ///
 /// # Errors
 /// Returns an error of the database.
-pub async fn note_listed(
-    tx: &Transaction<'_>,
-    stream: &Stream,
-    (start, end): (DateTime<Utc>, DateTime<Utc>),
-) -> anyhow::Result<()> {
+pub async fn note_listed(tx: &Transaction<'_>, stream: &Stream, listed: Window) -> anyhow::Result<()> {
     tx.execute_typed(
         "INSERT INTO calendar_windows AS w (stream_id, user_id, listed, time_zone)
          SELECT $1, $2, tstzrange($4, $5), (SELECT time_zone FROM calendars WHERE user_id = $2 AND calendar_id = $3)
          ON CONFLICT (stream_id) DO UPDATE SET listed = excluded.listed",
-        &[
-            (&stream.id, Type::INT8),
-            (&stream.user_id, Type::UUID),
-            (&stream.resource, Type::TEXT),
-            (&start, Type::TIMESTAMPTZ),
-            (&end, Type::TIMESTAMPTZ),
-        ],
+        &parameters(stream, &listed),
     )
     .await
     .context("noting the window of a complete pass")?;
