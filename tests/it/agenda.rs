@@ -137,6 +137,24 @@ fn what_may_be_missing_is_named_and_no_time_is_called_free() {
     assert!(told.stderr.contains("run `syncctl calendar roll-instances`"), "{told:?}");
     world.syncctl(&["calendar", "roll-instances"]).expect(0);
     assert!(ask(&[]).expect(0).json()["free"].is_array());
+    for (trouble, reason, over) in [
+        ("UPDATE streams SET failures = 1 WHERE kind = 'events'", "its last poll failed", "UPDATE streams SET failures = 0"),
+        (
+            "INSERT INTO quarantined_items (stream_id, item_id, raw, error) SELECT id, 'x', '{}', 'x' FROM streams WHERE kind = 'events'",
+            "events or rules could not be read",
+            "DELETE FROM quarantined_items",
+        ),
+        (
+            "UPDATE calendar_events SET unread = '{recurrence}' WHERE deleted_at IS NULL",
+            "events or rules could not be read",
+            "UPDATE calendar_events SET unread = NULL",
+        ),
+    ] {
+        world.execute(trouble);
+        let told = ask(&[]).expect(1);
+        assert!(told.stderr.contains(reason) && told.json()["free"].is_null(), "{told:?}");
+        world.execute(over);
+    }
     world.syncctl(&["accounts", "revoke", &email]).expect(0);
     let told = world.syncctl(&["calendar", "agenda", &email]).expect(1);
     assert!(told.stderr.contains("it is not synced (revoked)"), "{told:?}");

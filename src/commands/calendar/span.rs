@@ -121,6 +121,8 @@ fn reason(gap: &Gap, zone: Zone) -> String {
         Gap::NotSynced(state) => format!("it is not synced ({state})"),
         Gap::NotListed => "its first full pass of this version is not complete: `syncctl resync` begins it now".into(),
         Gap::NotRolled => "its occurrences are not computed yet: run `syncctl calendar roll-instances`".into(),
+        Gap::Failing => "its last poll failed: `syncctl sync explain` shows why".into(),
+        Gap::Unread => "events or rules could not be read: see `syncctl items list` and `syncctl doctor`".into(),
         Gap::Outside(known) => {
             let day = |at| zone.local(at).date();
             format!(

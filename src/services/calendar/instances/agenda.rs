@@ -126,6 +126,10 @@ pub enum Gap {
     NotListed,
     /// `calendar roll-instances` has not computed the occurrences of its series yet.
     NotRolled,
+    /// Its last poll failed, so that changes may be unknown.
+    Failing,
+    /// Events or rules of it could not be read.
+    Unread,
     /// Events are known in this span only.
     Outside(Window),
 }
@@ -142,13 +146,17 @@ pub async fn incomplete(pool: &Pool, users: &[Uuid], span: Window, primary_only:
         .await?
         .query_typed(
             "SELECT u.id, coalesce(c.summary, s.resource), s.state, s.cursor IS NULL OR w.listed IS NULL, w.covered IS NULL OR w.rebuilt_to IS NOT NULL,
-               lower(w.covered * w.listed), upper(w.covered * w.listed)
+               lower(w.covered * w.listed), upper(w.covered * w.listed), s.failures > 0, unread.is_there
              FROM unnest($1::uuid[]) AS u (id)
              LEFT JOIN (calendars c JOIN streams s ON s.user_id = c.user_id AND s.service = 'calendar' AND s.resource = c.calendar_id
                AND s.kind = 'events' AND s.state <> 'removed') ON c.user_id = u.id AND (c.is_primary OR NOT $4)
              LEFT JOIN calendar_windows w ON w.stream_id = s.id
+             LEFT JOIN LATERAL (SELECT EXISTS (SELECT FROM quarantined_items q WHERE q.stream_id = s.id)
+                 OR EXISTS (SELECT FROM calendar_events e WHERE e.user_id = u.id AND e.stream_id = s.id AND 'recurrence' = ANY (e.unread)
+                   AND e.deleted_at IS NULL)) AS unread (is_there) ON true
              WHERE s.id IS NULL OR s.state NOT IN ('active', 'degraded') OR s.cursor IS NULL OR w.listed IS NULL OR w.covered IS NULL
-               OR w.rebuilt_to IS NOT NULL OR NOT w.covered * w.listed @> tstzrange($2, $3)
+               OR w.rebuilt_to IS NOT NULL OR NOT w.covered * w.listed @> tstzrange($2, $3) OR s.failures > 0
+               OR unread.is_there
              ORDER BY u.id, s.id",
             &parameters,
         )
@@ -165,6 +173,8 @@ fn gap(row: &Row) -> anyhow::Result<Gap> {
         }
         Some(StreamState::Active | StreamState::Degraded) if row.try_get(3)? => Gap::NotListed,
         Some(StreamState::Active | StreamState::Degraded) if row.try_get(4)? => Gap::NotRolled,
+        Some(StreamState::Active | StreamState::Degraded) if row.try_get(7)? => Gap::Failing,
+        Some(StreamState::Active | StreamState::Degraded) if row.try_get(8)? => Gap::Unread,
         Some(StreamState::Active | StreamState::Degraded) => {
             Gap::Outside(Window { from: row.try_get(5)?, until: row.try_get(6)? })
         }
