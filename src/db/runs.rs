@@ -63,13 +63,15 @@ pub struct Closing<'a> {
 }
 
 /// Closes a run in one statement: result, metrics and summary rows, and the job's lock. A run that was suspended for longer than its lease has been
-/// closed as `abandoned`; its own result replaces that.
+/// closed as `abandoned`; its own result replaces that. Rows are locked in the order of the heartbeat, which may be under way: the job's lock, then the run.
 pub async fn close(pool: &Pool, tables: Tables, run: Uuid, closing: &Closing<'_>) -> anyhow::Result<()> {
     let Tables { service, total, successes, .. } = tables;
     let summaries = tables.summaries_of(closing.job);
     let statement = format!(
-        "WITH was AS (
-           SELECT status FROM runs WHERE id = $1 FOR UPDATE
+        "WITH lock AS (
+           DELETE FROM job_locks WHERE run_id = $1 RETURNING 1
+         ), was AS (
+           SELECT status FROM runs, (SELECT count(*) FROM lock) locks WHERE id = $1 FOR UPDATE OF runs
          ), result AS (
            UPDATE {service}_cron_results
            SET end_time = now(), {total} = $3, successful_{successes} = $4, failed_{successes} = $5,
@@ -84,8 +86,6 @@ pub async fn close(pool: &Pool, tables: Tables, run: Uuid, closing: &Closing<'_>
            VALUES ($1::text, $4, $5, $6)
          ), summary AS (
            INSERT INTO {summaries} (summary_data) VALUES ($8)
-         ), lock AS (
-           DELETE FROM job_locks WHERE run_id = $1
          )
          UPDATE runs SET status = $2, ended_at = now() FROM was WHERE id = $1 RETURNING was.status = 'abandoned'"
     );
