@@ -149,6 +149,15 @@ states! {
         Stopped = "stopped",
         /// Google refused to create it.
         Refused = "refused",
+        /// Google offers no push for this resource.
+        Unsupported = "unsupported",
+    }
+}
+
+impl ChannelState {
+    /// Whether Google answered that it does not create the channel: there is nothing to stop.
+    pub fn is_refusal(self) -> bool {
+        matches!(self, Self::Refused | Self::Unsupported)
     }
 }
 
@@ -196,11 +205,11 @@ mod tests {
     }
 
     #[test]
-    fn the_schema_allows_these_words_only() {
+    fn the_schema_allows_exactly_these_words() {
         for (migration, words) in [
             (include_str!("../sql/migrations/0025_told_apart.sql"), words(AccountState::ALL, AccountState::as_str)),
             (include_str!("../sql/migrations/0017_services_off.sql"), words(StreamState::ALL, StreamState::as_str)),
-            (include_str!("../sql/migrations/0009_channels.sql"), words(ChannelState::ALL, ChannelState::as_str)),
+            (include_str!("../sql/migrations/0042_unsupported_channels.sql"), words(ChannelState::ALL, ChannelState::as_str)),
             (include_str!("../sql/migrations/0010_attendee.sql"), words(BotState::ALL, BotState::as_str)),
             (include_str!("../sql/migrations/0006_documents.sql"), words(DocumentStatus::ALL, DocumentStatus::as_str)),
             (include_str!("../sql/migrations/0006_documents.sql"), words(DeliveryState::ALL, DeliveryState::as_str)),

@@ -66,7 +66,7 @@ pub async fn live(pool: &Pool, id: Uuid, resource: &str, expires_at: DateTime<Ut
                WHERE id = $1 AND state = 'creating' RETURNING stream_id
              ), forgiven AS (
                UPDATE channels c SET state = 'stopped', ended_at = now() FROM born
-               WHERE c.stream_id = born.stream_id AND c.state = 'refused'
+               WHERE c.stream_id = born.stream_id AND c.state IN ('refused', 'unsupported')
              ), announced AS (
                UPDATE streams s SET push_until = greatest(push_until, $3), push_missed = 0 FROM born WHERE s.id = born.stream_id
              )
@@ -78,17 +78,17 @@ pub async fn live(pool: &Pool, id: Uuid, resource: &str, expires_at: DateTime<Ut
     Ok(row.try_get(0)?)
 }
 
-/// Marks the channel as refused by Google. Only the last refusal of a stream is kept.
-pub async fn refused(pool: &Pool, id: Uuid, error: &str) -> anyhow::Result<()> {
+/// Marks the channel as refused by Google: `Refused` or `Unsupported`. Only the last refusal of a stream is kept.
+pub async fn refused(pool: &Pool, id: Uuid, state: ChannelState, error: &str) -> anyhow::Result<()> {
     pool.get()
         .await?
         .execute_typed(
             "WITH new AS (
-               UPDATE channels SET state = 'refused', failures = failures + 1, last_error = $2 WHERE id = $1 RETURNING stream_id
+               UPDATE channels SET state = $3, failures = failures + 1, last_error = $2 WHERE id = $1 RETURNING stream_id
              )
              UPDATE channels c SET state = 'stopped', ended_at = now() FROM new
-             WHERE c.stream_id = new.stream_id AND c.state = 'refused' AND c.id <> $1",
-            &[(&id, Type::UUID), (&error, Type::TEXT)],
+             WHERE c.stream_id = new.stream_id AND c.state IN ('refused', 'unsupported') AND c.id <> $1",
+            &[(&id, Type::UUID), (&error, Type::TEXT), (&state, Type::TEXT)],
         )
         .await
         .context("recording a refused channel")?;

@@ -79,7 +79,7 @@ const OWN: [(&str, &str); 35] = [
     ("quarantined_items", OF_STREAMS),
     ("notifications", OF_STREAMS),
     // A channel that could not be stopped is kept until it expires.
-    ("channels", "t.user_id = $1 AND t.state IN ('stopped', 'refused')"),
+    ("channels", "t.user_id = $1 AND t.state IN ('stopped', 'refused', 'unsupported')"),
     ("user_activity", OF_USER),
     ("pace_user_prices", OF_USER),
     ("quota_usage", "t.subject LIKE '%/' || $1::text"),

@@ -194,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_may_have_comments_and_says_each_address_once() {
+    fn lists_allow_comments_and_ignore_duplicates() {
         let (addresses, bad) = addresses("# staff\nben@x.org\n\nann@x.org # lead\nAnn@x.org\nnobody\na b@x.org\n");
         assert_eq!(addresses, ["ann@x.org", "ben@x.org"]);
         assert_eq!(bad.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [6, 7]);
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_whole_listing_says_who_is_missing() {
+    fn only_a_complete_listing_shows_who_is_missing() {
         let ours = ["Ann@x.org", "ben@x.org", "cat@x.org", "dan@y.org"].map(str::to_owned);
         let names = |directory: Directory| directory.gone(&ours).into_iter().map(|(email, _)| email).collect::<Vec<_>>();
         assert_eq!(names(read(false, None)), ["ben@x.org", "cat@x.org", "dan@y.org"]);

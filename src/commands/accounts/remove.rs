@@ -24,7 +24,6 @@ use crate::error::{Class, Exit, Failure, Fault};
 use crate::google::oauth::{self, Credentials};
 use crate::progress::above_bars as ask;
 use crate::seal::Column;
-use crate::state::ChannelState;
 
 /// How often to check whether events being sent are done.
 const CHECK_INTERVAL: Duration = Duration::from_millis(200);
@@ -230,7 +229,7 @@ async fn stop_channels(context: &Context, user: Uuid) -> anyhow::Result<(usize, 
 /// Returns the user's channels that may still exist at Google.
 async fn open_channels(context: &Context, user: Uuid) -> anyhow::Result<Vec<Listed>> {
     let mut rows = channels_read::list(&context.pool, false).await?;
-    rows.retain(|channel| channel.user_id == user && channel.state != ChannelState::Refused);
+    rows.retain(|channel| channel.user_id == user && !channel.state.is_refusal());
     Ok(rows)
 }
 

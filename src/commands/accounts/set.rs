@@ -13,7 +13,6 @@ use crate::db::{accounts, channels_read};
 use crate::engine::Context;
 use crate::error::Exit;
 use crate::services::registry;
-use crate::state::ChannelState;
 
 #[derive(Debug, Args)]
 pub struct SetArgs {
@@ -55,7 +54,7 @@ pub(super) async fn set(context: &Context, args: &SetArgs, output: Output) -> an
     let user = find_user(context, &args.user).await?;
     let goes_off = |service: &str| args.switches.iter().any(|switch| switch.service == service && !switch.on);
     let mut open = channels_read::list(&context.pool, false).await?;
-    open.retain(|channel| channel.user_id == user && channel.state != ChannelState::Refused && goes_off(&channel.service));
+    open.retain(|channel| channel.user_id == user && !channel.state.is_refusal() && goes_off(&channel.service));
     // A channel that cannot be stopped expires by itself; its notifications make nothing due.
     channels::end(context, &open, Some(vec![user]), None).await?;
     let patch =
@@ -75,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_switch_names_a_service_and_on_or_off() {
+    fn a_switch_is_a_service_and_on_or_off() {
         assert!(switch("gmail=off").is_ok_and(|switch| switch.service == "gmail" && !switch.on));
         assert!(switch("calendar=on").is_ok_and(|switch| switch.on));
         for (wrong, expected) in [("gmail", "SERVICE=on"), ("mail=off", "calendar, drive, gmail"), ("drive=no", "on or off")] {

@@ -45,7 +45,7 @@ fn a_url_and_keywords_mean_the_same() {
 }
 
 #[test]
-fn what_the_url_leaves_open_comes_from_the_settings() {
+fn settings_fill_in_what_the_url_omits() {
     let target = Target::parse("postgresql://ann@h/d", Some("geheim"), Duration::from_secs(7)).expect("good");
     assert_eq!(target.config().get_password(), Some(&b"geheim"[..]));
     assert_eq!(target.config().get_connect_timeout(), Some(&Duration::from_secs(7)));
@@ -64,7 +64,7 @@ fn several_hosts_addresses_and_sockets_are_read() {
 }
 
 #[test]
-fn sslmode_asks_for_what_libpq_asks_for() {
+fn sslmode_has_the_meaning_of_libpq() {
     let file = || Roots::File("/ca.pem".into());
     let cases = [
         ("", SslMode::Prefer, Trust::Anyone),
@@ -88,7 +88,7 @@ fn sslmode_asks_for_what_libpq_asks_for() {
 }
 
 #[test]
-fn keys_that_change_nothing_are_dropped_and_the_rest_is_kept() {
+fn keys_without_effect_are_dropped_and_the_rest_kept() {
     let target = parse(
         "postgres://h/d?gssencmode=prefer&channel_binding=require&target_session_attrs=read-write\
          &keepalives_count=4&application_name=mine&client_encoding=utf8",
@@ -100,7 +100,7 @@ fn keys_that_change_nothing_are_dropped_and_the_rest_is_kept() {
 }
 
 #[test]
-fn a_bad_url_is_named_without_its_password() {
+fn errors_about_urls_contain_no_password() {
     let cases = [
         ("", "empty"),
         ("mysql://u:hush@h/d", "starts neither with postgres://"),

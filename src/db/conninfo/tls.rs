@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_self_signed_certificate_is_good_where_it_is_itself_the_root() {
+    fn a_self_signed_certificate_is_accepted_if_it_is_the_root() {
         let own = self_signed();
         assert_eq!(check(&own, &own, "db.example"), Ok(()));
         assert!(check(&own, &own, "other.example").is_err(), "the name still counts");

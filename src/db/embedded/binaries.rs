@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_that_no_machine_has_is_named_with_what_was_found() {
+    fn a_missing_version_is_named_with_those_found() {
         let fault = Binaries::find(Some(7)).expect_err("version 7");
         assert_eq!(fault.exit, crate::error::Exit::Unavailable);
         assert!(fault.message.starts_with("PostgreSQL 7, which created this cluster, is not installed"), "{}", fault.message);

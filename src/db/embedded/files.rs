@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_socket_stays_in_the_data_folder_where_its_path_is_short_enough() {
+    fn the_socket_is_in_the_data_directory_if_its_path_is_short() {
         assert_eq!(socket_dir(Path::new("/var/lib/x")), Path::new("/var/lib/x/run"));
         let long = PathBuf::from("/").join("x".repeat(100));
         let elsewhere = socket_dir(&long);
@@ -182,13 +182,13 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_has_one_name_before_and_after_it_is_made() {
+    fn a_directory_resolves_to_one_path_before_and_after_creation() {
         assert_eq!(resolve(Path::new("/usr/../no-such-folder/x")), Path::new("/no-such-folder/x"));
         assert_eq!(resolve(Path::new("/")), Path::new("/"));
     }
 
     #[test]
-    fn a_folder_that_others_may_enter_is_not_private() {
+    fn a_directory_that_others_can_enter_is_not_private() {
         assert!(!same_owner_only(Path::new("/tmp"), Path::new("/tmp")));
         assert!(!same_owner_only(Path::new("/no-such-folder"), Path::new("/tmp")));
     }

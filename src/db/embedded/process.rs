@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pid_file_is_read_as_far_as_it_is_whole() {
+    fn a_partial_pid_file_is_read_as_far_as_possible() {
         let whole = "123\n/data\n1\n5432\n/run\n\n  77 1\nready   \n";
         assert_eq!(PidFile::parse(whole), Some(PidFile { pid: 123, ready: true }));
         assert_eq!(PidFile::parse("123\n/data\n"), Some(PidFile { pid: 123, ready: false }));
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn this_test_is_alive_and_no_server() {
+    fn the_test_process_is_alive_but_no_server() {
         let pid = i32::try_from(std::process::id()).expect("a pid");
         assert!(is_alive(pid));
         assert!(!is_server(pid, Path::new("/no-such-folder")));

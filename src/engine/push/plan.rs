@@ -90,7 +90,8 @@ pub fn plan(streams: &[Watchable], open: Vec<Channel>, rules: &Rules<'_>) -> Vec
         .iter()
         .map(|stream| {
             let channels = of_stream.remove(&stream.id).unwrap_or_default();
-            let another_asks = channels.iter().any(|channel| channel.state == ChannelState::Creating);
+            let has = |state| channels.iter().any(|channel| channel.state == state);
+            let (another_asks, unsupported) = (has(ChannelState::Creating), has(ChannelState::Unsupported));
             let refused =
                 channels.iter().find(|channel| channel.state == ChannelState::Refused).map(|channel| channel.address.clone());
             let (mut live, mut surplus): (Vec<_>, Vec<_>) =
@@ -100,7 +101,7 @@ pub fn plan(streams: &[Watchable], open: Vec<Channel>, rules: &Rules<'_>) -> Vec
             surplus.extend(live);
             let orphaned = surplus.iter().any(|channel| channel.lost);
             let reason = match rules.mode {
-                _ if another_asks => None,
+                _ if another_asks || unsupported => None,
                 Mode::Age => by_age(current.as_ref(), refused.as_deref(), rules),
                 Mode::Health => by_health(current.as_ref(), refused.is_some(), orphaned, stream.missed, rules),
             };
@@ -135,7 +136,7 @@ pub fn ends(channels: impl Iterator<Item = Channel>) -> Vec<Task> {
 fn is_there(channel: &Channel) -> bool {
     match channel.state {
         ChannelState::Live | ChannelState::Stopping => true,
-        ChannelState::Creating | ChannelState::Refused | ChannelState::Stopped => false,
+        ChannelState::Creating | ChannelState::Refused | ChannelState::Unsupported | ChannelState::Stopped => false,
     }
 }
 
@@ -205,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn health_finds_what_age_leaves_alone() {
+    fn health_checks_find_what_age_does_not() {
         let health = Rules { mode: Mode::Health, ..RULES };
         let moved = Rules { mode: Mode::Health, address: "https://there/", ..RULES };
         let live = || vec![channel(ChannelState::Live, 100.0 * HOUR, 168.0 * HOUR)];
@@ -223,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_channel_at_an_old_address_is_replaced_by_age_too_unless_the_new_one_was_refused() {
+    fn channels_at_an_old_url_are_replaced_unless_the_new_one_was_refused() {
         let moved = Rules { address: "https://there/", ..RULES };
         let live = || channel(ChannelState::Live, 100.0 * HOUR, 168.0 * HOUR);
         assert_eq!(renewal_reason(vec![live()], &moved, 0), Some(RenewalReason::OldAddress));
@@ -232,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_lived_channel_stays_and_without_an_address_none_does() {
+    fn the_longest_lived_channel_stays_and_without_a_url_none_does() {
         let channels = || {
             vec![channel(ChannelState::Live, 30.0 * HOUR, 168.0 * HOUR), channel(ChannelState::Live, 160.0 * HOUR, 168.0 * HOUR)]
         };

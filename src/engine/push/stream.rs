@@ -15,6 +15,7 @@ use crate::db::claims::StreamRow;
 use crate::engine::shared::Shared;
 use crate::engine::{Calls, Stream};
 use crate::error::{Class, Failure};
+use crate::state::ChannelState;
 
 /// Maximum share by which a channel's requested lifetime is shortened, so that channels do not all expire together.
 const JITTER: f64 = 0.1;
@@ -87,17 +88,20 @@ async fn make<S: Pushed>(shared: &Shared<S>, calls: &Calls, task: &Task, row: &S
             }
             Err(failure) => failure,
         };
-        let taken = failure.reason.contains("channelIdNotUnique");
+        let taken = failure.reason == "channelIdNotUnique";
+        // Some resources, such as holiday calendars, cannot be watched: they are polled, and this is not an error.
+        let unsupported = failure.reason == "pushNotSupportedForRequestedResource";
         if taken || may_exist.load(Ordering::Relaxed) {
             channels::stopping(pool, ask.id, Some(&failure.message)).await?;
+        } else if unsupported {
+            channels::refused(pool, ask.id, ChannelState::Unsupported, &failure.message).await?;
         } else if failure.class == Class::Permanent {
-            channels::refused(pool, ask.id, &failure.message).await?;
+            channels::refused(pool, ask.id, ChannelState::Refused, &failure.message).await?;
             shared.count(|figures| figures.refused += 1);
         } else {
             channels::stopped(pool, ask.id).await?;
         }
-        // Some resources, such as holiday calendars, cannot be watched: they are polled, and this is not an error.
-        if failure.reason.contains("pushNotSupported") {
+        if unsupported {
             return Ok(None);
         }
         if last || !taken {

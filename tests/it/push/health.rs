@@ -33,6 +33,27 @@ fn a_refused_address_is_recorded_once_and_the_streams_are_polled_on() {
 }
 
 #[test]
+fn a_calendar_without_push_is_polled_and_is_no_alarm() {
+    let mut world = followed(&CALENDAR, 1);
+    let (ann, holidays) = (world.sim.users().into_iter().next().expect("a user"), "en.usa#holiday@group.v.calendar.google.com");
+    world.sim.admin("calendars", json!({ "user": ann, "id": holidays, "summary": "Holidays", "selected": true }));
+    world.sync_all().expect(0);
+    for job in ["renew-watches", "renew-watches", "renew-webhooks", "renew-webhooks"] {
+        world.syncctl(&["calendar", job]).expect(0);
+    }
+    assert_eq!(world.rows("channels WHERE state = 'unsupported'"), 1);
+    assert_eq!(world.sim.ledger()["by_method"]["events.watch"], world.rows("streams WHERE kind = 'events'"), "asked once");
+    let doctor = world.syncctl(&["doctor"]);
+    assert!(!doctor.stdout.contains("Google refuses"), "{doctor:#?}");
+    // Another address makes no difference, and a user without the calendar needs nothing stopped.
+    world.set("SYNCCTL_PUSH_ADDRESS", "http://127.0.0.1:9/moved");
+    renew(&world).expect(0);
+    assert_eq!(world.rows("channels WHERE state = 'unsupported'"), 1);
+    world.syncctl(&["accounts", "remove", &ann, "--yes"]).expect(0);
+    assert_eq!(world.rows("channels WHERE state <> 'stopped'"), 0);
+}
+
+#[test]
 fn channels_that_cannot_be_stopped_are_reported_once() {
     let world = followed(&CALENDAR, 2);
     renew(&world).expect(0);

@@ -35,6 +35,11 @@ async fn events(
 ) -> Response {
     call(&world, &headers, &method("events.watch", Some(&calendar), false), |user| {
         let calendar = user.calendar(&calendar).ok_or_else(|| Box::new(errors::google(404, "notFound", "Not Found")))?;
+        // Public calendars of holidays, birthdays and the like (KeepSoftwareSimple/compass-calendar#2111).
+        if calendar.id.ends_with("@group.v.calendar.google.com") {
+            let message = "Push notifications are not supported by this resource.";
+            return Err(Box::new(errors::google(400, "pushNotSupportedForRequestedResource", message)));
+        }
         let key = push::events_key(&user.email, &calendar.id);
         lock(&calendar.events).bell.get_or_insert_with(|| world.bell(&key));
         let path = format!("/calendar/v3/calendars/{}/events?alt=json", calendar.id);
