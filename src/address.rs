@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_matched_whole_and_whatever_its_case() {
+    fn an_address_is_matched_in_full_and_regardless_of_case() {
         let named = |address: &str| pattern().name(address).map(|name| name.username);
         assert_eq!(named("ai+bob@example.com").as_deref(), Some("bob"));
         assert_eq!(named("AI+Bob@Example.COM").as_deref(), Some("bob"));
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn who_shares_an_open_domain_is_a_stranger_unless_the_settings_name_it() {
+    fn senders_from_public_domains_are_strangers_unless_the_settings_list_them() {
         let own = || ["Example.com", "gmail.com"].map(str::to_owned);
         assert_eq!(
             inside(&["mail.example.org".into()], own()),
@@ -149,7 +149,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_put_into_the_template_comes_out(name in "[a-z0-9._%'\"-]{1,20}") {
+        fn expanding_and_matching_a_template_are_inverse(name in "[a-z0-9._%'\"-]{1,20}") {
             let named = pattern().name(&format!("ai+{name}@example.com")).map(|named| named.username);
             prop_assert_eq!(named, Some(name));
         }

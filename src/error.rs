@@ -285,7 +285,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_on_troubles_has_every_class_with_what_to_do() {
+    fn the_troubleshooting_page_explains_every_class() {
         let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/troubleshooting.md")).expect("the page");
         for class in Class::ALL {
             let line = page

@@ -228,7 +228,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wish_to_wait_is_seconds_or_a_date() {
+    fn retry_after_is_seconds_or_a_date() {
         let now = DateTime::from_timestamp(1_792_000_000, 0).expect("a time");
         assert_eq!(retry_after("7", now), Some(Duration::from_secs(7)));
         let later = (now + chrono::TimeDelta::seconds(90)).to_rfc2822();

@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bot_joins_what_attendee_takes() {
+    fn bots_join_the_providers_that_attendee_supports() {
         let table = [
             ("https://meet.google.com/abc-defg-hij", 2),
             ("https://meet.google.com/lookup/abc123", 0),
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn links_of_one_room_are_known_as_such() {
+    fn links_to_the_same_room_are_recognized() {
         assert_eq!(room("https://www.zoom.us/wc/join/42?pwd=x"), "zoom.us/j/42");
         assert_eq!(room("http://zoom.us/wc/42/join"), room("https://zoom.us/j/42/"));
         assert_ne!(room("https://zoom.us/j/42"), room("https://zoom.us/j/43"));

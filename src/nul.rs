@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nul_is_replaced_wherever_it_stands_and_nothing_else_is_touched() {
+    fn only_nul_is_replaced_at_any_position() {
         let without = |json: &str| without(RawValue::from_string(json.into()).expect("JSON")).get().to_owned();
         assert_eq!(without(r#"{"a\u0000":["\u0000b",{"c":"\u0000"}]}"#), "{\"a\u{fffd}\":[\"\u{fffd}b\",{\"c\":\"\u{fffd}\"}]}");
         let untouched = r#"{ "a" : 1.50, "b": "\\u0001" }"#;

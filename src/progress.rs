@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_stay_and_nothing_else_steers_a_terminal() {
+    fn only_colour_sequences_reach_the_terminal() {
         let clean = super::harmless;
         assert_eq!(clean("a\tb\n\x1b[1;31mred\x1b[0m é"), "a\tb\n\x1b[1;31mred\x1b[0m é");
         assert_eq!(clean("\x1b[2J\x1b]0;title\x07\r\u{9b}3J\x7f\x1b[31"), " [2J ]0;title   3J  [31");

@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sealed_opens_for_the_same_user_and_column_only() {
+    fn sealed_values_open_only_for_the_same_user_and_column() {
         let vault = vault();
         let (user, other) = (Uuid::new_v4(), Uuid::new_v4());
         let blob = vault.seal(user, Column::Credentials, b"secret").expect("sealing");
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_runs_while_the_key_changes_opens_what_the_new_one_sealed() {
+    fn a_running_process_opens_values_sealed_with_a_new_key() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("seal.keys");
         let open = || open_vault(&SecretString::default(), &file, true).expect("a vault");
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn an_older_key_still_reads_and_a_missing_one_is_named() {
+    fn older_keys_still_open_and_a_missing_key_is_named() {
         let (old, new) = (new_key_line(), new_key_line());
         let user = Uuid::new_v4();
         let blob = Vault::parse("old", &old)

@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_may_change_is_told_by_its_path() {
+    fn paths_that_others_can_modify_are_named() {
         let folder = tempfile::tempdir().expect("a folder");
         let (inner, me) = (folder.path().join("inner"), User::me());
         std::fs::create_dir(&inner).expect("a folder");
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_is_followed_only_where_nobody_could_replace_it() {
+    fn links_are_followed_only_where_no_other_user_can_replace_them() {
         let folder = tempfile::tempdir().expect("a folder");
         let at = |name: &str| folder.path().join(name);
         std::fs::create_dir(at("real")).expect("a folder");

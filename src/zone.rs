@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_an_endless_name_the_end_alone_is_read() {
+    fn only_the_end_of_an_overlong_name_is_read() {
         let long = format!("{}/Europe/Berlin", "ä/".repeat(1 << 20));
         assert_eq!(Zone::from_name(&long), Some(Zone::Place(Tz::Europe__Berlin)));
         assert_eq!(Zone::from_name(&"e/".repeat(1 << 20)), None);
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_name_that_means_something_keeps_its_offset() {
+    fn a_zone_without_a_known_name_keeps_its_offset() {
         let offset = FixedOffset::east_opt(3_600);
         assert_eq!(Zone::of(Some("Customized Time Zone"), offset), offset.map(Zone::Offset));
         assert_eq!(Zone::of(Some("Customized Time Zone"), None), None);
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn an_hour_that_the_clocks_leave_out_is_an_hour_later() {
+    fn a_time_skipped_by_dst_moves_one_hour_later() {
         let local = "2026-03-29T02:30:00".parse().expect("a time");
         let at: DateTime<Utc> = "2026-03-29T01:30:00Z".parse().expect("a time");
         assert_eq!(Zone::Place(Tz::Europe__Berlin).instant(local), Some(at));

@@ -7,7 +7,7 @@ fn text(bytes: &[u8], label: &str) -> String {
 }
 
 #[test]
-fn labels_that_browsers_do_not_know_are_read() {
+fn labels_unknown_to_browsers_are_read() {
     for (label, bytes, text) in [
         ("iso-2022-kr", &b"\x1b$)C\x0e>H3gGO<<?d\x0f\r\nok"[..], "안녕하세요\r\nok"),
         ("ISO-2022-CN", b"\x1b$)A\x0eDc:C\x0f!", "你好!"),
@@ -40,7 +40,7 @@ fn labels_that_browsers_do_not_know_are_read() {
 }
 
 #[test]
-fn a_label_that_says_nothing_or_is_wrong_gives_way_to_the_bytes() {
+fn an_unknown_or_wrong_label_yields_to_the_bytes() {
     for label in ["us-ascii", "unknown-8bit", "x-unknown", "utf-8", "iso-8859-1", "no-such-charset", ""] {
         assert_eq!(text("Dzień dobry".as_bytes(), label), "Dzień dobry", "{label}");
         assert_eq!(text(b"Sch\xf6ne Gr\xfc\xdfe", label), "Schöne Grüße", "{label}");
@@ -54,7 +54,7 @@ fn a_label_that_says_nothing_or_is_wrong_gives_way_to_the_bytes() {
 }
 
 #[test]
-fn what_was_guessed_or_lost_is_noted() {
+fn guesses_and_losses_are_noted() {
     let note = |bytes: &[u8], label: Option<&str>| decode(bytes, label).note.unwrap_or_default();
     assert_eq!(note(b"Gr\xfc\xdfe", None), "no charset named, read as windows-1252");
     assert_eq!(note(b"Gr\xfc\xdfe", Some("utf-8")), "not in the charset named (UTF-8), read as windows-1252");
@@ -79,7 +79,7 @@ fn a_page_names_its_charset() {
 
 proptest! {
     #[test]
-    fn whatever_the_bytes_and_the_label_there_is_text(bytes in proptest::collection::vec(any::<u8>(), 0..200), label in ".{0,30}") {
+    fn any_bytes_and_label_yield_text(bytes in proptest::collection::vec(any::<u8>(), 0..200), label in ".{0,30}") {
         let decoded = decode(&bytes, Some(&label));
         prop_assert!(decoded.text.len() <= 3 * bytes.len() + 3);
     }
@@ -93,7 +93,7 @@ proptest! {
     }
 
     #[test]
-    fn utf8_is_read_as_it_is_under_any_label_of_single_bytes(text in "[a-zäöüßéńł ]{0,40}", label in "(us-ascii|iso-8859-1|windows-1252|latin-1|utf-8|unknown-8bit)") {
+    fn utf8_is_recognized_under_any_single_byte_label(text in "[a-zäöüßéńł ]{0,40}", label in "(us-ascii|iso-8859-1|windows-1252|latin-1|utf-8|unknown-8bit)") {
         prop_assert_eq!(decode(text.as_bytes(), Some(&label)).text, text);
     }
 }

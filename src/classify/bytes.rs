@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_saved_goes_on_learning_as_if_it_never_was() {
+    fn a_reloaded_model_continues_to_learn_identically() {
         let mut saved = taught(150);
         let mut loaded = Learner::from_bytes(&saved.to_bytes()).expect("its own bytes");
         for learner in [&mut saved, &mut loaded] {
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_of_another_version_say_so() {
+    fn bytes_of_another_version_are_named_as_such() {
         let error = |at: usize| {
             let mut bytes = taught(3).to_bytes();
             bytes[at] += 1;
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_cut_or_changed_anywhere_are_an_error() {
+    fn truncated_or_changed_bytes_are_an_error() {
         let bytes = taught(3).to_bytes();
         for at in 0..bytes.len() {
             assert!(Learner::from_bytes(&bytes[..at]).is_err(), "cut at {at}");
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_whose_sum_fits_but_which_make_no_model_are_an_error() {
+    fn invalid_bytes_with_a_valid_checksum_are_an_error() {
         assert_eq!(loads(WRITTEN()), Ok(()));
         let error = |written| loads(written).expect_err("an invalid model");
         let is = |written, expected| assert_eq!(error(written), expected);
@@ -257,7 +257,7 @@ mod tests {
         }
 
         #[test]
-        fn damage_under_a_fitting_sum_loads_as_a_sound_model_or_fails(at in 8_usize..2_000, byte in any::<u8>()) {
+        fn damage_with_a_valid_checksum_loads_a_sound_model_or_fails(at in 8_usize..2_000, byte in any::<u8>()) {
             let mut content = SOUND.clone();
             let at = 8 + at % (content.len() - 8);
             content[at] = byte;

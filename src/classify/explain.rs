@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_words_that_speak_for_a_project_are_the_documents_own() {
+    fn explanations_use_words_of_the_document() {
         let (bridge, garden) = (Label::Project(Uuid::from_u128(1)), Label::Project(Uuid::from_u128(2)));
         let sent = |body| Text { title: "", sender: "Ada <ada@example.com>", body };
         let mut model = Model::default();

@@ -217,14 +217,14 @@ mod tests {
     }
 
     #[test]
-    fn case_and_what_stands_between_words_do_not_count_but_their_order_does() {
+    fn features_ignore_case_and_separators_but_not_order() {
         assert_eq!(of("The BRIDGE,\0 plan!"), of("the bridge plan"));
         assert_eq!(of("ПЛАН моста"), of("план Моста"));
         assert_ne!(of("bridge the plan"), of("the bridge plan"));
     }
 
     #[test]
-    fn a_word_of_the_title_says_more_and_the_sender_is_known_by_the_address() {
+    fn title_words_weigh_more_and_senders_are_known_by_address() {
         let titled = features(&Text { title: "bridge", ..Text::default() });
         assert_eq!((titled.len(), of("bridge").len()), (2, 1));
         let sent = |sender| features(&Text { sender, body: "a plan", ..Text::default() });
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn what_occurs_often_says_more_but_not_in_proportion() {
+    fn frequent_words_weigh_more_but_less_than_proportionally() {
         let of_bridge = |text: &str| {
             let (own, all) = (of("bridge"), of(text));
             let (bucket, _) = own.iter().next().expect("one word");

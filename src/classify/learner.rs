@@ -117,7 +117,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn it_decides_once_it_has_been_right_often_enough() {
+    fn the_model_decides_once_it_has_been_right_often_enough() {
         let outcome = |documents| taught(documents).decide(&of(WORDS[1]), &Neighbours::default(), |_| May::Given).outcome;
         assert_eq!(outcome(29), Outcome::Unsure);
         assert_eq!(outcome(60), Outcome::Unsure);
@@ -125,7 +125,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn it_is_measured_by_what_it_said_before_it_learnt() {
+    fn predictions_are_measured_before_learning() {
         let mut learner = Learner::default();
         // Labels that the text does not predict: right every time after learning, half of the time before.
         for number in 0..400_usize {
@@ -136,7 +136,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_kin_or_sender_decide_measures_them_and_not_the_model() {
+    fn decisions_by_kin_or_sender_are_not_credited_to_the_model() {
         let mut learner = taught(100);
         let seen = learner.past().records().len();
         let kin = Neighbours { kin: &[(Kinship::Thread, label(0))], sender: &[label(1); 3] };
@@ -150,7 +150,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_sender_rule_that_is_always_wrong_gives_way_to_the_model() {
+    fn a_sender_rule_that_is_always_wrong_yields_to_the_model() {
         let mut learner = taught(300);
         let sender = Neighbours { kin: &[], sender: &[label(1); 3] };
         let by = |learner: &Learner| match learner.decide(&of(WORDS[0]), &sender, |_| May::Given).outcome {

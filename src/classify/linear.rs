@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_learnt_is_found_again_and_none_of_them_is_a_label_like_any_other() {
+    fn the_model_recalls_what_it_learnt_including_no_project() {
         let model = taught();
         for (text, label) in [("steel for a bridge", project(1)), ("water", project(2)), ("a lottery", Label::NoneOfThem)] {
             let ranked = model.rank(&of(text), |_| true);
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn what_two_projects_claim_and_what_none_has_seen_is_not_sure() {
+    fn ambiguous_and_unseen_documents_are_not_confident() {
         let mixed = taught().rank(&of("water under the bridge: steel for the garden"), |_| true);
         assert!(mixed[0].confidence < 0.6, "{mixed:?}");
         let mut even = taught();
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_many_documents_have_says_less_than_what_few_have() {
+    fn common_features_weigh_less_than_rare_ones() {
         let (model, text) = (taught(), of("the bridge"));
         let (weighed, plain) = (model.weighed(&text), text.iter().collect::<Vec<_>>());
         let bucket = |word: &str| of(word).iter().next().expect("a word").0;
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_that_is_full_lets_go_of_a_quarter() {
+    fn a_full_model_drops_a_quarter_of_its_weights() {
         let mut model = taught();
         for row in &mut model.rows {
             row.weights = [0, 1].map(|class| Weight { class, value: 0.001, squares: 1.0 }).to_vec();
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn thousands_of_projects_are_told_apart_within_the_bound() {
+    fn thousands_of_projects_are_distinguished_within_the_memory_limit() {
         let mut model = Model::default();
         for round in 0..2 {
             for number in 0..2_000 {
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_too_many_is_refused_and_changes_nothing() {
+    fn one_label_too_many_is_refused_without_effect() {
         let mut model = Model::default();
         let class = |number| Class { label: project(number), bias: FIRST_BIAS, squares: FIRST_BIAS_SQUARES, documents: 1 };
         model.classes = (0..MAX_LABELS as u128).map(class).collect();

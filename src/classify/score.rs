@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn precision_is_of_what_was_given_and_coverage_of_what_belongs() {
+    fn precision_counts_assigned_and_coverage_counts_relevant_documents() {
         let (a, b) = (Label::Project(Uuid::from_u128(1)), Label::Project(Uuid::from_u128(2)));
         let mut score = Score::default();
         score.add(a, Some((a, "kin")));

@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn the_threshold_lies_where_predictions_begin_to_be_wrong() {
+    fn the_threshold_is_where_predictions_start_to_fail() {
         let sure = (0..300).map(|number| (0.8 + number as f32 / 2_000.0, true));
         let doubtful = (0..300).map(|number| (0.3 + number as f32 / 2_000.0, number % 3 != 0));
         let threshold = past(sure.chain(doubtful)).threshold().expect("enough was right");
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_that_is_wrong_where_it_is_sure_has_none() {
+    fn a_confidently_wrong_model_has_no_threshold() {
         assert_eq!(past((0..1_000).map(|number| (0.5 + number as f32 / 2_000.0, number % 20 != 0))).threshold(), None);
     }
 
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_are_those_of_wilson_and_close_in_with_what_was_seen() {
+    fn wilson_bounds_narrow_with_more_observations() {
         let near = |value: f64, expected: f64| assert!((value - expected).abs() < 1e-3, "{value} {expected}");
         let few = Tally { right: 8, total: 10 };
         near(few.lower_bound(), 0.541);
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tally_forgets_what_was_long_ago() {
+    fn a_tally_forgets_old_observations() {
         let mut tally = Tally::default();
         (0..5_000).for_each(|_| tally.push(false));
         (0..2_000).for_each(|_| tally.push(true));

@@ -61,7 +61,7 @@ struct Recorded {
     user_id: Uuid,
     kind: &'static str,
     /// Number of streams that are now due earlier.
-    hastened: u64,
+    advanced: u64,
 }
 
 /// Records the activity and moves up the due times of the streams that became more urgent.
@@ -74,7 +74,7 @@ pub async fn run(args: &ActivityArgs, context: &Context, output: Output) -> anyh
     let paced = explain::outlooks(context, user).await?.into_iter().filter(|(.., outlook)| !outlook.fixed);
     let (ids, waits): (Vec<i64>, Vec<f64>) = paced.map(|(row, .., outlook)| (row.id, outlook.interval.as_secs_f64())).unzip();
     let advanced = activity::advance_due(&context.pool, &ids, &waits).await?;
-    let recorded = Recorded { user_id: user, kind: args.kind.name(), hastened: advanced };
+    let recorded = Recorded { user_id: user, kind: args.kind.name(), advanced };
     output.print(&recorded, || format!("{} of {user} recorded; {advanced} streams are due earlier", recorded.kind))?;
     Ok(Exit::Done)
 }

@@ -270,7 +270,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_machine_without_postgresql_is_told_before_its_cluster_is_made() {
+    fn missing_postgresql_is_reported_before_a_cluster_is_created() {
         let table = [(false, false, Some(Level::Fail)), (true, true, Some(Level::Warn))];
         for (running, usable, level) in table {
             let mut findings = Findings::default();

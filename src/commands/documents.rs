@@ -201,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn found_words_are_bold_on_a_terminal_and_between_asterisks_elsewhere() {
+    fn matches_are_bold_on_a_terminal_and_between_asterisks_elsewhere() {
         let passages = format!("the {}budget{} of\n\u{1b}[2J May", MARKS[0], MARKS[1]);
         assert_eq!(marked(&passages, false), "the **budget** of  [2J May");
         assert_eq!(marked(&passages, true), "the \u{1b}[1mbudget\u{1b}[0m of  [2J May");

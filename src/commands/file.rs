@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pipes_and_links_stay_what_they_are() {
+    fn pipes_and_links_are_not_replaced() {
         let folder = tempfile::tempdir().expect("a folder");
         let at = |name: &str| folder.path().join(name);
         let made = std::process::Command::new("mkfifo").arg(at("pipe")).status();

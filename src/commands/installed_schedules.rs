@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_of_a_crontab_name_their_jobs() {
+    fn jobs_are_read_from_crontab_lines() {
         let settings = Settings::default();
         let of = |line: &str| command(line).map_or_else(Vec::new, |words| recorded(&words, &settings));
         let table: [(&str, &[&str]); 9] = [

@@ -228,7 +228,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_a_project_is_named() {
+    fn invalid_projects_are_named() {
         let good = NewProject {
             user: Uuid::nil(),
             name: "Bridge".into(),

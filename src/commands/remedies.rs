@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn people_consent_and_administrators_allow() {
+    fn remedies_name_people_or_administrators() {
         let settings = Settings::default();
         let of = |class, kinds: &[&'static str], clients: &[&str]| {
             super::of(class, kinds.iter().copied(), &clients.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>(), &settings)

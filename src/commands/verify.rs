@@ -54,7 +54,8 @@ fn comparable() -> Vec<&'static str> {
 /// The result for all compared services.
 #[derive(Debug, Serialize)]
 struct Verified {
-    in_step: bool,
+    /// Everything was compared, and nothing differs.
+    consistent: bool,
     runs: Vec<Report>,
 }
 
@@ -74,7 +75,7 @@ pub fn run(args: &VerifyArgs, settings: Settings, output: Output) -> anyhow::Res
         let started = Instant::now();
         let mut runs = Vec::new();
         for (service, verify) in chosen(&context, args).await? {
-            // After a stop signal or with no time left, still run each service, which reports that it was not compared: that is not in step.
+            // After a stop signal or with no time left, still run each service, which reports that it was not compared: that is not consistent.
             let remaining = args.max_duration.map(|limit| limit.saturating_sub(started.elapsed()));
             let bounds = Bounds { max_duration: remaining, dry_run: false };
             // Without --max-duration, engine.max_duration does not apply.
@@ -117,7 +118,7 @@ fn finish(runs: Vec<Report>, output: Output) -> anyhow::Result<Exit> {
     let exit =
         runs.iter().map(|report| if wrong(report) > 0 { Exit::SomeFailed } else { report.exit() }).max_by_key(|exit| *exit as u8);
     let exit = exit.unwrap_or(Exit::Done);
-    let verified = Verified { in_step: exit == Exit::Done && runs.iter().all(|report| report.stopped_early.is_none()), runs };
+    let verified = Verified { consistent: exit == Exit::Done && runs.iter().all(|report| report.stopped_early.is_none()), runs };
     output.print(&verified, || text(&verified))?;
     for report in &verified.runs {
         if let Some(message) = report.error_message() {
@@ -169,13 +170,13 @@ fn text(verified: &Verified) -> String {
         text.push('\n');
     }
     text.extend(verified.runs.iter().map(jobs::format_skipped));
-    let stopped = verified.runs.iter().any(|report| report.stopped_early.is_some());
-    text.push_str(if verified.in_step {
-        "in step"
-    } else if stopped {
-        "not everything was compared"
+    let differ = verified.runs.iter().filter_map(|report| report.verify.as_ref()).any(|compared| compared.wrong() > 0);
+    text.push_str(if verified.consistent {
+        "no differences"
+    } else if differ {
+        "differences found"
     } else {
-        "not in step"
+        "not everything was compared"
     });
     text
 }

@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_is_off_unless_it_is_named_and_then_it_must_make_sense() {
+    fn an_endpoint_is_off_unless_configured_and_then_validated() {
         assert!(!Classify::default().endpoint.is_on());
         assert_eq!(refused(|_| ()), None);
         assert_eq!(refused(|s| s.endpoint.model.clear()), Some("classify.endpoint.model"));
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_of_cost_needs_a_price_and_no_number_is_none() {
+    fn a_cost_limit_needs_a_price_and_must_be_finite() {
         let key = "classify.endpoint.cost_per_day";
         assert_eq!(refused(|s| s.endpoint.cost_per_day = 2.0), Some(key));
         assert_eq!(refused(|s| s.endpoint.cost_per_day = f64::NAN), Some(key));
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn senders_that_stay_here_are_addresses_or_domains() {
+    fn local_only_senders_are_addresses_or_domains() {
         assert_eq!(refused(|s| s.never_senders = vec!["ann@example.com".into(), "example.org".into()]), None);
         for wrong in ["", " ", "@", "ann@", "a b@example.com", "a@b@example.com", "localhost"] {
             assert_eq!(refused(|s| s.never_senders = vec![wrong.into()]), Some("classify.never_senders"), "{wrong:?}");

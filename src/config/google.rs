@@ -70,7 +70,7 @@ mod tests {
     use super::is_host;
 
     #[test]
-    fn a_host_is_no_address() {
+    fn a_host_is_not_a_url() {
         assert!(["sts.example.com", "Proxy.example.com:8443", "10.0.0.1", "[::1]:444"].into_iter().all(is_host));
         assert!(!["", "https://x", "x/y", "a@x", "x:443", "x y", "x?y", "x#y", "x\r\ny"].into_iter().any(is_host));
     }

@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_job_has_its_own_address_or_that_of_the_pattern_or_none() {
+    fn the_url_of_a_job_is_its_own_or_from_the_pattern() {
         let url = |text: &str| PingUrl::try_from(text.to_owned()).expect("an address");
         let mut checks = Healthchecks::default();
         let address = |checks: &Healthchecks, job: &str| checks.address(job).map(String::from);

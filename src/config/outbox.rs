@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns_are_names_or_beginnings_at_a_dot() {
+    fn patterns_are_names_or_prefixes_that_end_at_a_dot() {
         let target = |pattern: &str| Target {
             name: "n8n".into(),
             url: "https://n8n.example.com/webhook/1".into(),

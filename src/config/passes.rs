@@ -21,7 +21,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_those_of_toml_and_an_unknown_key_has_none() {
+    fn values_come_from_toml_and_unknown_keys_have_none() {
         let values = of_passes(&Settings::default(), &["gmail.store", "gmail.stored"]).expect("settings");
         assert_eq!(values, BTreeMap::from([("gmail.store", "\"detected\"".to_owned())]));
     }

@@ -20,6 +20,11 @@ the variable and set it to the path, or put the file into `$CREDENTIALS_DIRECTOR
 `/etc/syncctl/syncctl.toml` by a user who may read `/etc/credstore` uses the units' secrets from there (`syncctl.db_url`). `syncctl config show` prints
 the values in force.
 
+```console
+$ syncctl --set calendar.page_size=500 config show
+$ SYNCCTL_ENGINE_CONCURRENCY=64 syncctl calendar cron
+```
+
 `syncctl config reference` prints this page; with `--json`, a JSON schema for editors.
 ";
 
@@ -144,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_in_docs_is_the_reference_and_every_setting_has_a_meaning() {
+    fn the_settings_page_is_the_reference_and_describes_every_setting() {
         let page = markdown().expect("the reference");
         for line in page.lines().filter(|line| line.starts_with('|')) {
             assert!(!line.ends_with("|  |"), "a setting without a doc comment: {line}");
@@ -154,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_example_changes_nothing_and_with_its_lines_taken_in_it_still_says_the_defaults() {
+    fn the_example_file_sets_nothing_and_its_commented_lines_are_the_defaults() {
         let example = example().expect("an example");
         let defaults = default_values().expect("the defaults");
         assert_eq!(defaults["retention.runs"].as_str(), Some("90days"));
@@ -171,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn the_schema_takes_any_part_of_the_settings_and_no_other_key() {
+    fn the_json_schema_accepts_any_subset_of_settings_and_no_other_key() {
         let schema = jsonschema::validator_for(&schema()).expect("a schema");
         let valid =
             |text: &str| schema.is_valid(&serde_json::to_value(toml::from_str::<Table>(text).expect("TOML")).expect("JSON"));

@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_of_ones_own_never_meet_the_secrets_of_the_machine() {
+    fn personal_settings_never_use_the_secrets_of_the_machine() {
         let (none, unit) = (BTreeMap::new(), BTreeMap::from([("CREDENTIALS_DIRECTORY".to_owned(), "/run/c".to_owned())]));
         let (machine, own) = (Some(Path::new(MACHINE_SETTINGS)), Some(Path::new("/tmp/demo/syncctl.toml")));
         assert_eq!(Credentials::of(&none, machine), Credentials::Kept(STORE.into()));
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn neither_the_address_of_a_target_nor_a_password_in_any_url_is_shown() {
+    fn target_urls_and_passwords_in_urls_are_masked() {
         let target =
             |url: &str| toml::toml! { name = "n8n" }.into_iter().chain([("url".to_owned(), url.into())]).collect::<toml::Table>();
         for (url, shown) in [
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_person_who_may_read_the_store_of_credentials_has_those_of_the_units() {
+    fn whoever_can_read_the_credential_store_gets_those_of_the_units() {
         let store = tempfile::tempdir().expect("a folder");
         std::fs::write(store.path().join("syncctl.db_url"), "postgres://db.example.org/syncctl\n").expect("written");
         std::fs::write(store.path().join("other.seal_keys"), "none of ours").expect("written");

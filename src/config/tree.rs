@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_nests_too_deeply_is_found_before_it_is_parsed() {
+    fn excessive_nesting_is_found_before_parsing() {
         for unit in ["a.", "\"a\".", "'a' . ", "_."] {
             let line = |parts: usize| format!("[x]\ny = 1\n{}z = 1\n", unit.repeat(parts));
             assert_eq!(too_deep(&line(199)), None, "{unit}");

@@ -102,7 +102,7 @@ mod tests {
     use chrono::TimeDelta;
 
     #[test]
-    fn quantiles_lie_where_the_delays_do_and_sums_of_runs_are_runs_of_sums() {
+    fn quantiles_match_the_delays_and_merging_is_additive() {
         let now = DateTime::UNIX_EPOCH + TimeDelta::days(1);
         let at = |seconds: i64| now - TimeDelta::seconds(seconds);
         let mut sum = Delays::of(now, &[at(-5), at(30), at(30)]);

@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_class_has_its_fate() {
+    fn each_class_has_its_consequence() {
         for class in Class::ALL {
             let fate =
                 |listed, age, winding_down| fate(&Failure::new(class, "why"), listed, Duration::from_secs(age), winding_down);
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_statement_that_was_cancelled_fails_only_a_run_that_goes_on() {
+    fn a_cancelled_statement_fails_only_a_continuing_run() {
         let failure = Failure { reason: CANCELLED.into(), ..Failure::new(Class::Internal, "cancelled") };
         assert_eq!(fate(&failure, true, Duration::ZERO, true), Fate::Interrupted);
         assert_eq!(fate(&failure, true, Duration::ZERO, false), Fate::Failed(None));
@@ -161,7 +161,7 @@ mod tests {
 
     /// A cron line that runs each minute, and an outage that ends at any second of the first seven minutes.
     #[test]
-    fn nothing_is_late_by_more_than_ninety_seconds_after_a_trouble_of_minutes() {
+    fn after_minutes_of_trouble_polls_are_at_most_ninety_seconds_late() {
         let jitter = crate::config::Pace::default().jitter;
         for ends in 1..=420 {
             let (mut began, mut due) = (None, 0.0);
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_never_works_is_asked_for_less_than_seventy_times_on_its_first_day() {
+    fn a_permanent_failure_is_retried_fewer_than_seventy_times_on_its_first_day() {
         for class in [Class::Transient, Class::ApiDisabled, Class::Permanent] {
             let (mut tries, mut age) = (0, Duration::ZERO);
             while age < Duration::from_secs(86_400) {

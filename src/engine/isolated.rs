@@ -208,7 +208,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_order_comes_as_it_was_given() {
+    fn an_order_survives_a_round_trip() {
         let mut settings = Settings::default();
         (settings.gmail.window, settings.db.password) = (None, "a \"word\"".into());
         let order = Order {
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_a_line_and_half_a_line_is_none() {
+    fn a_checkpoint_is_one_complete_line() {
         let checkpoint = Checkpoint { stream: 7, item: Some("a\"\n".into()) };
         let line = serde_json::to_string(&Some(&checkpoint)).expect("JSON");
         assert_eq!(line, r#"[7,"a\"\n"]"#);

@@ -101,7 +101,7 @@ mod tests {
     use rand::{Rng as _, SeedableRng as _};
 
     #[test]
-    fn what_is_stored_is_read_again() {
+    fn stored_state_survives_a_round_trip() {
         let now = DateTime::UNIX_EPOCH + chrono::TimeDelta::days(20_000);
         let half_life = Duration::from_secs(3 * 86_400);
         let times: Vec<_> = (1..50).map(|hours| now - chrono::TimeDelta::hours(hours)).collect();
@@ -120,7 +120,7 @@ mod tests {
 
     /// Ten thousand idle streams that were all due in the same minute, half of them after their first pass, a day later.
     #[test]
-    fn no_minute_has_more_than_one_and_a_half_times_the_mean_of_polls_a_day_after_all_were_due_at_once() {
+    fn polls_spread_out_within_a_day_after_all_were_due_at_once() {
         let hour = Duration::from_secs(3600);
         let share = config::Pace::default().jitter;
         let mut chance = rand::rngs::StdRng::seed_from_u64(1);

@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_take_what_others_of_their_kind_took_and_one_may_always_be_read() {
+    fn the_estimate_follows_earlier_pages_and_one_page_is_always_allowed() {
         let memory = Arc::new(PageMemory::new(4 << 20, Arc::default()));
         let mut first = memory.take("events").expect("room");
         first.came("events", 1 << 20);

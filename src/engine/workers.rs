@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_worker_that_panics_is_told_to_the_dispatcher() {
+    async fn a_panicking_worker_is_reported_to_the_dispatcher() {
         let queue = Queue::new(1, Arc::default());
         std::thread::scope(|scope| {
             let worker = scope.spawn(|| {

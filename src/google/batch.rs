@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_find_their_calls_whatever_their_order() {
+    fn answers_match_their_calls_in_any_order() {
         let body = format!("{}{}--b--\r\n", part("1", "429 Too Many Requests", "{\"b\":\"--b\"}"), part("0", "200 OK", "{}"));
         let answers = decode(TYPE, body.as_bytes(), 3).expect("answers");
         assert_eq!(answers[0], Some((200, Some("7".into()), b"{}".to_vec())));
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_that_is_cut_gives_its_whole_answers_only() {
+    fn a_truncated_batch_yields_only_complete_answers() {
         let body = format!("{}{}--b--\r\n", part("0", "200 OK", "{}"), part("1", "200 OK", "{\"items\":[]}"));
         for cut in 0..body.len() {
             let answers = decode(TYPE, &body.as_bytes()[..cut], 2).expect("answers");
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_batch_is_refused() {
+    fn a_response_that_is_not_a_batch_is_refused() {
         assert!(decode("text/html", b"<html>", 1).is_err());
         assert!(decode("multipart/mixed", b"", 1).is_err());
         assert_eq!(decode(TYPE, b"--b--", 1).expect("answers"), [None]);
@@ -169,7 +169,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_answer_makes_it_panic(body in proptest::collection::vec(any::<u8>(), 0..400), text in "(--b|\r\n|HTTP/1.1 200 OK|Content-ID: <response-9>|[a-z:<>]){0,40}") {
+        fn no_answer_causes_a_panic(body in proptest::collection::vec(any::<u8>(), 0..400), text in "(--b|\r\n|HTTP/1.1 200 OK|Content-ID: <response-9>|[a-z:<>]){0,40}") {
             let _ = decode(TYPE, &body, 4);
             let _ = decode(TYPE, text.as_bytes(), 4);
         }

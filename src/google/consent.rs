@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn the_question_asks_for_a_lasting_grant_by_pkce() {
+    fn the_consent_url_requests_offline_access_with_pkce() {
         let consent = consent();
         let request: std::collections::BTreeMap<_, _> = consent.url().query_pairs().into_owned().collect();
         assert!(consent.url().as_str().starts_with("https://accounts.google.com/o/oauth2/v2/auth?"), "{}", consent.url());
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_answer_with_our_state_is_ours() {
+    fn only_answers_with_our_state_are_accepted() {
         let consent = consent();
         let state = consent.state.secret();
         assert!(matches!(consent.answer(&format!("state={state}&code=4%2F0a")), Answer::Code(code) if code == "4/0a"));
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pasted_code_is_taken_as_it_stands_in_the_address_and_decoded() {
+    fn a_pasted_code_is_url_decoded() {
         let consent = consent();
         let state = consent.state.secret();
         for pasted in
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn another_kind_of_client_is_told_apart_and_no_secret_is_quoted() {
+    fn other_client_types_are_named_without_quoting_secrets() {
         let wrong = |text: &str| App::parse(text).err().expect("refused");
         assert!(wrong(r#"{"web":{"client_id":"c","client_secret":"hunter2"}}"#).contains("Web application"));
         for text in

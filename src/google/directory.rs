@@ -73,7 +73,7 @@ pub async fn page(client: &Client, token: &SecretString, filter: &UserFilter, pa
 #[cfg(test)]
 mod tests {
     #[test]
-    fn a_quote_in_the_name_of_a_unit_does_not_end_it() {
+    fn quotes_in_unit_names_are_escaped() {
         assert_eq!(super::of_unit("/Sales/Ann's"), r"orgUnitPath='/Sales/Ann\'s'");
     }
 }

@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_google_and_what_the_settings_name_is_asked_for_tokens() {
+    fn tokens_are_requested_only_from_google_and_configured_hosts() {
         let more = ["sts.example.com".to_owned(), "Proxy.Example.com:8443".to_owned()];
         let root = Url::parse("http://127.0.0.1:8080").expect("a URL");
         let good = [
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_has_the_characters_of_rfc_6750_and_no_others() {
+    fn tokens_contain_only_rfc_6750_characters() {
         assert!(["ya29.c.b0Aa-_~+/......", "eyJ0.e30.c2ln", "x=", "x=="].into_iter().all(is_token));
         for bad in
             ["", "=", "a=b", "a b", "a\r\nb", "a\n", "ä", "a\0", "a,b", "a\"", "a;b", "Bearer:x", &"a".repeat(MAX_LENGTH + 1)]

@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn every_row_of_the_error_table_has_its_class() {
+    fn every_row_of_the_error_table_is_classified() {
         let table = [
             (401, "authError", Class::TokenStale),
             (403, "insufficientPermissions", Class::ScopeMissing),
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_is_told_by_its_details_before_its_words() {
+    fn details_of_a_limit_take_precedence_over_its_message() {
         let limit = |status, details: &str, message: &str| {
             let reason = r#"[{"domain":"usageLimits","reason":"rateLimitExceeded"}]"#;
             of(status, &format!(r#"{{"error":{{"code":{status},"message":"{message}","errors":{reason},"details":{details}}}}}"#))
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_that_the_user_does_not_have_is_no_stale_token_and_no_bad_request() {
+    fn a_disabled_service_is_neither_a_stale_token_nor_a_bad_request() {
         let gmail = r#"{"error":{"code":400,"message":"Mail service not enabled","errors":[{"domain":"global","reason":"failedPrecondition","message":"Mail service not enabled"}],"status":"FAILED_PRECONDITION"}}"#;
         assert_eq!(of(400, gmail), Class::ServiceOff);
         let drive = r#"{"error":{"code":401,"message":"Active session is invalid. Error code: 4","errors":[{"domain":"global","reason":"authError","location":"Authorization"}]}}"#;
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wish_to_wait_is_read_from_header_and_message() {
+    fn retry_after_is_read_from_header_and_message() {
         let now = DateTime::parse_from_rfc3339("2026-05-01T00:00:00Z").expect("a date").to_utc();
         let header = classify("x", 429, Some("7"), b"", now);
         assert_eq!(header.retry_after, Some(Duration::from_secs(7)));
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_table_takes_stays_out_of_messages() {
+    fn characters_that_postgres_rejects_stay_out_of_messages() {
         let body = br#"{"error":{"message":"not\u0000so\u001b[31m","errors":[{"reason":"odd\u0000"}]}}"#;
         assert_eq!(classify("x", 400, None, body, Utc::now()).message, "x: HTTP 400 odd: not so [31m");
     }

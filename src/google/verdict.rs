@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_minute_of_the_endpoint_is_no_verdict() {
+    fn a_temporary_endpoint_failure_is_no_verdict() {
         for status in [500, 502, 503, 504, 408] {
             assert_class(status, r#"{"error":"invalid_grant"}"#, Class::Transient);
             assert_class(status, "", Class::Transient);
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_is_nobody_to_condemn_a_grant() {
+    fn an_answer_of_a_proxy_does_not_condemn_a_grant() {
         for (status, body) in [
             (403, r#"{"error":"Forbidden"}"#),
             (403, r#"{"error":"access_denied"}"#),
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_domain_forbids_says_what_its_administrator_does() {
+    fn a_policy_refusal_says_what_the_administrator_must_do() {
         let body = r#"{"error":"invalid_grant","error_description":"reauth related error (invalid_rapt)","error_subtype":"invalid_rapt"}"#;
         for failure in judged(400, body, Duration::ZERO) {
             assert_eq!(failure.class, Class::AuthRevoked);
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_grant_that_died_young_hints_at_a_consent_screen_in_testing_and_an_old_one_does_not() {
+    fn a_short_lived_grant_hints_at_a_consent_screen_in_testing() {
         let body = br#"{"error":"invalid_grant","error_description":"Token has been expired or revoked."}"#;
         let dead = |age| verdict((400, None, body), Whose::Person, GrantHistory { age, ..GrantHistory::default() }).message;
         assert!(dead(7 * DAY).contains("\"Testing\""), "{}", dead(7 * DAY));

@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_that_are_not_public_are_known() {
+    fn non_public_addresses_are_recognized() {
         let private = [
             "127.0.0.1",
             "10.1.2.3",
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_in_the_url_is_seen_in_any_spelling() {
+    fn ip_addresses_in_urls_are_recognized_in_any_spelling() {
         for url in ["http://127.0.0.1/", "http://2130706433/", "http://0x7f.1/", "http://[::1]/", "http://[::ffff:7f00:1]/"] {
             assert!(check(&Url::parse(url).expect("a URL")).is_err(), "{url}");
         }

@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn it_doubles_until_it_meets_a_bound_and_then_grows_by_one_a_round_trip_up_to_what_is_allowed() {
+    fn concurrency_doubles_up_to_a_limit_then_grows_by_one_per_round_trip() {
         let mut state = State::new(64);
         let now = rounds(&mut state, 1, USUALLY, Instant::now());
         assert_eq!(state.limit as usize, 8);
@@ -180,14 +180,14 @@ mod tests {
     }
 
     #[test]
-    fn it_stays_small_where_answers_come_at_once() {
+    fn concurrency_stays_small_for_fast_answers() {
         let mut state = State::new(64);
         rounds(&mut state, 100, Duration::from_millis(3), Instant::now());
         assert_eq!(state.limit as usize, 4);
     }
 
     #[test]
-    fn first_answers_that_happen_to_be_quick_make_no_later_one_slow() {
+    fn quick_first_answers_do_not_make_later_ones_look_slow() {
         let mut state = State::new(32);
         let now = Instant::now();
         state.answered("x.list", USUALLY / 3, false, now, now + USUALLY);
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_under_way_together_takes_a_third_away_once() {
+    fn one_congestion_event_reduces_concurrency_once_by_a_third() {
         let mut state = State::new(32);
         let now = rounds(&mut state, 50, USUALLY, Instant::now());
         (0..20).for_each(|_| state.answered("x.list", USUALLY, true, now, now + USUALLY));
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_that_take_ever_longer_are_a_sign_too_and_what_is_always_slow_is_none() {
+    fn rising_latency_signals_congestion_and_constant_latency_does_not() {
         let mut state = State::new(32);
         let now = rounds(&mut state, 50, USUALLY, Instant::now());
         rounds(&mut state, 2, 10 * USUALLY, now);
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_gets_the_place_of_who_ends() {
+    async fn a_waiting_request_takes_the_next_free_slot() {
         let width = ConcurrencyLimit::new(1);
         let first = width.enter().await;
         let second = width.enter();

@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_link_is_not_taken_for_one() {
+    fn text_that_resembles_a_link_is_not_one() {
         for text in [
             "ann@zoom.us/j/1",
             "zoom.us",
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn megabytes_of_anything_are_read_in_bounded_steps() {
+    fn megabytes_of_any_text_are_read_in_bounded_steps() {
         let parts = [
             "https://",
             "http",
@@ -239,7 +239,7 @@ mod tests {
         }
 
         #[test]
-        fn a_link_is_found_whatever_is_around_it(before in "[^/@A-Za-z0-9.-]{0,20}", after in "[\\s。、）】”’»\u{200b}\u{a0}\"'<>]\\PC{0,20}") {
+        fn a_link_is_found_within_any_text(before in "[^/@A-Za-z0-9.-]{0,20}", after in "[\\s。、）】”’»\u{200b}\u{a0}\"'<>]\\PC{0,20}") {
             let text = format!("{before}https://us02web.zoom.us/j/81234567890?pwd=QWJj{after}");
             prop_assert_eq!(first(&text), Some(("https://us02web.zoom.us/j/81234567890?pwd=QWJj".to_owned(), Kind::Zoom)));
         }

@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn wrappers_are_taken_off() {
+    fn wrappers_are_removed() {
         let defended = "https-3A__us02web.zoom.us_j_81234567890-3Fpwd-3DQWJjRGVm";
         let sophos = BASE64.encode(ZOOM.as_bytes());
         for wrapped in [
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn wrappers_around_wrappers_are_taken_off_up_to_a_bound() {
+    fn nested_wrappers_are_removed_up_to_a_limit() {
         let wrap = |inner: &str| {
             let escaped: String = url::form_urlencoded::byte_serialize(inner.as_bytes()).collect();
             format!("https://nam12.safelinks.protection.outlook.com/?url={escaped}&data=1")
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn launchers_of_teams_lead_to_their_meetings() {
+    fn teams_launcher_links_lead_to_their_meetings() {
         let context = "context=%7b%22Tid%22%3a%22t%22%2c%22Oid%22%3a%22o%22%7d";
         let direct = format!("https://teams.microsoft.com/l/meetup-join/19:meeting_x@thread.v2/0?{context}");
         leads(

@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_is_given_the_time_it_asks_for_up_to_the_cap() {
+    fn the_retry_after_of_a_target_is_respected_up_to_the_cap() {
         let settings =
             Outbox { backoff_base: Duration::from_secs(10), backoff_cap: Duration::from_secs(60), ..Outbox::default() };
         assert_eq!(wait(&settings, 0, Some(Duration::from_secs(45)), 0.5), Duration::from_secs(45));
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn only_failures_in_a_row_open_the_circuit() {
+    fn only_consecutive_failures_open_the_circuit() {
         let circuit = Circuit::after(0);
         for delivered in [false, false, false, false, true, false, false, false, false] {
             circuit.note(delivered);

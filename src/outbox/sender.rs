@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn error_texts_are_short_and_hold_no_secret_and_no_address() {
+    fn error_messages_are_short_without_secrets_or_addresses() {
         let text = readable(&format!("no\n  hook s3cret for ann@example.com\u{1b}[31m {}", "x ".repeat(500)), "s3cret");
         assert!(text.starts_with("no hook *** for <address> [31m x"), "{text}");
         assert_eq!(text.chars().count(), MAX_TEXT);

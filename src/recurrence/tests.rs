@@ -17,7 +17,7 @@ fn november(lines: &[&str]) -> Option<Vec<String>> {
 }
 
 #[test]
-fn a_series_keeps_to_the_clocks_of_its_zone_and_leaves_out_what_it_says() {
+fn a_series_follows_local_time_and_its_exclusions() {
     let start = start("2026-03-16T09:00:00Z", "Europe/Berlin");
     let lines = ["RRULE:FREQ=WEEKLY", "EXDATE;TZID=Europe/Berlin:20260323T100000"].map(str::to_owned);
     let rules = rules(start, &lines, None).expect("rules");
@@ -27,7 +27,7 @@ fn a_series_keeps_to_the_clocks_of_its_zone_and_leaves_out_what_it_says() {
 }
 
 #[test]
-fn a_series_of_a_lifetime_is_read_and_one_of_every_minute_is_walked_over_for_a_while_only() {
+fn long_series_are_expanded_and_dense_ones_bounded() {
     let (from, to) = (at("2026-03-16T09:00:00Z"), at("2026-03-17T08:00:00Z"));
     let first_time = |begins: &str, lines: &[&str]| {
         let lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
@@ -44,7 +44,7 @@ fn a_series_of_a_lifetime_is_read_and_one_of_every_minute_is_walked_over_for_a_w
 }
 
 #[test]
-fn rules_that_make_no_sense_are_none() {
+fn invalid_rules_are_rejected() {
     let many: Vec<String> = (0..60).map(|minute| minute.to_string()).collect();
     let fine = format!("RRULE:FREQ=YEARLY;BYDAY=MO;BYHOUR=9,17;BYMINUTE={}", many.join(","));
     for line in [
@@ -64,7 +64,7 @@ fn rules_that_make_no_sense_are_none() {
 }
 
 #[test]
-fn an_end_is_read_in_every_form_and_by_the_clocks_of_the_series() {
+fn until_is_read_in_every_form_in_the_zone_of_the_series() {
     let weekly = |until: &str| november(&[&format!("RRULE:FREQ=WEEKLY;UNTIL={until}")]).expect("times").last().cloned();
     let table = [
         // A date includes the whole day.
@@ -89,7 +89,7 @@ fn an_end_is_read_in_every_form_and_by_the_clocks_of_the_series() {
 }
 
 #[test]
-fn what_calendar_programs_write_is_read_as_google_shows_it() {
+fn rules_of_other_calendar_programs_are_read_as_google_shows_them() {
     let table: [(&[&str], &[&str]); 13] = [
         (&["RRULE;X-EVOLUTION-ENDDATE=20261103T080000Z:FREQ=DAILY;COUNT=2"], &["11-02T08:00", "11-03T08:00"]),
         (&["rrule: freq=daily; count=2;"], &["11-02T08:00", "11-03T08:00"]),
@@ -140,7 +140,7 @@ fn an_all_day_series_knows_its_dates() {
 }
 
 #[test]
-fn a_series_that_is_entered_late_has_the_same_times() {
+fn a_series_entered_late_has_the_same_occurrences() {
     use rand::{Rng as _, SeedableRng as _};
     let mut chance = rand::rngs::StdRng::seed_from_u64(3);
     let mut pick = |choices: &[&str]| choices[chance.random_range(0..choices.len())].to_owned();

@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_that_are_added_at_once_all_stay() {
+    fn keys_added_concurrently_are_all_kept() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("seal.keys");
         std::thread::scope(|threads| {
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_that_come_first_at_once_agree_on_one_key() {
+    fn concurrent_first_commands_agree_on_one_key() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("seal.keys");
         let open = || open_vault(&SecretString::default(), &file, true).expect("a vault");

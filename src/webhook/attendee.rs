@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_signed_is_the_sorted_compact_form() {
+    fn the_signature_covers_the_sorted_compact_form() {
         let secret = SecretString::from(BASE64.encode(b"key"));
         let key = Key::new(&secret).expect("a key").expect("a key");
         let signed = r#"{"bot_id":"bot_1","data":{"a":"ä","b":[{"x":1.5,"y":null}]},"idempotency_key":"k1"}"#;

@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_gets_its_share_and_others_get_the_rest() {
+    fn each_address_is_limited_to_its_share_of_connections() {
         let slots = ConnectionSlots::new(5, 2);
         let held: Vec<ConnectionSlot> = ["2001:db8::1", "2001:db8::2"].into_iter().filter_map(|ip| slots.take(of(ip))).collect();
         // The same network, and one address in two notations.

@@ -118,7 +118,7 @@ fn a_document_of_googles_is_exported_when_its_text_changes_and_for_nothing_else(
     }
     assert_eq!(read(&world, "edited"), (Some("Three".into()), None));
     let report = world.syncctl(&["verify", "drive", "--all", "--json"]).expect(0).json();
-    assert_eq!(report["in_step"], true, "{report}");
+    assert_eq!(report["consistent"], true, "{report}");
 }
 
 #[test]

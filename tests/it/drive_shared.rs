@@ -29,7 +29,7 @@ fn share(world: &World, file: &str, user: &str) {
 #[track_caller]
 fn assert_verified(world: &World) {
     let report = world.syncctl(&["verify", "drive", "--all", "--json"]).expect(0).json();
-    assert_eq!(report["in_step"], true, "{report}");
+    assert_eq!(report["consistent"], true, "{report}");
 }
 
 #[test]

@@ -84,7 +84,7 @@ fn activity_makes_streams_due_earlier_and_explain_shows_it() {
     // A minimum below which activity shows, and enough changes not to be at the maximum.
     world.execute("UPDATE streams SET change_mass = 5, change_shape = NULL WHERE kind = 'events'");
     let recorded = sync(&world, &["activity", ANN, "calendar_view"]);
-    assert!(recorded["hastened"].as_u64() >= Some(1), "{recorded}");
+    assert!(recorded["advanced"].as_u64() >= Some(1), "{recorded}");
     let after = explained(&world, "calendar", "events");
     assert!(after["due_at"].as_str() < before["due_at"].as_str(), "{before:#} {after:#}");
     assert!((after["weight"].as_f64().expect("a weight") - 6.0).abs() < 0.1, "{after:#}");

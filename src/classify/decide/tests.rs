@@ -30,7 +30,7 @@ fn assert_decided(neighbours: Neighbours, by: Option<(Label, Evidence)>, reason:
 }
 
 #[test]
-fn kin_come_first_then_the_sender_then_the_model() {
+fn kin_take_precedence_over_sender_and_sender_over_model() {
     let (kin, sender) = ([(Kinship::Thread, B)], [NONE; 12]);
     let model = "confidence 0.90, threshold 0.80";
     assert_decided(
@@ -45,7 +45,7 @@ fn kin_come_first_then_the_sender_then_the_model() {
 }
 
 #[test]
-fn kin_and_senders_that_disagree_say_nothing() {
+fn disagreeing_kin_and_senders_decide_nothing() {
     let model = Some((A, Evidence::Model));
     let reason = "confidence 0.90, threshold 0.80";
     // A thread assigned to two projects does not fall back to the folder.
@@ -64,7 +64,7 @@ fn kin_and_senders_that_disagree_say_nothing() {
 }
 
 #[test]
-fn a_way_that_was_often_wrong_is_left_out() {
+fn evidence_that_was_often_wrong_is_skipped() {
     let neighbours = Neighbours { kin: &[(Kinship::Folder, B)], sender: &[NONE; 3] };
     let wrong = Tally { right: 80, total: 100 };
     let by = |tallies| decided(neighbours, SURE, &tallies).0;
@@ -76,7 +76,7 @@ fn a_way_that_was_often_wrong_is_left_out() {
 }
 
 #[test]
-fn the_model_is_silent_for_a_reason() {
+fn the_model_abstains_with_a_reason() {
     let reason = |opinion| match decided(Neighbours::default(), opinion, &RIGHT) {
         (None, reason) => reason,
         decided => panic!("{decided:?}"),
@@ -90,7 +90,7 @@ fn the_model_is_silent_for_a_reason() {
 }
 
 #[test]
-fn a_project_that_is_closed_is_neither_given_nor_replaced_by_the_next() {
+fn a_closed_project_is_neither_assigned_nor_replaced() {
     let may = |label| if label == A { May::Closed } else { May::Given };
     let decide = |neighbours| decide(&neighbours, &SURE, &RIGHT, may);
     let decision = decide(Neighbours { kin: &[(Kinship::Thread, A)], sender: &[B; 3] });
@@ -101,7 +101,7 @@ fn a_project_that_is_closed_is_neither_given_nor_replaced_by_the_next() {
 }
 
 #[test]
-fn a_label_that_was_taken_away_leaves_the_document_to_the_next_way() {
+fn a_removed_label_leaves_the_document_to_the_next_evidence() {
     let may = |label| if label == B { May::Refused } else { May::Given };
     let by = |neighbours, opinion| {
         let decision = decide(&neighbours, &opinion, &RIGHT, may);
@@ -119,7 +119,7 @@ fn a_label_that_was_taken_away_leaves_the_document_to_the_next_way() {
 }
 
 #[test]
-fn alternatives_leave_out_what_was_decided_and_confidence_is_what_was_measured() {
+fn alternatives_exclude_the_decision_and_confidence_is_measured() {
     let decision = decide(&Neighbours { kin: &[(Kinship::Thread, B)], sender: &[] }, &SURE, &RIGHT, |_| May::Given);
     assert_eq!(decision.outcome, Outcome::Decided { label: B, by: Evidence::Kin, confidence: 0.99 });
     assert_eq!(decision.alternatives, RANKED[..2]);

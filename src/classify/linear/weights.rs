@@ -61,14 +61,14 @@ mod tests {
     }
 
     #[test]
-    fn what_says_least_goes_for_or_against() {
+    fn the_weakest_weights_are_dropped_regardless_of_sign() {
         assert_left(&[&[3.0, -0.1, 2.0], &[], &[0.2, -4.0]], 2, &[&[3.0, 2.0], &[], &[-4.0]]);
         assert_left(&[&[3.0, -0.1]], 0, &[&[3.0, -0.1]]);
         assert_left(&[&[3.0, -0.1]], 5, &[&[]]);
     }
 
     #[test]
-    fn of_equal_ones_only_as_many_go_as_must() {
+    fn of_equal_weights_only_as_many_as_necessary_are_dropped() {
         assert_left(&[&[1.0, 1.0], &[0.5, -1.0], &[1.0, 2.0]], 3, &[&[], &[-1.0], &[1.0, 2.0]]);
     }
 }

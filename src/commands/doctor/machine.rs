@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_differs_is_told_by_how_much() {
+    fn a_clock_difference_is_quantified() {
         let now = Utc::now();
         for (seconds, expected) in [(0, Level::Ok), (29, Level::Ok), (-45, Level::Warn), (45, Level::Warn), (-400, Level::Fail)] {
             let theirs = now + TimeDelta::seconds(seconds);
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_that_fills_up_is_told_before_it_is_full() {
+    fn a_disk_is_reported_before_it_is_full() {
         for (free, expected) in [(50, Level::Ok), (4, Level::Warn), (1, Level::Fail)] {
             assert_eq!(
                 level(|findings| check_space("/x", free * 1_000_000_000, 100_000_000_000, findings)),

@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_kind_of_right_is_told_by_itself_and_none_is_well() {
+    fn each_kind_of_privilege_is_reported_separately() {
         let none = Foreign { schema: "s".into(), creators: vec![], rights: vec![], open: vec![], code: vec![] };
         let name = || vec!["x".to_owned()];
         let right = Right { role: "anon".into(), objects: (0..7).map(|n| format!("t{n}")).collect(), privileges: name() };

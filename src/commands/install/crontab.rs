@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_ours_stays_and_a_second_time_changes_nothing() {
+    fn foreign_lines_stay_and_installing_twice_changes_nothing() {
         for others in ["", "MAILTO=me\n1 2 * * * backup\n", "1 2 * * * backup"] {
             let once = spliced(others, "* * * * * syncctl calendar cron\n").expect("a crontab");
             assert!(once.starts_with(others) && once.contains("calendar cron"), "{once}");
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_under_a_mark_with_another_description_are_replaced() {
+    fn lines_between_markers_are_replaced() {
         let earlier = format!("{BEGIN_PREFIX}another description >>>\n* * * * * syncctl gmail cron\n{END}\n5 5 * * * other\n");
         let changed = spliced(&earlier, "* * * * * syncctl calendar cron\n").expect("a crontab");
         assert!(changed.starts_with(BEGIN) && changed.ends_with("5 5 * * * other\n"), "{changed}");
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_mark_is_not_guessed_at() {
+    fn an_incomplete_marker_is_an_error() {
         assert!(spliced(&format!("{BEGIN}\n* * * * * x\n"), "").is_err());
         assert!(spliced(&format!("{END}\n{BEGIN}\n"), "").is_err());
     }

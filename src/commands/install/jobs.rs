@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_off_is_not_scheduled() {
+    fn disabled_jobs_are_not_scheduled() {
         let mut settings = Settings::default();
         assert!(
             is_required(&settings, "gmail cron") && is_required(&settings, "attendee cron") && is_required(&settings, "db prune")

@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_a_document_and_a_project() {
+    fn each_line_has_a_document_and_a_project() {
         let document = Uuid::from_u128(7);
         assert_eq!(parse(&format!(" {document}\tRiver bridge ")), Ok((document, Assignment::Project("River bridge".into()))));
         assert_eq!(parse(&format!("{document} --none")), Ok((document, Assignment::None)));

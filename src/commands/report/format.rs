@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_have_units_and_axes_round_steps() {
+    fn numbers_have_units_and_axes_have_round_steps() {
         assert_eq!(count(0), "0");
         assert_eq!(count(1_234_567), "1\u{202f}234\u{202f}567");
         assert_eq!(["", " ms", " s", " min", " h", " days"].map(str::len).len(), 6);
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_of_any_length_has_a_few_named_times() {
+    fn any_window_has_a_few_labelled_times() {
         for hours in [1, 6, 24, 48, 24 * 7, 24 * 14, 24 * 28, 24 * 90, 24 * 366] {
             let named = hours * 3600 / round_times(hours * 3600);
             assert!((2..=6).contains(&named), "{hours} h: {named}");

@@ -192,7 +192,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_window_has_few_pieces_on_round_times_and_now_is_in_the_last() {
+    fn a_window_has_few_round_intervals_and_the_last_contains_now() {
         let now = DateTime::from_timestamp(1_795_581_818, 0).expect("a time");
         for (hours, step) in [(1, 60 * 5), (24, 1800), (7 * 24, 3 * 3600), (28 * 24, 12 * 3600), (366 * 24, 7 * 86_400)] {
             let pieces = Pieces::of(TimeDelta::hours(hours), now);
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_are_counted_where_they_ended_and_the_last_example_stays() {
+    fn runs_count_in_the_interval_in_which_they_ended() {
         let now = DateTime::from_timestamp(1_795_581_818, 0).expect("a time");
         let mut history = History::new(Pieces::of(TimeDelta::hours(24), now));
         let run = |minutes: i64, status: RunStatus, ms: u64, example: &str| RunSummary {

@@ -275,7 +275,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_narrow_terminal_breaks_words_and_no_number() {
+    fn narrow_terminals_wrap_words_but_not_numbers() {
         let mut narrow = table(&["service", "streams", "due", "delay"]);
         narrow.add_row(["calendar", "300000", "9655", "1m 36s"]);
         narrow.set_width(24);

@@ -20,7 +20,7 @@ fn burst(state: &mut State, calls: usize, refused: usize, now: Instant) {
 }
 
 #[test]
-fn a_burst_that_is_refused_halves_the_number_once_and_one_call_looks_whether_the_rest_was_long_enough() {
+fn a_refused_burst_halves_concurrency_once_and_one_call_probes() {
     let (mut state, now) = (state(), Instant::now());
     burst(&mut state, 25, 15, now);
     assert_eq!(state.limit, 12);
@@ -37,7 +37,7 @@ fn a_burst_that_is_refused_halves_the_number_once_and_one_call_looks_whether_the
 }
 
 #[test]
-fn the_number_grows_by_one_up_to_what_was_refused_and_then_hardly() {
+fn concurrency_grows_by_one_up_to_the_refused_level_then_slowly() {
     let (mut state, now) = (state(), Instant::now());
     burst(&mut state, 25, 1, now);
     for limit in 12..24 {
@@ -53,7 +53,7 @@ fn the_number_grows_by_one_up_to_what_was_refused_and_then_hardly() {
 }
 
 #[test]
-fn rests_double_and_the_next_time_begin_with_what_was_enough() {
+fn pauses_double_and_restart_from_the_last_sufficient_one() {
     let (mut state, now) = (state(), Instant::now());
     burst(&mut state, 25, 1, now);
     burst(&mut state, 1, 1, now);
@@ -65,7 +65,7 @@ fn rests_double_and_the_next_time_begin_with_what_was_enough() {
 }
 
 #[test]
-fn it_is_given_up_after_rest_upon_rest_and_one_more_refusal_is_enough_then() {
+fn repeated_pauses_end_in_giving_up_and_then_one_refusal_suffices() {
     let (mut state, now) = (state(), Instant::now());
     (0..3).for_each(|_| burst(&mut state, 1, 1, now));
     assert_eq!(state.given_up, 0);
@@ -77,14 +77,14 @@ fn it_is_given_up_after_rest_upon_rest_and_one_more_refusal_is_enough_then() {
 }
 
 #[test]
-fn a_wish_to_wait_is_heard() {
+fn retry_after_is_respected() {
     let (mut state, now) = (state(), Instant::now());
     state.refused(0, &Failure { retry_after: Some(30 * SECOND), ..too_many() }, now);
     assert_eq!(state.until, Some(now + 30 * SECOND));
 }
 
 #[tokio::test]
-async fn who_waits_is_told_when_it_is_given_up() {
+async fn waiting_calls_learn_that_the_gate_gave_up() {
     let settings =
         config::Engine { backoff_base: Duration::ZERO, backoff_cap: Duration::ZERO, tries: 1, ..config::Engine::default() };
     let gate = UserConcurrency::new(1, &settings);

@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn no_minute_holds_more_than_the_limit_wherever_it_begins() {
+    fn no_window_of_a_minute_exceeds_the_limit() {
         for (part, what) in [(20, For::Polls), (2_000, For::Passes), (300, For::Passes), (5_000, For::Passes)] {
             let mut allowance = Allowance::new(6_000, 2_400);
             let spent = spend_all(&mut allowance, part, what, 3_000, Instant::now());
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn passes_leave_to_polls_what_these_spent_and_nothing_where_nobody_polls() {
+    fn passes_leave_polls_their_recent_share() {
         let now = Instant::now();
         let mut allowance = Allowance::new(1_000, 1_000);
         assert_eq!(spend_all(&mut allowance, 100, For::Passes, 1, now), [1_000]);
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn who_finds_no_room_is_told_when_there_will_be_some() {
+    fn a_refused_reservation_says_when_units_are_available() {
         let now = Instant::now();
         let mut allowance = Allowance::new(1_000, 1_000);
         allowance.spend(400, For::Polls, now);
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_booked_and_not_spent_can_be_spent_by_others() {
+    fn released_units_can_be_spent_by_others() {
         let now = Instant::now();
         let mut allowance = Allowance::new(1_000, 1_000);
         allowance.spend(1_000, For::Passes, now);
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_called_later_than_it_was_booked_fills_the_later_minute() {
+    fn units_count_in_the_minute_of_the_call() {
         let now = Instant::now();
         let mut allowance = Allowance::new(1_000, 1_000);
         allowance.spend(400, For::Polls, now);

@@ -13,7 +13,7 @@ fn meter() -> Arc<Meter> {
 }
 
 #[tokio::test]
-async fn a_poll_whose_user_lacks_quota_is_in_nobody_elses_way() {
+async fn a_poll_without_user_quota_delays_no_other_user() {
     let (meter, busy, other) = (meter(), Uuid::from_u128(1), Uuid::from_u128(2));
     meter.spend("p", busy, 100, For::Polls).await.expect("room");
     let waits = meter.spend("p", busy, 10, For::Polls);
@@ -24,7 +24,7 @@ async fn a_poll_whose_user_lacks_quota_is_in_nobody_elses_way() {
 }
 
 #[tokio::test]
-async fn no_pass_is_let_in_while_a_poll_waits_for_the_projects_quota() {
+async fn no_pass_starts_while_a_poll_waits_for_project_quota() {
     let meter = meter();
     for user in 0..10 {
         meter.spend("p", Uuid::from_u128(user), 100, For::Polls).await.expect("room");
@@ -36,7 +36,7 @@ async fn no_pass_is_let_in_while_a_poll_waits_for_the_projects_quota() {
 }
 
 #[tokio::test]
-async fn what_a_page_did_not_need_can_be_booked_again() {
+async fn unused_units_of_a_page_can_be_reserved_again() {
     let (meter, user) = (meter(), Uuid::from_u128(1));
     let book = |min| meter.book("p", user, &(min..=40), For::Passes);
     let mut pages: Vec<Booking> = (0..5).map(|_| book(4).expect("room")).collect();

@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_goes_on_until_the_cursor() {
+    fn pages_continue_until_the_cursor() {
         let (poll, second, pass) = (at(Some("old"), None), at(Some("old"), Some("a")), at(None, None));
         assert_eq!(follows(&state(&poll), page(Some("a"))), "continue at old/a");
         assert_eq!(follows(&state(&second), page(Some("b"))), "continue at old/b");
@@ -184,7 +184,7 @@ mod tests {
 
     /// Each class, in a full pass's first and later pages, and in a poll's.
     #[test]
-    fn only_expired_tokens_and_cursors_begin_again() {
+    fn only_expired_tokens_and_cursors_restart_a_pass() {
         for class in Class::ALL {
             let fail = format!("fail: {class}: why");
             let [mut pass, mut deep, mut poll, mut second] = [(); 4].map(|()| fail.clone());

@@ -43,7 +43,7 @@ fn polls_come_before_first_pages_and_these_before_deeper_ones() {
 }
 
 #[test]
-fn projects_take_turns_and_one_without_quota_holds_up_nobody_else() {
+fn projects_take_turns_and_one_without_quota_delays_no_other() {
     let both = || (1..=6).map(|id| task(id, if id < 4 { "p" } else { "q" }, None, None));
     assert_eq!(order(&queue(both()), |_| Admitted::Yes(())), [1, 4, 2, 5, 3, 6]);
     let later = Instant::now() + Duration::from_secs(60);
@@ -55,7 +55,7 @@ fn projects_take_turns_and_one_without_quota_holds_up_nobody_else() {
 }
 
 #[test]
-fn polls_that_lack_quota_hold_up_neither_other_projects_nor_other_users() {
+fn polls_without_quota_delay_neither_other_projects_nor_other_users() {
     let polls = (1..=4).map(|id| task(id, if id < 3 { "p" } else { "q" }, Some("cursor"), None));
     let queue = queue(polls.chain([task(5, "q", None, None)]));
     let later = Instant::now() + Duration::from_secs(60);
@@ -72,7 +72,7 @@ fn polls_that_lack_quota_hold_up_neither_other_projects_nor_other_users() {
 }
 
 #[test]
-fn who_lacks_quota_is_left_alone_until_then_and_nobody_else_is() {
+fn only_users_without_quota_wait_until_it_returns() {
     let queue = queue((1..=3).map(|id| task(id, "p", None, None)));
     let later = Instant::now() + Duration::from_secs(3_600);
     let first_lacks = |task: &Task| match task.row.id {
@@ -87,7 +87,7 @@ fn who_lacks_quota_is_left_alone_until_then_and_nobody_else_is() {
 }
 
 #[test]
-fn so_many_passes_are_under_way_and_the_next_begins_when_one_has_ended() {
+fn the_number_of_concurrent_passes_is_limited() {
     let queue = queue((1..=3).map(|id| task(id, "p", None, None)));
     let yes = |_: &Task| Admitted::Yes(());
     let Taken::Task(first, _) = queue.take(1, yes) else { panic!("nothing to begin with") };
@@ -100,7 +100,7 @@ fn so_many_passes_are_under_way_and_the_next_begins_when_one_has_ended() {
 }
 
 #[test]
-fn a_full_room_holds_up_passes_and_no_polls() {
+fn a_full_memory_budget_delays_passes_but_no_polls() {
     let queue = queue([task(1, "p", None, None), task(2, "p", Some("cursor"), None)]);
     let full = |task: &Task| if task.is_pass() { Admitted::Full } else { Admitted::Yes(()) };
     assert_eq!(order(&queue, full), [2]);
@@ -108,7 +108,7 @@ fn a_full_room_holds_up_passes_and_no_polls() {
 }
 
 #[test]
-fn passes_that_are_deep_give_way_and_first_pages_and_polls_do_not() {
+fn only_deep_passes_yield() {
     let now = Instant::now();
     let queue = queue([
         task(1, "a", None, None),

@@ -9,7 +9,7 @@ fn polled(again: bool, end: PollEnd) -> Outcome {
 }
 
 #[test]
-fn a_stream_that_gave_way_is_interrupted_until_it_is_polled_again() {
+fn a_yielding_stream_counts_as_interrupted_until_polled_again() {
     let mut report = Report::default();
     report.add(&polled(false, PollEnd::GaveWay));
     assert_eq!((report.streams, report.polls, report.interrupted_streams, report.users()), (1, 1, 1, 0));

@@ -21,7 +21,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_few_are_named_and_the_rest_is_counted() {
+    fn a_few_are_named_and_the_rest_are_counted() {
         let ids = |count: usize| (0..count).map(|n| format!("id-{n}")).collect::<Vec<_>>();
         assert_eq!(format_unknown(&ids(1)), "nothing matches id-0");
         assert_eq!(format_unknown(&ids(5)), "nothing matches id-0, id-1, id-2, id-3, id-4");

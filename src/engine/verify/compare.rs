@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn each_way_to_differ_has_its_name() {
+    fn each_kind_of_difference_has_a_name() {
         let listed = items(&[
             ("same", ItemState::alive("1")),
             ("lost", ItemState::alive("1")),
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_feed_names_is_not_lost_and_what_lies_in_quarantine_is_called_so() {
+    fn pending_changes_are_not_missing_and_quarantined_items_are_labelled() {
         let differ = || {
             Differences::from([("a".into(), Mismatch::Missing), ("b".into(), Mismatch::Stale), ("c".into(), Mismatch::Excess)])
         };
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_two_looks_agree_on_is_wrong() {
+    fn only_differences_seen_twice_count() {
         let first = Differences::from([("a".into(), Mismatch::Missing), ("b".into(), Mismatch::NotPolled)]);
         let second = Differences::from([
             ("a".into(), Mismatch::Stale),
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_calendars_address_is_in_no_example() {
+    fn examples_contain_no_calendar_address() {
         let mut figures = Figures::default();
         figures.add((1, Uuid::nil()), 2, &Differences::from([("ann@example.com".into(), Mismatch::Missing)]));
         assert_eq!(figures.examples[0].id, "<address>");

@@ -55,14 +55,14 @@ fn circles(mut all: Vec<Occurrence>) -> Vec<Vec<usize>> {
 }
 
 #[test]
-fn who_is_in_the_organizers_list_shares_and_who_forges_a_copy_does_not() {
+fn only_users_in_the_organizers_guest_list_share_a_bot() {
     let list = ["ann", "bob"];
     let all = ["ann", "eve", "bob"].map(|user| decided(user, "talk", &list));
     assert_eq!(circles(all.into()), [vec![0, 2], vec![1]]);
 }
 
 #[test]
-fn without_the_organizers_list_two_share_if_each_ones_copy_names_the_other() {
+fn without_the_organizers_copy_two_users_share_if_each_lists_the_other() {
     let all =
         vec![copy("ann", "talk", &["ann", "bob"]), copy("bob", "talk", &["ann", "bob"]), copy("eve", "talk", &["ann", "eve"])];
     assert_eq!(circles(all), [vec![0, 1], vec![2]]);

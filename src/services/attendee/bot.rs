@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn every_state_has_its_status_and_a_strange_one_is_kept_as_it_is() {
+    fn every_state_maps_to_a_status_and_unknown_ones_are_kept() {
         for state in LIVING.into_iter().chain(["ended", "fatal_error", "data_deleted"]) {
             assert!(!bot(state).is_strange(), "{state}");
         }
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reason_is_the_last_event_that_says_one() {
+    fn the_reason_comes_from_the_last_event_that_has_one() {
         let reason = |state: &str, events: &str| {
             let text = format!(r#"{{"id":"bot_1","state":"{state}","events":[{events}]}}"#);
             serde_json::from_str::<Bot>(&text).expect("a bot").reason()
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bot_without_an_id_or_state_is_poison() {
+    fn a_bot_without_id_or_state_is_quarantined() {
         for text in [r#"{"id":"","state":"ended"}"#, r#"{"id":"bot_1"}"#, "[]"] {
             assert!(decode(RawValue::from_string(text.into()).expect("JSON")).is_err(), "{text}");
         }

@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn each_bound_holds_for_a_day_and_the_next_day_begins_anew() {
+    fn each_limit_applies_per_day() {
         let mut days = Days::new(Bounds { user: 3, project: 5, series: 2 }, &[], &[]);
         let mut taken = |user: u128, audience: &str, minute: i64| {
             days.take(&meeting(user, audience, minute))
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bot_that_one_of_its_users_may_have_is_for_all_of_them() {
+    fn a_bot_allowed_for_one_user_is_shared_by_all() {
         let mut days = Days::new(Bounds { user: 1, project: 9, series: 9 }, &[], &[]);
         assert_eq!(days.take(&meeting(1, "a", 0)), Ok(()));
         let mut both = meeting(1, "b", 1);
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn bots_that_there_are_count() {
+    fn existing_bots_count_towards_the_limits() {
         let bot = ExistingBot {
             id: Uuid::nil(),
             project: Uuid::nil(),

@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_in_use_and_a_bot_that_is_under_way_are_told_from_other_refusals() {
+    fn keys_in_use_and_running_bots_are_distinguished_from_other_refusals() {
         let taken = r#"{"error":"Deduplication key already in use. A bot in a non-terminal state with this deduplication key already exists."}"#;
         assert!(is_key_taken(&failure(400, taken)));
         assert!(!is_key_taken(&failure(500, taken)));

@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transcript_is_taken_when_it_is_complete_and_given_up_after_a_day() {
+    fn transcripts_are_stored_when_complete_and_abandoned_after_a_day() {
         let now = DateTime::UNIX_EPOCH + DAY * 30;
         let since = |ago: Duration| OpenBot { ended_at: Some(now - ago), ..open() };
         let table = [
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_meeting_in_which_nobody_spoke_is_done_at_once() {
+    fn a_meeting_without_speech_is_finished_immediately() {
         let looked_up = |recording: &str| {
             let mut silent = bot("ended", Some("not_started"));
             silent.recording_state = Some(recording.into());
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_project_waits_for_its_next_bot_and_a_late_transcript_is_asked_for_ever_more_rarely() {
+    fn polls_wait_for_the_next_bot_and_back_off_for_late_transcripts() {
         let now = DateTime::UNIX_EPOCH + DAY;
         let project = Uuid::new_v4();
         let wait = |open: OpenBot| OpenBots(HashMap::from([(project, vec![open])])).wait(project, now, MINUTE, 60 * MINUTE);

@@ -94,7 +94,7 @@ fn one_room_at_two_times_gets_two_bots() {
 }
 
 #[test]
-fn a_bot_that_is_there_is_kept_whatever_its_state() {
+fn existing_bots_are_kept_in_any_state() {
     let one = occurrence(1, "a", at(60));
     for (state, raw) in [
         (BotState::Creating, ""),
@@ -109,7 +109,7 @@ fn a_bot_that_is_there_is_kept_whatever_its_state() {
 }
 
 #[test]
-fn a_moved_meeting_takes_its_bot_along_until_that_has_joined() {
+fn a_moved_meeting_keeps_its_bot_until_the_bot_has_joined() {
     let moved = occurrence(1, "a", at(120));
     let before = known(at(60), BotState::Open, "scheduled", &[&moved]);
     assert!(matches!(plan_steps(vec![moved.clone()], vec![before.clone()]).as_slice(), [Step::Keep(bot, meeting)]
@@ -119,7 +119,7 @@ fn a_moved_meeting_takes_its_bot_along_until_that_has_joined() {
 }
 
 #[test]
-fn two_meetings_that_change_places_keep_one_bot_each() {
+fn two_meetings_that_swap_times_keep_one_bot_each() {
     let (a, b) = (occurrence(1, "a", at(120)), occurrence(1, "b", at(60)));
     let bots = vec![known(at(60), BotState::Open, "scheduled", &[&a]), known(at(120), BotState::Open, "scheduled", &[&b])];
     assert!(
@@ -128,7 +128,7 @@ fn two_meetings_that_change_places_keep_one_bot_each() {
 }
 
 #[test]
-fn a_bot_that_nobody_wants_is_removed_unless_it_has_joined() {
+fn unwanted_bots_are_removed_unless_they_have_joined() {
     let one = occurrence(1, "a", at(60));
     assert!(matches!(
         plan_steps(vec![], vec![known(at(60), BotState::Open, "scheduled", &[&one])]).as_slice(),
@@ -152,7 +152,7 @@ fn a_bot_that_nobody_wants_is_removed_unless_it_has_joined() {
 }
 
 #[test]
-fn whoever_names_a_project_decides_which_and_one_that_is_not_there_is_told() {
+fn the_named_project_is_used_and_a_missing_one_is_reported() {
     let named = Occurrence { project: Some("other".into()), ..occurrence(2, "a", at(60)) };
     assert!(
         matches!(plan_steps(vec![occurrence(1, "a", at(60)), named], vec![]).as_slice(), [Step::Create(meeting)] if meeting.project == id(2))
@@ -164,7 +164,7 @@ fn whoever_names_a_project_decides_which_and_one_that_is_not_there_is_told() {
 }
 
 #[test]
-fn a_room_is_known_by_its_host_and_path() {
+fn rooms_are_identified_by_host_and_path() {
     assert_eq!(room("https://Meet.google.com/abc-defg-hij?hs=1#x"), "meet.google.com/abc-defg-hij");
     assert_eq!(room("https://acme.zoom.us/j/42?pwd=x"), room("http://acme.zoom.us/j/42/"));
     assert_ne!(room("https://acme.zoom.us/j/42"), room("https://acme.zoom.us/j/43"));
@@ -185,7 +185,7 @@ fn a_key_is_the_same_for_the_same_room_time_and_audience_and_for_no_other() {
 }
 
 #[test]
-fn a_bot_at_work_changes_hands_only_among_those_who_hear_it_already() {
+fn a_running_bot_is_reassigned_only_within_its_audience() {
     let (ann, bob, eve) = (occurrence(1, "a", at(60)), occurrence(2, "a", at(60)), occurrence(3, "a", at(60)));
     let bot = known(at(60), BotState::Open, "joined_recording", &[&ann, &bob]);
     let kept = |occurrences: Vec<Occurrence>| matches!(plan_steps(occurrences, vec![bot.clone()]).as_slice(), [Step::Keep(..)]);
@@ -200,7 +200,7 @@ fn a_bot_at_work_changes_hands_only_among_those_who_hear_it_already() {
 }
 
 #[test]
-fn a_bot_of_a_version_without_audiences_is_kept_by_whoever_it_is_for() {
+fn bots_without_a_stored_audience_stay_with_their_users() {
     let (ann, eve) = (occurrence(1, "a", at(60)), occurrence(3, "private", at(60)));
     let bot = ExistingBot { audience: None, ..known(at(60), BotState::Open, "scheduled", &[&ann]) };
     let steps = plan_steps(vec![eve, ann], vec![bot]);

@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_goes_on_saying_is_one_paragraph_and_times_begin_with_the_first_word() {
+    fn consecutive_utterances_of_a_speaker_form_one_paragraph() {
         let start = 1_700_000_000_000;
         let lines = [
             line("a", start, "Good morning."),
@@ -174,14 +174,14 @@ mod tests {
     }
 
     #[test]
-    fn two_people_of_one_name_stay_two_speakers() {
+    fn two_participants_with_one_name_stay_separate_speakers() {
         let mut lines = [line("a", 0, "One."), line("b", 1, "Two.")];
         lines[1].speaker = Some("A".into());
         assert_eq!(write(&lines).speakers.len(), 2);
     }
 
     #[test]
-    fn utterances_without_words_are_left_out_and_broken_ones_are_named() {
+    fn empty_utterances_are_dropped_and_broken_ones_reported() {
         let raws = |texts: &[&str]| texts.iter().map(|text| RawValue::from_string((*text).into()).expect("JSON")).collect();
         let good = read(raws(&[
             r#"{"speaker_name":"A","speaker_uuid":"1","timestamp_ms":5,"duration_ms":1,"transcription":{"transcript":" hi "}}"#,

@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn the_link_that_lets_a_bot_in_wins() {
+    fn a_link_that_bots_can_join_wins() {
         let rows = [
             (
                 r#""location":"https://zoom.us/j/1","description":"https://zoom.us/wc/join/1?pwd=x""#,
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_phone_number_is_no_video_link() {
+    fn a_phone_number_is_not_a_video_link() {
         let phone = r#"{"id":"1","conferenceData":{"entryPoints":[{"entryPointType":"phone","uri":"tel:+1-555"}]}}"#;
         assert_eq!(rule(phone), None);
     }

@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_nobody_can_do_without_is_told_in_words() {
+    fn a_missing_required_field_is_named() {
         let table = [
             (
                 r#"{"id":"a","start":{"dateTime":"2026-13-40T09:00:00Z"}}"#,
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_elsewhere_counts_as_absent_and_is_named() {
+    fn invalid_optional_fields_count_as_absent_and_are_named() {
         let table = [
             (r#""updated":"yesterday""#, "updated"),
             (r#""end":{"dateTime":"2026-13-40T09:00:00Z"}"#, "end.dateTime"),

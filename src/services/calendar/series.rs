@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn a_counted_series_ends_with_its_last_instance_in_its_own_zone() {
+    fn a_series_with_count_ends_with_its_last_instance_in_its_zone() {
         // The third week is after the change to summer time.
         let event = event(
             r#"{"id":"a","start":{"dateTime":"2026-03-16T10:00:00+01:00","timeZone":"Europe/Berlin"},
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_beyond_all_times_is_an_end() {
+    fn an_end_beyond_the_representable_range_counts_as_an_end() {
         let event = event(
             r#"{"id":"a","start":{"dateTime":"2026-03-16T10:00:00Z"},"end":{"dateTime":"+262142-12-31T00:00:00Z"},"recurrence":["RRULE:FREQ=DAILY;COUNT=3"]}"#,
         );
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_that_cannot_be_read_proves_nothing() {
+    fn an_unreadable_rule_proves_nothing() {
         let event = event(r#"{"id":"a","start":{"date":"2026-01-01"},"recurrence":["RRULE:FREQ=SOMETIMES;COUNT=3"]}"#);
         assert!(!reaches(&event, at("2026-01-01T00:00:00Z")));
     }

@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_series_goes_on_by_the_clocks_of_its_zone_until_it_ends() {
+    fn a_series_follows_the_local_time_of_its_zone_until_it_ends() {
         // Summer time ends on 25 October.
         let event: Event = serde_json::from_str(
             r#"{"id":"a","start":{"dateTime":"2026-10-12T09:00:00+02:00","timeZone":"Europe/Berlin"},"recurrence":["RRULE:FREQ=WEEKLY;COUNT=3"]}"#,

@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_document_has_near_it_what_shares_thread_folder_or_sender_but_not_itself() {
+    fn related_documents_share_thread_folder_or_sender() {
         let (bridge, road) = (Label::Project(Uuid::from_u128(1)), Label::Project(Uuid::from_u128(2)));
         let traits =
             |thread: &str, sender: &str| Traits { thread: Some(thread.into()), sender: Some(sender.into()), ..Traits::default() };

@@ -213,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_are_read_as_they_were_written_and_others_begin_anew() {
+    fn page_tokens_survive_a_round_trip_and_invalid_ones_restart() {
         let id = Uuid::from_u128(7);
         for token in [Token::Lesson { version: 3, looks: 1 }, Token::Pass(id), Token::Queue(id)] {
             assert_eq!(Token::of(&token.text()), Some(token));

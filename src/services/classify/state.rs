@@ -191,14 +191,14 @@ mod tests {
     }
 
     #[test]
-    fn users_that_take_turns_are_read_once_as_far_as_there_is_room() {
+    fn models_of_alternating_users_are_loaded_once_while_memory_allows() {
         assert_eq!((reads(1, 100), reads(4, 9)), (1, 4));
         // Four stay, and two are read each time; a cache of the last one only would need 60 reads.
         assert_eq!(reads(6, 9), 4 + 2 * 10);
     }
 
     #[test]
-    fn who_is_through_or_was_given_up_makes_room() {
+    fn finished_and_abandoned_users_free_memory() {
         let (mut kept, now) = (UserCache::default(), Instant::now());
         let user = Uuid::from_u128;
         kept.put(user(1), (), KEPT, now);

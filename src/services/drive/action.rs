@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_is_told_apart_and_the_most_telling_one_wins() {
+    fn the_most_specific_kind_of_change_wins() {
         let known = known();
         let act = |change: fn(&mut File)| {
             let mut file = file();
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_of_googles_is_renamed_or_moved_whether_or_not_its_time_moves_and_edited_only_if_it_does() {
+    fn google_documents_count_as_edited_only_if_their_time_changes() {
         let document = |millis: i64| File {
             md5_checksum: None,
             mime_type: Some("application/vnd.google-apps.document".into()),
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_version_and_an_older_one_tell_nothing() {
+    fn the_same_or_an_older_version_is_no_change() {
         for version in [1, 0] {
             let file = File { version: Some(version), name: Some("y".into()), ..file() };
             assert_eq!(since(Some(&known()), &file), None);
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_new_or_back_is_created() {
+    fn new_and_restored_files_are_created() {
         assert_eq!(since(None, &file()), Some(Action::Created));
         let lost = LastSeen { lost: true, version: Some(9), ..known() };
         assert_eq!(since(Some(&lost), &file()), Some(Action::Created));

@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_go_and_the_words_around_them_stay() {
+    fn data_urls_of_images_are_dropped_and_surrounding_text_stays() {
         for (text, kept) in [
             ("a ![x](data:image/png;base64,iVBOR+/=) b", "a ![x]() b"),
             ("![][image1]\n\n[image1]: <data:image/png;base64,AAAA>\n", "![][image1]\n\n[image1]: <>\n"),
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn words_that_are_no_such_url_stay() {
+    fn text_that_only_resembles_a_data_url_stays() {
         for text in [
             "the data: image, text",
             "metadata:image/png;base64,AAAA",
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_is_bounded_and_the_pictures_do_not_count() {
+    fn the_limit_on_text_does_not_count_images() {
         let mut filter = Readable::new(4);
         assert!(filter.push(b"ab(data:image/png;base64,"));
         assert!(filter.push(&[b'A'; 1000]));
@@ -199,7 +199,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_does_not_matter_how_a_text_is_divided(
+        fn the_result_does_not_depend_on_chunk_boundaries(
             text in "(data:|image/png|;base64|,|AAAA|\"|<|>|\\(|\\)| |\n|d|ü){0,40}", size in 1usize..9
         ) {
             let mut filter = Readable::new(1 << 20);

@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_and_a_file_by_itself_are_read_alike() {
+    fn a_change_and_a_single_file_are_parsed_alike() {
         let file = r#"{"id":"a","name":"x","version":"7","size":"12","md5Checksum":"m"}"#;
         for json in [file.to_owned(), format!(r#"{{"changeType":"file","fileId":"a","removed":false,"file":{file}}}"#)] {
             let Ok(Item { id, change: Change::File(file, _), .. }) = decoded(&json) else { panic!("no file: {json}") };
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_put_aside_by_its_id() {
+    fn unreadable_files_are_quarantined_by_id() {
         let poison = decoded(r#"{"changeType":"file","fileId":"a","file":{"id":"a","version":"many"}}"#).err().expect("poison");
         assert_eq!(poison.item_id, "a");
         assert!(decoded(r#"{"fileId":"a"}"#).is_err());
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn the_content_of_googles_own_formats_moves_with_the_time_of_the_edit_and_folders_have_none() {
+    fn google_documents_change_with_their_edit_time_and_folders_have_no_content() {
         let of = |kind: &str| File {
             version: Some(9),
             modified_time: DateTime::from_timestamp_millis(1_700_000_000_123),
@@ -196,7 +196,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_answer_makes_it_panic(json in "(\\{|\\}|\"fileId\":|\"file\":|\"id\":|\"a\"|,|\"removed\":true){0,12}") {
+        fn no_answer_causes_a_panic(json in "(\\{|\\}|\"fileId\":|\"file\":|\"id\":|\"a\"|,|\"removed\":true){0,12}") {
             if let Ok(raw) = RawValue::from_string(json) {
                 let _ = decode(raw);
             }

@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_is_asked_for_again_and_what_is_another_content_waits_for_the_next_poll() {
+    fn truncated_content_is_refetched_and_other_content_waits_for_the_next_poll() {
         let sum = Some("5d41402abc4b2a76b9719d911017c592");
         assert_eq!(checked(b"hello", Some(5), sum), Ok(()));
         assert_eq!(checked(b"hello", None, None), Ok(()));

@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_workbook_is_said_so() {
+    fn an_invalid_workbook_is_an_error() {
         assert!(read(b"no zip", 100).err().expect("a reason").contains("cannot be unpacked"));
         assert!(read(&archive(&[("a.txt", b"a")]), 100).err().expect("a reason").contains("cannot be read"));
     }

@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_has_no_room_is_left_out_and_what_comes_after_it_is_kept() {
+    fn oversized_headers_are_skipped_and_later_ones_kept() {
         let long = "x".repeat(MAX_BYTES - 11);
         let json = format!(
             r#"[{{"name":"A","value":"{long}"}},{{"name":"B","value":"{long}"}},{{"name":"C","value":"d"}},{{"name":"E","value":"f"}}]"#

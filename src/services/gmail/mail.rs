@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_blank_plain_text_gives_way_and_text_beside_text_stays() {
+    fn blank_plain_text_yields_to_html_and_sibling_texts_are_joined() {
         let alternative = |plain: &str, kind: &str| {
             let raw = format!(
                 "Content-Type: multipart/{kind}; boundary=a\n\n--a\nContent-Type: text/plain\n\n{plain}\n--a\nContent-Type: text/html\n\n<p>page</p>\n--a--"
@@ -282,14 +282,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_comes_is_read_without_a_panic_and_without_nul(raw in proptest::collection::vec(any::<u8>(), 0..400)) {
+        fn any_input_parses_without_panic_or_nul(raw in proptest::collection::vec(any::<u8>(), 0..400)) {
             let mail = of_message(&raw);
             prop_assert!(!mail.text.unwrap_or_default().contains('\0'));
             prop_assert!(!mail.subject.unwrap_or_default().contains('\0'));
         }
 
         #[test]
-        fn broken_mime_is_read_as_far_as_it_goes(body in "(--a|\r\n|Content-Type: |multipart/mixed; boundary=a|base64|=|;|x){0,40}") {
+        fn broken_mime_is_read_up_to_the_damage(body in "(--a|\r\n|Content-Type: |multipart/mixed; boundary=a|base64|=|;|x){0,40}") {
             let mail = of_message(format!("Subject: kept\r\nContent-Type: multipart/mixed; boundary=a\r\n\r\n{body}").as_bytes());
             prop_assert_eq!(mail.subject.as_deref(), Some("kept"));
         }

@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_comes_back_from_the_token_and_ends_with_what_follows() {
+    fn remaining_ids_survive_in_the_page_token() {
         let rest = || Rest { rest: vec!["a".into(), "b".into()], next: Next::Cursor("7".into()) };
         let Next::Page(token) = rest().next().expect("a token") else { panic!("messages are left") };
         let at = |token: &str| Position { page_token: Some(token.into()), ..Position::default() };

@@ -108,7 +108,7 @@ fn a_stream_that_cannot_be_listed_is_an_error_with_its_class_and_no_loss() {
     let run = verify(&world, &[]).expect(1);
     let report = run.json();
     assert_eq!(report["runs"][0]["errors"]["api_disabled"]["count"], 2, "{report}");
-    assert_eq!(report["in_step"], false, "{report}");
+    assert_eq!(report["consistent"], false, "{report}");
     assert_eq!(number(kind(&report, "events"), "missing"), 0, "{report}");
     let after = world.texts("SELECT s::text FROM streams s ORDER BY id");
     assert_eq!(before, after, "a comparison writes nothing of what it finds");

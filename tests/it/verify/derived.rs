@@ -15,7 +15,7 @@ fn assert_repaired(world: &World, (of, difference): (&str, &str), damage: &str, 
     let report = verify(world, &[]).expect(1).json();
     assert!(number(kind(&report, of), difference) > 0, "{damage}: {report}");
     let repaired = verify(world, &["--repair"]).expect(0).json();
-    assert_eq!(repaired["in_step"], true, "{damage}: {repaired}");
+    assert_eq!(repaired["consistent"], true, "{damage}: {repaired}");
     assert_eq!(world.texts(same), before, "{damage}");
     assert_eq!(world.outbox_events(), events, "{damage}: sent twice");
     verify(world, &[]).expect(0);
@@ -158,7 +158,7 @@ fn transcripts_their_documents_and_the_bots_of_meetings_are_held_against_the_bot
     ] {
         world.execute(damage);
         let report: Value = verified(&[]).expect(1).json();
-        assert_eq!(report["in_step"], false, "{damage}: {report}");
+        assert_eq!(report["consistent"], false, "{damage}: {report}");
         verified(&["--repair"]).expect(0);
         assert_eq!(world.texts(same), before, "{damage}");
         verified(&[]).expect(0);

@@ -70,7 +70,7 @@ fn is_found_and_repaired(damage: &Damage) {
     world.sync_all().expect(0);
     world.sync_all().expect(0);
     let report = verify(&world, &[]).expect(0).json();
-    assert_eq!(report["in_step"], true, "{report}");
+    assert_eq!(report["consistent"], true, "{report}");
     let compared = number(kind(&report, main_kind(damage.service)), "compared");
     assert!(compared > damage.page, "{compared} are no two pages");
 

@@ -74,7 +74,7 @@ fn a_comparison_that_is_stopped_says_what_it_left_and_leaves_nothing_behind() {
     let output = child.wait_with_output().expect("the end");
     world.sim.admin("release", serde_json::json!({}));
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON on stdout");
-    assert_eq!(report["in_step"], false, "{report}");
+    assert_eq!(report["consistent"], false, "{report}");
     assert_eq!(report["runs"][0]["stopped_early"], "stop requested", "{report}");
     assert!(report["runs"][0]["interrupted_streams"].as_u64().is_some_and(|streams| streams >= 1), "{report}");
     assert_eq!(number(kind(&report, "events"), "missing"), 0, "{report}");
@@ -93,7 +93,7 @@ fn the_time_for_a_comparison_is_that_of_all_services_together() {
     for run in [&report["runs"][0], &report["runs"][1]] {
         assert_eq!(run["stopped_early"], "max_duration reached", "{report}");
     }
-    assert_eq!(report["in_step"], false, "{report}");
+    assert_eq!(report["consistent"], false, "{report}");
 }
 
 #[test]

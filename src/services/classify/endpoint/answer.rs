@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn thinking_and_a_fence_are_cut_off() {
+    fn reasoning_and_code_fences_are_removed() {
         let second = Ok((Choice::Project(Uuid::from_u128(2)), 0.5));
         let json = r#"{"choice": "p2", "confidence": 0.5}"#;
         for content in [
@@ -241,7 +241,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_said_one_of_the_offers_comes_out_or_a_bad_answer(
+        fn any_answer_yields_a_candidate_or_an_error(
             before in "(|<think>|[a-z<>/ ]{0,9}</think>|```|```json\n)", choice in "(p[0-3]{1,2}|none|unsure|.{0,8})",
             confidence in "(0\\.5|1|-?[0-9]{1,3}(e[0-9]{1,3})?|NaN|\"1\"|null)", after in "(|```|\\}|\\PC{0,12})",
         ) {
@@ -253,13 +253,13 @@ mod tests {
         }
 
         #[test]
-        fn no_body_is_too_odd(body in "\\PC{0,60}") {
+        fn no_body_causes_a_panic(body in "\\PC{0,60}") {
             prop_assert!(completion(body.as_bytes()).is_err());
         }
     }
 
     #[test]
-    fn an_answer_that_ends_early_is_asked_for_again_and_a_page_is_none() {
+    fn truncated_answers_are_retried_and_html_pages_are_errors() {
         assert_eq!(completion(br#"{"choices": [{"mess"#).expect_err("cut").class, Class::Transient);
         assert_eq!(completion(b"<html>").expect_err("a page").class, Class::BadAnswer);
     }

@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn neither_the_key_nor_a_text_is_passed_on() {
+    fn error_messages_contain_neither_key_nor_text() {
         for body in [
             r#"{"error":{"message":"Incorrect API key: sk-secret for Dear Ann","type":"Dear Ann","param":"sk-secret1","code":"sk-secret"}}"#,
             r#"{"error":"Dear Ann: sk-secret"}"#,
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_used_up_budget_says_until_when() {
+    fn an_exhausted_budget_says_until_when() {
         let now = DateTime::from_timestamp(1_792_000_000, 0).expect("a time");
         let failure = used_up(now + chrono::TimeDelta::hours(3), now);
         assert_eq!((failure.class, failure.retry_after), (Class::DailyQuota, Some(Duration::from_secs(10_800))));

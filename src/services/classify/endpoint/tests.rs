@@ -41,7 +41,7 @@ fn prompt() -> Prompt {
 }
 
 #[test]
-fn what_nobody_counted_counts_as_reserved_and_what_was_refused_as_nothing() {
+fn uncounted_tokens_count_as_reserved_and_refused_calls_as_zero() {
     let max = Usage { prompt_tokens: 3_000, completion_tokens: 256 };
     let used = |answer: Result<http::Answer, Failure>| evaluate(answer, &prompt(), max, Utc::now()).0;
     let answered = |body: &str| Ok((200, None, body.as_bytes().to_vec()));

@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prices_are_of_a_million_tokens() {
+    fn prices_are_per_million_tokens() {
         let mut settings = config::Endpoint {
             cost_per_million_prompt_tokens: 0.15,
             cost_per_million_completion_tokens: 0.6,
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn other_alphabets_signs_and_ideographs_count_for_more() {
+    fn non_latin_scripts_and_symbols_count_for_more_tokens() {
         assert_eq!(
             [about(""), about("abcd"), about("abc abc abc"), about("жжжж"), about("漢字"), about("<-->")],
             [0, 2, 4, 2, 2, 4]

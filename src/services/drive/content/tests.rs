@@ -10,7 +10,7 @@ fn googles_formats_are_exported_and_only_text_is_downloaded() {
 }
 
 #[test]
-fn pictures_leave_their_places_and_no_definitions() {
+fn images_leave_their_markers_but_no_definitions() {
     let mut readable = Readable::new(1 << 20);
     readable.push("Grüße ![][image1] ![a chart][image2]\n\n[image1]: <data:image/png;base64,AAAA>\n\n".as_bytes());
     readable.push(b"[image2]: <data:image/png;base64,AAAA>\n");
@@ -32,7 +32,7 @@ fn a_text_is_cut_between_characters_and_a_note_says_so() {
 }
 
 #[test]
-fn text_is_decoded_by_its_mark_its_header_or_as_what_it_can_be() {
+fn text_is_decoded_by_bom_header_or_detection() {
     assert_eq!(text_of(None, "Grüße".as_bytes()).text, "Grüße");
     assert_eq!(text_of(None, b"Gr\xfc\xdfe").text, "Grüße");
     assert_eq!(text_of(Some("text/plain; charset=\"ISO-8859-5\""), b"\xbf\xe0\xd8").text, "При");

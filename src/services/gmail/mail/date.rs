@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_date_is_none() {
+    fn text_that_is_not_a_date_yields_none() {
         for text in [
             "",
             "Fri, 45 Nov 2026 25:61:61 +0200",

@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_cells_items_and_links_stay_apart() {
+    fn words_cells_items_and_links_stay_separated() {
         let page = "<table><tr><td>Invoice</td><td>4711</td></tr><tr><td>Total</td><td>100 EUR</td></tr></table>\
             <ul><li>one</li><li>two</li></ul><div>a</div><div>b</div>";
         assert_eq!(text(page), "Invoice 4711\nTotal 100 EUR\n\none\ntwo\n\na\nb");
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_reader_sees_is_left_out() {
+    fn invisible_content_is_dropped() {
         let page = "<html><head><title>t</title><style>p { a: '<b>' }</style></head><body><!-- c --><script>if (a<b) 1</script>x</body></html>";
         assert_eq!(text(page), "x");
         assert_eq!(text("<style>never closed"), "");
@@ -155,7 +155,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_the_page_text_is_no_longer(page in "(<[a-z]{1,5} ?|>|</|a|&amp;|\"|\n| |é|=|-->|<!--){0,60}") {
+        fn text_is_never_longer_than_its_page(page in "(<[a-z]{1,5} ?|>|</|a|&amp;|\"|\n| |é|=|-->|<!--){0,60}") {
             prop_assert!(text(&page).len() <= page.len());
         }
     }

@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn base64_is_read_as_far_as_it_goes() {
+    fn base64_is_decoded_up_to_the_damage() {
         let long = data_encoding::BASE64_MIME.encode(&[b'x'; 90]);
         for (body, text, note) in [
             ("SGVsbG8=\r\n", "Hello", None),
@@ -222,14 +222,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_encoded_comes_out(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn encoding_and_decoding_are_inverse(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let content = data_encoding::BASE64_MIME.encode(&bytes);
             let decoded = decode(content.as_bytes(), "base64");
             prop_assert_eq!((&*decoded.bytes, decoded.note), (&*bytes, None));
         }
 
         #[test]
-        fn nothing_grows(body in proptest::collection::vec(any::<u8>(), 0..200), encoding in "(base64|quoted-printable|x|7bit)") {
+        fn decoded_content_is_never_longer(body in proptest::collection::vec(any::<u8>(), 0..200), encoding in "(base64|quoted-printable|x|7bit)") {
             prop_assert!(decode(&body, &encoding).bytes.len() <= body.len());
         }
     }

@@ -68,7 +68,7 @@ fn hostile_mail_is_bounded() {
 
 proptest! {
     #[test]
-    fn any_structure_is_taken_apart(raw in "(Content-Type: multipart/mixed; boundary=[ab]\n|Content-Type: text/html\n|\n|\r\n|--[abz]\n|--[ab]--\n|x: y\n| folded\n|text){0,40}") {
+    fn any_structure_is_parsed(raw in "(Content-Type: multipart/mixed; boundary=[ab]\n|Content-Type: text/html\n|\n|\r\n|--[abz]\n|--[ab]--\n|x: y\n| folded\n|text){0,40}") {
         let parts = of(raw.as_bytes());
         let total: usize = parts.all.iter().map(|part| part.body.len()).sum();
         prop_assert!(!parts.all.is_empty() && total <= raw.len());
