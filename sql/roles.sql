@@ -9,12 +9,9 @@
 --   syncctl_runtime   every job runs as it: reads and writes rows, but cannot create or drop objects
 --   syncctl_readonly  for dashboards: reads everything except sealed credentials and keys
 --
--- The roles have no password and cannot log in until you set one with \password and allow login with ALTER ROLE … LOGIN. The file applies to the first
--- schema of the search path: `public`, unless the database or the role overrides it. To use another schema, run
---
---   CREATE SCHEMA syncctl; ALTER DATABASE … SET search_path = syncctl;
---
--- before this file and the migrations, or add `options=-csearch_path=syncctl` to the URL. (PgBouncer passes the latter on only if configured to.)
+-- The roles have no password and cannot log in until you set one with \password and allow login with ALTER ROLE … LOGIN. The file applies to the schema
+-- of the tables, which it finds as syncctl does: in the search path or as `syncctl`. If you set db.schema, add `-v schema=…`. It can be run before the first
+-- migration; then it creates the schema.
 --
 -- All other roles lose their rights on tables, sequences and functions of syncctl: roles to which a platform grants rights by default (`anon`,
 -- `authenticated` and `service_role` of Supabase), and the previous owner of the tables. The file lists the roles whose rights it revoked. Row-level
@@ -39,12 +36,27 @@ SET LOCAL client_min_messages = warning;
 
 -- An administrator runs this file. If other roles may create objects in the schema, their functions could shadow PostgreSQL's and gain administrator
 -- rights. From here on the search path therefore contains only PostgreSQL's own names, and our objects are schema-qualified.
-DO $$
-BEGIN
-  PERFORM pg_catalog.set_config('syncctl.schema', pg_catalog.current_schema()::pg_catalog.text, true);
-END
-$$;
+\if :{?schema}
+\else
+\set schema ''
+\endif
+WITH path AS (
+  SELECT pg_catalog.array_remove(pg_catalog.current_schemas(false), 'pg_catalog') AS names
+), found AS (
+  SELECT n.nspname AS name
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace CROSS JOIN path p
+  WHERE c.relname OPERATOR(pg_catalog.=) 'schema_migrations'::pg_catalog.name
+    AND EXISTS (SELECT FROM pg_catalog.pg_attribute a
+      WHERE a.attrelid OPERATOR(pg_catalog.=) c.oid AND a.attname OPERATOR(pg_catalog.=) 'checksum'::pg_catalog.name)
+    AND (n.nspname OPERATOR(pg_catalog.=) 'syncctl'::pg_catalog.name OR n.nspname OPERATOR(pg_catalog.=) ANY (p.names))
+  ORDER BY n.nspname OPERATOR(pg_catalog.=) 'public'::pg_catalog.name, pg_catalog.array_position(p.names, n.nspname)
+  LIMIT 1
+)
+SELECT coalesce(CASE WHEN :'schema'::pg_catalog.text OPERATOR(pg_catalog.<>) '' THEN :'schema'::pg_catalog.text END, (SELECT name::pg_catalog.text FROM found),
+  CASE WHEN p.names[1] OPERATOR(pg_catalog.<>) 'public'::pg_catalog.name THEN p.names[1]::pg_catalog.text END, 'syncctl') AS schema
+FROM path p \gset
 SET LOCAL search_path = pg_catalog, pg_temp;
+SELECT set_config('syncctl.schema', :'schema', true) AS schema \gset
 
 DO $$
 DECLARE
@@ -53,8 +65,8 @@ DECLARE
   found record;
   is_member boolean;
 BEGIN
-  IF coalesce(ours, '') = '' THEN
-    RAISE EXCEPTION 'no schema of the search path exists' USING HINT = 'CREATE SCHEMA syncctl; ALTER DATABASE ... SET search_path = syncctl';
+  IF to_regnamespace(quote_ident(ours)) IS NULL THEN
+    EXECUTE format('CREATE SCHEMA %I', ours);
   END IF;
   FOREACH name IN ARRAY ARRAY['syncctl_owner', 'syncctl_runtime', 'syncctl_readonly'] LOOP
     IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = name) THEN

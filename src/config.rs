@@ -84,6 +84,8 @@ pub struct Db {
     #[serde(serialize_with = "secrets::mask")]
     #[schemars(with = "String")]
     pub password: SecretString,
+    /// Schema of the tables. Empty: the one that has them, of the search path or `syncctl`; in a new database `syncctl`.
+    pub schema: String,
     /// Apply migrations at the start of a command: `auto` (private cluster only), `on`, `off`.
     pub auto_migrate: AutoMigrate,
     /// Maximum number of database connections per run.
@@ -168,6 +170,7 @@ impl Default for Db {
         Self {
             url: SecretString::default(),
             password: SecretString::default(),
+            schema: String::new(),
             auto_migrate: AutoMigrate::Auto,
             pool_size: 8,
             connect_timeout: Duration::from_secs(10),
@@ -207,11 +210,17 @@ fn is_origin(text: &str) -> bool {
     Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
 }
 
+/// Whether a text can be the name of a schema; empty: to be found.
+fn is_schema(text: &str) -> bool {
+    text.len() <= 63 && !text.starts_with("pg_") && !text.contains('\0')
+}
+
 impl Settings {
     /// The first violated bound: the key and its allowed values.
     fn out_of_bounds(&self) -> Option<(&'static str, &'static str)> {
         let e = &self.engine;
         [
+            (is_schema(&self.db.schema), "db.schema", "a name of at most 63 bytes that does not begin with pg_"),
             (self.db.pool_size >= 2, "db.pool_size", "2 or more"),
             ((1..=10_000).contains(&e.chunk), "engine.chunk", "1 to 10000"),
             ((1..=1_000).contains(&e.concurrency), "engine.concurrency", "1 to 1000"),

@@ -25,6 +25,7 @@ pub mod items;
 pub mod lease_holder;
 pub mod migrate;
 pub mod model_usage;
+pub mod move_schema;
 pub mod notifications;
 pub mod outbox;
 pub mod overview;

@@ -11,6 +11,8 @@ use crate::config::Settings;
 use crate::db::embedded::backup::BEFORE;
 use crate::db::embedded::{Cluster, Stopped};
 use crate::db::pool::{self, DatabaseLocation};
+use crate::db::move_schema::{self, Moved};
+use crate::db::search_path::DEFAULT;
 use crate::db::{foreign_grants, migrate};
 use crate::error::{Exit, Fault};
 
@@ -25,6 +27,12 @@ pub enum Verb {
     Start,
     /// Stop the private cluster
     Stop,
+    /// Move the tables to another schema; stop the schedules first
+    MoveSchema {
+        /// Name of the schema; created if it does not exist
+        #[arg(default_value = DEFAULT)]
+        schema: String,
+    },
     /// Delete old rows that are no longer needed, as set in [retention]; for cron, once a day
     Prune(prune::PruneArgs),
     /// List tables and indexes with their sizes and what makes them grow
@@ -76,6 +84,7 @@ pub fn run(verb: &Verb, settings: &Settings, output: Output) -> anyhow::Result<E
         }
         Verb::Dump { file } => dump(&location, file, settings, output)?,
         Verb::Restore { file, replace } => restore(&location, file, *replace, output)?,
+        Verb::MoveSchema { schema } => move_schema(&location, schema, output)?,
         Verb::Prune(args) => {
             return with_context(settings.clone(), async |context| prune::run(&context, args, output).await);
         }
@@ -100,6 +109,21 @@ fn migrate(location: &DatabaseLocation, output: Output) -> anyhow::Result<()> {
     output.print(&serde_json::json!({ "applied": applied, "version": migrate::newest() }), || match applied.as_slice() {
         [] => format!("schema is current (version {})", migrate::newest()),
         applied => format!("applied {}", applied.join(", ")),
+    })
+}
+
+fn move_schema(location: &DatabaseLocation, schema: &str, output: Output) -> anyhow::Result<()> {
+    location.ensure_running()?;
+    let moved = move_schema::move_schema(&location.target, schema)?;
+    if let Some(cluster) = location.cluster.as_ref().filter(|_| moved.objects > 0) {
+        cluster.search(schema)?;
+    }
+    output.print(&moved, || match &moved {
+        Moved { to, objects: 0, .. } => format!("the tables are in the schema {to} already"),
+        Moved { from, to, objects } => format!(
+            "moved {objects} tables, views and functions from {from} to {to}\nnext: set db.schema = \"{to}\" on each host, restart `syncctl webhook serve`, and, if used, \
+             run sql/roles.sql again"
+        ),
     })
 }
 

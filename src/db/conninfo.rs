@@ -30,6 +30,7 @@ pub struct Target {
     client_cert: Option<(String, String)>,
     variables: Vec<(String, String)>,
     shown: String,
+    schema: String,
 }
 
 impl Target {
@@ -76,7 +77,17 @@ impl Target {
         // PostgreSQL has no TLS on unix sockets; libpq ignores sslmode there.
         let local = config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));
         config.ssl_mode(if local { SslMode::Disable } else { mode });
-        Ok(Self { trust, client_cert, variables, shown: shown(&config), config })
+        Ok(Self { trust, client_cert, variables, shown: shown(&config), config, schema: String::new() })
+    }
+
+    /// The same database with this schema (`db.schema`).
+    pub fn with_schema(self, schema: &str) -> Self {
+        Self { schema: schema.to_owned(), ..self }
+    }
+
+    /// The schema of the tables; empty if it is to be found (see `search_path`).
+    pub fn schema(&self) -> &str {
+        &self.schema
     }
 
     /// The configuration for tokio-postgres, without TLS; also accepted by `postgres::Config::from`.

@@ -7,7 +7,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::conninfo::Target;
-use super::{Pool, migrate};
+use super::{Pool, migrate, search_path};
 
 /// Our schema, or the one that would be used.
 const SCHEMA: &str = "SELECT pg_catalog.current_schema()::pg_catalog.text";
@@ -49,6 +49,8 @@ const CREATORS: &str = concat!(
      ORDER BY 1"
 );
 const LOOKING_FOR_CREATORS: &str = "looking for roles that may create in the schema";
+
+pub(super) use tables;
 
 /// Rights on our tables, their columns and sequences, and our functions that roles have other than the trusted ones and the three of
 /// sql/roles.sql. SELECT is left out if row-level security is on and a policy names the role: its access was granted deliberately.
@@ -155,7 +157,7 @@ pub async fn read(pool: &Pool) -> anyhow::Result<Option<Foreign>> {
 pub fn creators(target: &Target) -> anyhow::Result<Vec<String>> {
     let mut client = migrate::connect(target)?;
     let mut tx = migrate::begin(&mut client, "beginning to read the rights of other roles")?;
-    let schema: Option<String> = tx.query_typed_one(SCHEMA, &[]).context("reading the current schema")?.try_get(0)?;
+    let schema = search_path::locate_in(&mut tx, target.schema())?.name;
     tx.batch_execute(NO_NAMES).context("setting the search path")?;
     let rows = tx.query_typed(CREATORS, &[(&schema, Type::TEXT)]).context(LOOKING_FOR_CREATORS)?;
     names(&rows)

@@ -1,11 +1,13 @@
 //! The schema: numbered, embedded migrations, applied in one transaction under a lock. Synchronous: needs no async runtime.
 
 use anyhow::Context;
-use postgres::{Client, SimpleQueryMessage, Transaction};
+use postgres::error::SqlState;
+use postgres::types::Type;
+use postgres::{Client, Error, SimpleQueryMessage, Transaction};
 use sha2::{Digest, Sha256};
 
 use super::conninfo::{self, Target};
-use super::search_path;
+use super::search_path::{self, Located};
 use crate::error::Fault;
 
 /// Number, name, text. A migration is never edited after its release.
@@ -60,6 +62,10 @@ const OWNER: &str = "SELECT pg_catalog.quote_ident(r.rolname) FROM pg_catalog.pg
     AND CASE WHEN pg_catalog.current_setting('server_version_num')::pg_catalog.int4 OPERATOR(pg_catalog.>=) 160000
       THEN pg_catalog.pg_has_role(r.oid, 'SET') ELSE pg_catalog.pg_has_role(r.oid, 'MEMBER') END";
 
+/// A table in the schema `$1` that has one of the names `$2`.
+const TAKEN: &str = "SELECT c.relname::pg_catalog.text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+  WHERE n.nspname::pg_catalog.text OPERATOR(pg_catalog.=) $1 AND c.relname::pg_catalog.text OPERATOR(pg_catalog.=) ANY ($2) ORDER BY 1 LIMIT 1";
+
 /// The schema of the database compared with the one that this binary knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Schema {
@@ -75,13 +81,27 @@ pub fn newest() -> i32 {
 
 /// The names of the tables that migrations create. Tables of runs, which a loop creates, are missing here and are matched with `LIKE`.
 pub fn tables() -> Vec<String> {
-    let created = MIGRATIONS.iter().flat_map(|(_, _, text)| text.lines()).filter_map(|line| line.strip_prefix("CREATE TABLE "));
-    let mut names: Vec<String> = created
+    [created("TABLE"), vec!["schema_migrations".into()]].concat()
+}
+
+/// The names of the views that migrations create.
+pub(super) fn views() -> Vec<String> {
+    created("VIEW")
+}
+
+/// The names of the functions that migrations create.
+pub(super) fn functions() -> Vec<String> {
+    created("FUNCTION")
+}
+
+fn created(kind: &str) -> Vec<String> {
+    let lines = MIGRATIONS.iter().flat_map(|(_, _, text)| text.lines());
+    let rest = lines.filter_map(|line| line.strip_prefix("CREATE ")).map(|rest| rest.trim_start_matches("OR REPLACE "));
+    let created = rest.filter_map(|rest| rest.strip_prefix(kind)?.strip_prefix(' '));
+    created
         .filter_map(|rest| rest.trim_start_matches("IF NOT EXISTS ").split([' ', '(']).next())
         .map(str::to_owned)
-        .collect();
-    names.push("schema_migrations".into());
-    names
+        .collect()
 }
 
 /// Compares a version with the one that this binary knows.
@@ -149,21 +169,8 @@ pub(super) fn begin<'a>(client: &'a mut Client, what: &'static str) -> anyhow::R
 pub fn migrate(target: &Target) -> anyhow::Result<Vec<String>> {
     let mut client = connect(target)?;
     let mut tx = begin(&mut client, "beginning the migration")?;
-    tx.batch_execute(search_path::OURS).context("setting the search path of the migration")?;
-    tx.batch_execute(&format!("SELECT pg_advisory_xact_lock({LOCK})")).context("taking the migration lock")?;
-    // Not CREATE TABLE IF NOT EXISTS, which requires the right to create tables: a role without it can still check that nothing is missing.
-    tx.batch_execute(
-        "DO $$ BEGIN IF pg_catalog.to_regclass('schema_migrations') IS NULL THEN CREATE TABLE schema_migrations (
-           version int PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now());
-         END IF; END $$",
-    )
-    .context("creating schema_migrations")?;
-    // New tables get the same owner as the existing ones, so that this owner's default privileges apply.
-    let owner = tx.query_typed_opt(OWNER, &[]).context("looking for the owner of the schema")?;
-    if let Some(owner) = owner {
-        tx.batch_execute(&format!("SET LOCAL ROLE {}", owner.try_get::<_, &str>(0)?))
-            .context("switching to the owner of the schema")?;
-    }
+    lock(&mut tx)?;
+    enter(&mut tx, target.schema())?;
     let rows = tx
         .simple_query("SELECT version, checksum FROM schema_migrations ORDER BY version")
         .context("reading schema_migrations")?;
@@ -203,21 +210,72 @@ pub fn migrate(target: &Target) -> anyhow::Result<Vec<String>> {
     Ok(done)
 }
 
+/// Enters the schema of the tables. In a new installation, creates it and `schema_migrations`.
+fn enter(tx: &mut Transaction<'_>, schema: &str) -> anyhow::Result<()> {
+    let located = search_path::locate_in(tx, schema)?;
+    if !located.is_installed {
+        make_room(tx, &located)?;
+    }
+    tx.batch_execute(&located.local()).context("setting the search path of the migration")?;
+    if !located.is_installed {
+        tx.batch_execute(
+            "CREATE TABLE schema_migrations (
+               version int PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())",
+        )
+        .context("creating schema_migrations")?;
+    }
+    // New tables get the same owner as the existing ones, so that this owner's default privileges apply.
+    let owner = tx.query_typed_opt(OWNER, &[]).context("looking for the owner of the schema")?;
+    if let Some(owner) = owner {
+        tx.batch_execute(&format!("SET LOCAL ROLE {}", owner.try_get::<_, &str>(0)?))
+            .context("switching to the owner of the schema")?;
+    }
+    Ok(())
+}
+
+/// Waits until no other host migrates or moves the tables.
+pub(super) fn lock(tx: &mut Transaction<'_>) -> anyhow::Result<()> {
+    tx.batch_execute(&format!("SELECT pg_catalog.pg_advisory_xact_lock({LOCK})")).context("taking the migration lock")
+}
+
+/// Creates the schema unless it exists.
+///
+/// # Errors
+/// Returns `Fault::settings` if the role may not, or the schema has a table with one of our names.
+pub(super) fn make_room(tx: &mut Transaction<'_>, schema: &Located) -> anyhow::Result<()> {
+    let name = &schema.name;
+    if !schema.exists {
+        let create = format!("CREATE SCHEMA {}", schema.quoted);
+        return tx.batch_execute(&create).map_err(|error| may_not_create(name, error));
+    }
+    let taken = tx.query_typed_opt(TAKEN, &[(name, Type::TEXT), (&tables(), Type::TEXT_ARRAY)]).context("looking for other tables")?;
+    taken.map_or(Ok(()), |table| {
+        let table: &str = table.try_get(0)?;
+        let remedy = "choose a schema that syncctl has for itself, such as syncctl (db.schema)";
+        Err(Fault::settings(format!("the schema {name} has another program's table {table}: {remedy}")).into())
+    })
+}
+
+fn may_not_create(name: &str, error: Error) -> anyhow::Error {
+    if error.code() != Some(&SqlState::INSUFFICIENT_PRIVILEGE) {
+        return anyhow::Error::new(error).context("creating the schema");
+    }
+    let remedy = "have an administrator run CREATE SCHEMA … AUTHORIZATION this role, or set db.schema to a schema in which it may create tables";
+    Fault::settings(format!("the role in db.url may not create the schema {name}: {remedy}")).into()
+}
+
 /// Every migration with the time it was applied, including migrations of a newer binary.
 pub fn status(target: &Target) -> anyhow::Result<Vec<Entry>> {
     let mut client = connect(target)?;
-    let exists = client
-        .simple_query("SELECT pg_catalog.to_regclass('schema_migrations') IS NOT NULL")
-        .context("looking for schema_migrations")?
-        .iter()
-        .any(|message| matches!(message, SimpleQueryMessage::Row(row) if row.get(0) == Some("t")));
+    let mut tx = begin(&mut client, "beginning to read the migrations")?;
+    let located = search_path::locate_in(&mut tx, target.schema())?;
     let mut entries: Vec<Entry> =
         MIGRATIONS.iter().map(|(version, name, _)| Entry { version: *version, name: (*name).into(), applied_at: None }).collect();
-    if !exists {
+    if !located.is_installed {
         return Ok(entries);
     }
-    let rows = client
-        .simple_query("SELECT version, name, applied_at FROM schema_migrations ORDER BY version")
+    let rows = tx
+        .simple_query(&format!("SELECT version, name, applied_at FROM {}.schema_migrations ORDER BY version", located.quoted))
         .context("reading schema_migrations")?;
     for message in rows {
         let SimpleQueryMessage::Row(row) = message else { continue };

@@ -38,12 +38,12 @@ pub fn locate(settings: &Db) -> anyhow::Result<DatabaseLocation> {
     let password = Some(settings.password.expose_secret()).filter(|password| !password.is_empty());
     let url = settings.url.expose_secret();
     if !url.is_empty() {
-        let target = Target::parse(url, password, settings.connect_timeout)?;
+        let target = Target::parse(url, password, settings.connect_timeout)?.with_schema(&settings.schema);
         log::info!("database: {}", target.display());
         return Ok(DatabaseLocation { target, cluster: None });
     }
     let cluster = Cluster::at(&data_dir(settings)?);
-    let target = Target::parse(&cluster.url(), None, settings.connect_timeout)?;
+    let target = Target::parse(&cluster.url(), None, settings.connect_timeout)?.with_schema(&settings.schema);
     log::info!("database: the private cluster, {}", target.display());
     Ok(DatabaseLocation { target, cluster: Some(cluster) })
 }
@@ -105,8 +105,8 @@ impl Pool {
     /// Returns a `Fault` that explains why the database cannot be reached.
     pub async fn get(&self) -> anyhow::Result<Connection> {
         let object = self.object().await?;
-        let path = self.path.get_or_try_init(async || anyhow::Ok(search_path::read(&object).await?.map(Arc::from))).await?;
-        let path = path.clone();
+        let read = async || anyhow::Ok(search_path::locate(&object, self.target.schema()).await?.setting().map(Arc::from));
+        let path = self.path.get_or_try_init(read).await?.clone();
         Ok(self.in_use.lend(object, path))
     }
 
@@ -149,17 +149,15 @@ impl Pool {
     /// Returns an error if the database cannot be reached or read.
     pub async fn check_schema(&self) -> anyhow::Result<migrate::Schema> {
         let client = self.object().await?;
-        // Every command begins with this check, so the search path is read in the same round trip.
-        let statement = format!("SELECT (SELECT pg_catalog.max(version) FROM schema_migrations), {}", search_path::MIXED);
-        match client.query_typed_one(&statement, &[]).await {
-            Ok(row) => {
-                // Fails if it is already set, which is harmless.
-                self.path.set(search_path::setting(row.try_get(1)?).map(Arc::from)).ok();
-                Ok(migrate::compare(row.try_get::<_, Option<i32>>(0)?.unwrap_or(0)))
-            }
-            Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Ok(migrate::Schema::Behind { version: 0 }),
-            Err(error) => Err(error).context("reading the schema version"),
+        let located = search_path::locate(&client, self.target.schema()).await?;
+        if !located.is_installed {
+            return Ok(migrate::Schema::Behind { version: 0 });
         }
+        // Fails if it is already set, which is harmless.
+        self.path.set(located.setting().map(Arc::from)).ok();
+        let statement = format!("SELECT pg_catalog.max(version) FROM {}.schema_migrations", located.quoted);
+        let row = client.query_typed_one(&statement, &[]).await.context("reading the schema version")?;
+        Ok(migrate::compare(row.try_get::<_, Option<i32>>(0)?.unwrap_or(0)))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The search path of statements: only our schema and PostgreSQL's own. Otherwise a function that another role puts into another schema of the search
+//! The schema of the tables, and the search path of statements: only this schema and PostgreSQL's own. Otherwise a function that another role puts into another schema of the search
 //! path could run with the rights of the job.
 //!
 //! If the role's search path is already safe, this costs nothing. Otherwise each transaction sets its own (SET LOCAL), which works behind a pooler and
@@ -10,28 +10,86 @@ use std::task::Poll;
 
 use anyhow::Context as _;
 use futures_util::FutureExt as _;
-use tokio_postgres::{Client, Error, RowStream};
+use postgres::Transaction;
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Error, Row, RowStream};
 
-/// An expression: our schema as a quoted identifier if the search path contains other schemas too, else NULL. All its names are qualified, because it is
-/// evaluated with the untrusted search path.
-pub(super) const MIXED: &str =
-    "CASE WHEN pg_catalog.cardinality(pg_catalog.array_remove(pg_catalog.current_schemas(false), 'pg_catalog')) OPERATOR(pg_catalog.>) 1
-       THEN pg_catalog.quote_ident((pg_catalog.array_remove(pg_catalog.current_schemas(false), 'pg_catalog'))[1]) END";
+/// The schema of a new installation, unless the search path or `db.schema` names another one.
+pub const DEFAULT: &str = "syncctl";
 
-/// A statement that reduces the search path to our schema until the transaction ends.
-pub(super) const OURS: &str = "SELECT pg_catalog.set_config('search_path',
-    pg_catalog.quote_ident(pg_catalog.current_schema()) OPERATOR(pg_catalog.||) ', pg_temp', true)";
+/// Locates the schema of the tables. `$1` is `db.schema`, which may be empty. Then the tables are looked for in the search path and in `syncctl`, in `public`
+/// last, because other roles may create tables there; a new installation uses `syncctl`, unless the search path begins with another schema than `public`.
+///
+/// All its names are qualified, because it is evaluated with the untrusted search path. A table of another program that is called `schema_migrations` too
+/// has no checksums.
+const LOCATE: &str = "WITH path AS (
+    SELECT pg_catalog.array_remove(pg_catalog.current_schemas(false), 'pg_catalog') AS names
+  ), found AS (
+    SELECT n.nspname AS name
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace CROSS JOIN path p
+    WHERE c.relname OPERATOR(pg_catalog.=) 'schema_migrations'::pg_catalog.name
+      AND EXISTS (SELECT FROM pg_catalog.pg_attribute a
+        WHERE a.attrelid OPERATOR(pg_catalog.=) c.oid AND a.attname OPERATOR(pg_catalog.=) 'checksum'::pg_catalog.name)
+      AND CASE WHEN $1 OPERATOR(pg_catalog.<>) '' THEN n.nspname OPERATOR(pg_catalog.=) $1::pg_catalog.name
+        ELSE n.nspname OPERATOR(pg_catalog.=) 'syncctl'::pg_catalog.name OR n.nspname OPERATOR(pg_catalog.=) ANY (p.names) END
+    ORDER BY n.nspname OPERATOR(pg_catalog.=) 'public'::pg_catalog.name, pg_catalog.array_position(p.names, n.nspname)
+    LIMIT 1
+  ), ours AS (
+    SELECT coalesce((SELECT name FROM found), CASE WHEN $1 OPERATOR(pg_catalog.<>) '' THEN $1::pg_catalog.name END,
+      CASE WHEN p.names[1] OPERATOR(pg_catalog.<>) 'public'::pg_catalog.name THEN p.names[1] END, 'syncctl'::pg_catalog.name) AS name, p.names
+    FROM path p
+  )
+  SELECT o.name::pg_catalog.text, pg_catalog.quote_ident(o.name::pg_catalog.text), EXISTS (SELECT FROM found),
+    EXISTS (SELECT FROM pg_catalog.pg_namespace n WHERE n.nspname OPERATOR(pg_catalog.=) o.name),
+    o.names OPERATOR(pg_catalog.=) ARRAY[o.name]
+  FROM ours o";
 
-/// The statement that a transaction must begin with, from the value of `MIXED`. `None`: none is needed.
-pub(super) fn setting(mixed: Option<&str>) -> Option<String> {
-    // `pg_catalog` is searched first unless it is named; `pg_temp` is named, so it is searched last.
-    mixed.map(|ours| format!("SET LOCAL search_path = {ours}, pg_temp"))
+/// The schema of the tables.
+#[derive(Debug, Clone)]
+pub struct Located {
+    pub name: String,
+    /// The name as a quoted identifier.
+    pub quoted: String,
+    /// It has our tables.
+    pub is_installed: bool,
+    pub exists: bool,
+    /// The search path contains no other schema.
+    pub is_searched_alone: bool,
 }
 
-/// Reads the setting that this role needs.
-pub(super) async fn read(client: &Client) -> anyhow::Result<Option<String>> {
-    let row = client.query_typed_one(&format!("SELECT {MIXED}"), &[]).await.context("reading the search path")?;
-    Ok(setting(row.try_get(0)?))
+impl Located {
+    fn of(row: &Row) -> Result<Self, Error> {
+        Ok(Self {
+            name: row.try_get(0)?,
+            quoted: row.try_get(1)?,
+            is_installed: row.try_get(2)?,
+            exists: row.try_get(3)?,
+            is_searched_alone: row.try_get(4)?,
+        })
+    }
+
+    /// The statement that a transaction must begin with. `None`: none is needed.
+    pub(super) fn setting(&self) -> Option<String> {
+        (!self.is_searched_alone).then(|| self.local())
+    }
+
+    /// Reduces the search path to our schema until the transaction ends. `pg_catalog` is searched first unless it is named; `pg_temp` is named, so it is
+    /// searched last.
+    pub(super) fn local(&self) -> String {
+        format!("SET LOCAL search_path = {}, pg_temp", self.quoted)
+    }
+}
+
+/// Locates the schema. `schema` is the setting `db.schema`.
+pub(super) async fn locate(client: &Client, schema: &str) -> anyhow::Result<Located> {
+    let row = client.query_typed_one(LOCATE, &[(&schema, Type::TEXT)]).await.context("looking for the schema of the tables")?;
+    Ok(Located::of(&row)?)
+}
+
+/// The same for synchronous transactions.
+pub fn locate_in(tx: &mut Transaction<'_>, schema: &str) -> anyhow::Result<Located> {
+    let row = tx.query_typed_one(LOCATE, &[(&schema, Type::TEXT)]).context("looking for the schema of the tables")?;
+    Ok(Located::of(&row)?)
 }
 
 /// Runs one statement in a transaction that begins with `setting`. BEGIN, statement and COMMIT are sent before the first answer is awaited. `statement`

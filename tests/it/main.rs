@@ -55,6 +55,7 @@ mod retention;
 mod roles;
 mod run_rows;
 mod schedules;
+mod schemas;
 mod series;
 mod services_off;
 mod settings;

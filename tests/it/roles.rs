@@ -39,7 +39,7 @@ fn jobs_run_without_rights_to_the_schema_and_others_see_what_is_theirs_to_see() 
     // Like a platform's default grants to a role that anyone on the internet has.
     world.execute(
         "DO $$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'anon') THEN CREATE ROLE anon; END IF; END $$;
-         GRANT USAGE ON SCHEMA public TO anon; GRANT ALL ON ALL TABLES IN SCHEMA public TO anon",
+         GRANT USAGE ON SCHEMA syncctl TO anon; GRANT ALL ON ALL TABLES IN SCHEMA syncctl TO anon",
     );
     assert!(count(&world, "anon", "SELECT count(*) FROM accounts") > 0, "what is to be prevented");
     apply(&world);
@@ -49,7 +49,7 @@ fn jobs_run_without_rights_to_the_schema_and_others_see_what_is_theirs_to_see() 
     assert_eq!(count(&world, "anon", "SELECT count(*) FROM gmail_labels_of_somebody"), 1);
 
     // All our tables are covered.
-    let open = world.query("SELECT relname::text FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND NOT relrowsecurity AND relname <> 'gmail_labels_of_somebody'");
+    let open = world.query("SELECT relname::text FROM pg_class WHERE relkind = 'r' AND relnamespace = 'syncctl'::regnamespace AND NOT relrowsecurity AND relname <> 'gmail_labels_of_somebody'");
     assert_eq!(open.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>(), Vec::<String>::new());
 
     // A lost host's connection is dropped, whatever it was about to send.

@@ -10,6 +10,7 @@ use postgres::error::SqlState;
 use postgres::{Client, NoTls};
 
 use super::{Cluster, NAME};
+use crate::db::search_path::DEFAULT;
 use crate::error::Fault;
 
 /// The database into which a backup is read.
@@ -51,7 +52,7 @@ impl Cluster {
             .context("removing the remains of an earlier restore")?;
         server.batch_execute(&format!("CREATE DATABASE {FRESH}")).context("creating a database for the backup")?;
         let read = succeeds(pg_restore.stdin(backup));
-        let placed = read.and_then(|()| put_in_place(&mut server));
+        let placed = read.and_then(|()| set_search_path(self.open(FRESH)?)).and_then(|()| put_in_place(&mut server));
         if placed.is_err() {
             server.batch_execute(&format!("DROP DATABASE {FRESH}")).context("removing the unused restored database")?;
         }
@@ -65,6 +66,13 @@ impl Cluster {
         Ok(client)
     }
 
+    /// Sets the schema in which people who query the database find its tables without qualifying their names.
+    pub fn search(&self, schema: &str) -> anyhow::Result<()> {
+        let mut client = self.open(NAME)?;
+        let set = client.query_one("SELECT format('ALTER DATABASE %I SET search_path = %I', current_database(), $1::text)", &[&schema]);
+        client.batch_execute(set.context("quoting the schema")?.try_get(0)?).context("setting the search path")
+    }
+
     fn has_users(&self) -> anyhow::Result<bool> {
         let mut client = self.open(NAME)?;
         let table: bool =
@@ -76,6 +84,16 @@ impl Cluster {
         let mut config: postgres::Config = self.url().parse().context("the cluster's address")?;
         config.dbname(database).connect(NoTls).with_context(|| format!("connecting to the database {database}"))
     }
+}
+
+/// Sets the search path as in a new cluster, unless the backup is older than the schema. A backup contains no settings of its database.
+fn set_search_path(mut restored: Client) -> anyhow::Result<()> {
+    let has_schema = restored.query_one("SELECT to_regnamespace($1) IS NOT NULL", &[&DEFAULT]).context("looking for the schema")?;
+    if has_schema.try_get(0)? {
+        let set = format!("ALTER DATABASE {FRESH} SET search_path = {DEFAULT}");
+        restored.batch_execute(&set).context("setting the search path")?;
+    }
+    Ok(())
 }
 
 /// Swaps the databases in one transaction.

@@ -9,6 +9,7 @@ use anyhow::Context;
 use super::binaries::Binaries;
 use super::owner::{self, Owner};
 use super::{Cluster, NAME};
+use crate::db::search_path::DEFAULT;
 use crate::error::Fault;
 
 /// Prefix of the temporary name. The process id follows, to avoid a clash with an `initdb` that outlived its caller.
@@ -52,7 +53,9 @@ impl Cluster {
 fn create_database(owner: &Owner, binaries: &Binaries, data: &Path) -> anyhow::Result<()> {
     let mut postgres = owner.command(binaries.program("postgres"));
     postgres.args(["--single", "-D"]).arg(data).arg("postgres");
-    let words = Owner::run(postgres, &format!("CREATE DATABASE {NAME};\n"))?;
+    // People who query it need not qualify the names of tables.
+    let statements = format!("CREATE DATABASE {NAME};\nALTER DATABASE {NAME} SET search_path = {DEFAULT};\n");
+    let words = Owner::run(postgres, &statements)?;
     // It exits with success even if the statement fails.
     if words.contains("ERROR:") || words.contains("FATAL:") {
         Err(Fault::unavailable(owner::last_lines(&words)).into())

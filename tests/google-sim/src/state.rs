@@ -57,6 +57,8 @@ pub struct World {
     /// What Calendar's sync tokens return for events outside their windows.
     pub outside: Mutex<Outside>,
     clock_offset_ms: AtomicI64,
+    /// The time in milliseconds at which the clock stands still; 0 while it runs.
+    clock_stopped_ms: AtomicI64,
     next: AtomicU64,
 }
 
@@ -118,17 +120,26 @@ impl World {
             decoded_headers: AtomicBool::new(false),
             outside: Mutex::default(),
             clock_offset_ms: AtomicI64::new(0),
+            clock_stopped_ms: AtomicI64::new(0),
             next: AtomicU64::new(1),
         }
     }
 
     /// The simulated time.
     pub fn now(&self) -> DateTime<Utc> {
-        Utc::now() + chrono::Duration::milliseconds(self.clock_offset_ms.load(Ordering::Relaxed))
+        let stopped = DateTime::from_timestamp_millis(self.clock_stopped_ms.load(Ordering::Relaxed));
+        let offset = chrono::Duration::milliseconds(self.clock_offset_ms.load(Ordering::Relaxed));
+        stopped.filter(|at| at.timestamp_millis() != 0).unwrap_or_else(|| Utc::now() + offset)
     }
 
     pub fn advance(&self, ms: i64) {
-        self.clock_offset_ms.fetch_add(ms, Ordering::Relaxed);
+        let clock = if self.clock_stopped_ms.load(Ordering::Relaxed) == 0 { &self.clock_offset_ms } else { &self.clock_stopped_ms };
+        clock.fetch_add(ms, Ordering::Relaxed);
+    }
+
+    /// Stops the clock: from now on only `advance` moves it.
+    pub fn stop_clock(&self) {
+        self.clock_stopped_ms.store(self.now().timestamp_millis(), Ordering::Relaxed);
     }
 
     /// A unique number.

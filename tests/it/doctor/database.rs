@@ -36,7 +36,7 @@ fn a_pooler_in_transaction_mode_is_recognized() {
 fn a_role_that_may_only_use_its_tables_is_recognized_over_tls() {
     let world = World::by(Way::Tls);
     doctor(&world, &["--offline"]).has("ok", "may create tables").has("ok", "tls: ");
-    world.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC; ALTER SCHEMA public OWNER TO CURRENT_USER");
+    world.execute("ALTER SCHEMA syncctl OWNER TO CURRENT_USER; GRANT USAGE ON SCHEMA syncctl TO PUBLIC");
     doctor(&world, &["--offline"]).has("ok", "cannot create tables: migrations need another role");
     world.execute("DELETE FROM schema_migrations");
     doctor(&world, &["--offline"]).has("fail", "cannot create tables, and the schema is not current");
@@ -47,20 +47,20 @@ fn tables_that_a_public_api_shows_are_reported() {
     let world = synced(1);
     world.execute("DO $$ BEGIN CREATE ROLE anon; EXCEPTION WHEN duplicate_object THEN NULL; END $$");
     assert_eq!(doctor(&world, &[]).lines("fail"), Vec::<String>::new());
-    world.execute("CREATE TABLE theirs (x int); GRANT SELECT ON ALL TABLES IN SCHEMA public TO anon");
+    world.execute("CREATE TABLE theirs (x int); GRANT SELECT ON ALL TABLES IN SCHEMA syncctl TO anon");
     let report = doctor(&world, &[]);
-    let count = world.rows("pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace");
+    let count = world.rows("pg_class WHERE relkind = 'r' AND relnamespace = 'syncctl'::regnamespace");
     report.has("fail", &format!("privacy: anon has its own rights (SELECT) on {} tables", count - 1)).has("fail", "accounts");
     world.execute(
         "DO $$ DECLARE t regclass; BEGIN
-           FOR t IN SELECT oid::regclass FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace LOOP
+           FOR t IN SELECT oid::regclass FROM pg_class WHERE relkind = 'r' AND relnamespace = 'syncctl'::regnamespace LOOP
              EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', t);
            END LOOP;
          END $$",
     );
     // Row-level security hides the present rows, but the grant exists.
     doctor(&world, &[]).has("fail", "privacy: anon has its own rights");
-    world.execute("REVOKE ALL ON ALL TABLES IN SCHEMA public FROM anon");
+    world.execute("REVOKE ALL ON ALL TABLES IN SCHEMA syncctl FROM anon");
     assert_eq!(doctor(&world, &[]).lines("fail"), Vec::<String>::new());
 }
 

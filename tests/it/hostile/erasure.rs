@@ -62,7 +62,7 @@ fn lived() -> Lived {
 fn traces(lived: &Lived) -> Vec<String> {
     let Lived { world, ben, id, .. } = lived;
     let tables = world
-        .query("SELECT relname::text FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY 1");
+        .query("SELECT relname::text FROM pg_class WHERE relkind = 'r' AND relnamespace = 'syncctl'::regnamespace ORDER BY 1");
     let of = |table: String| {
         let rows = world.query(&format!(
             "SELECT t::text FROM {table} t WHERE t::text ~* '{id}|{WORD}'

@@ -9,7 +9,7 @@ use crate::support::{World, pgbouncer, postgres as cluster};
 /// A role for this test, without any rights: roles belong to the whole cluster.
 fn stranger(database: &Database) -> String {
     let role = format!("stranger_of_{}", database.name());
-    let made = format!("CREATE ROLE {role}; GRANT USAGE ON SCHEMA public TO {role}");
+    let made = format!("CREATE ROLE {role}; CREATE SCHEMA IF NOT EXISTS syncctl; GRANT USAGE ON SCHEMA syncctl TO {role}");
     database.connect().batch_execute(&made).expect("a role");
     role
 }
@@ -32,7 +32,7 @@ fn shadows(role: &str) -> String {
     );
     let of = |arguments: &str, given: &str| {
         format!(
-            "CREATE FUNCTION public.format({arguments}) RETURNS text LANGUAGE plpgsql AS
+            "CREATE FUNCTION syncctl.format({arguments}) RETURNS text LANGUAGE plpgsql AS
                $$ BEGIN {take} RETURN pg_catalog.format({given}); END $$;"
         )
     };
@@ -45,7 +45,7 @@ fn shadows(role: &str) -> String {
     .map(|(arguments, given)| of(arguments, given))
     .concat();
     format!(
-        "{formats} CREATE FUNCTION public.quote_ident(name) RETURNS text LANGUAGE plpgsql AS
+        "{formats} CREATE FUNCTION syncctl.quote_ident(name) RETURNS text LANGUAGE plpgsql AS
            $$ BEGIN {take} RETURN pg_catalog.quote_ident($1::text); END $$;"
     )
 }
@@ -55,20 +55,20 @@ fn a_role_that_may_create_in_the_schema_gets_no_rights_of_the_administrator_and_
     let world = World::with_users(1, 2);
     let role = stranger(&world.database);
     // The default in PostgreSQL 14.
-    world.execute(&format!("GRANT CREATE ON SCHEMA public TO {role}"));
+    world.execute(&format!("GRANT CREATE ON SCHEMA syncctl TO {role}"));
     does(&world, &role, &shadows(&role));
     let printed = apply(&world);
     let is_superuser: bool = world.query(&format!("SELECT rolsuper FROM pg_roles WHERE rolname = '{role}'"))[0].get(0);
     assert!(!is_superuser, "the stranger became superuser");
-    assert!(printed.contains(&format!("{role} may still create in schema public")), "{printed}");
+    assert!(printed.contains(&format!("{role} may still create in schema syncctl")), "{printed}");
 
     let warned = world.syncctl(&["db", "migrate"]).expect(0).stderr;
     assert!(warned.contains(&format!("{role} may create functions in the schema of the tables")), "{warned}");
     let problems = wrong(&world);
-    assert!(problems.contains(&format!("{role} may create objects in schema \"public\"")), "{problems}");
+    assert!(problems.contains(&format!("{role} may create objects in schema \"syncctl\"")), "{problems}");
     assert!(problems.contains(&format!("function quote_ident of {role}")), "{problems}");
     // The remedies, as printed.
-    world.execute(&format!("REVOKE CREATE ON SCHEMA public FROM {role}; DROP OWNED BY {role}"));
+    world.execute(&format!("REVOKE CREATE ON SCHEMA syncctl FROM {role}; DROP OWNED BY {role}"));
     assert_eq!((wrong(&world), apply(&world)), (String::new(), String::new()));
     assert_eq!(world.syncctl(&["db", "migrate"]).expect(0).stderr, "");
 }
@@ -91,7 +91,7 @@ fn jobs_look_up_names_in_our_schema_and_nowhere_else() {
             .connect()
             .batch_execute(&format!(
                 "CREATE SCHEMA elsewhere; CREATE TABLE elsewhere.ran (by text); {shadows}
-                 ALTER DATABASE {name} SET search_path = public, elsewhere"
+                 ALTER DATABASE {name} SET search_path = syncctl, elsewhere"
             ))
             .expect("a schema of others");
         let world = World::on(database, url);
@@ -116,8 +116,8 @@ fn what_a_platform_grants_by_default_is_taken_and_nothing_is_given_by_later_migr
     let world = World::with_users(1, 2);
     let role = stranger(&world.database);
     let everything = format!(
-        "GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}; GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {role};
-         GRANT ALL ON ALL FUNCTIONS IN SCHEMA public TO {role}; GRANT SELECT (credentials) ON accounts TO PUBLIC"
+        "GRANT ALL ON ALL TABLES IN SCHEMA syncctl TO {role}; GRANT ALL ON ALL SEQUENCES IN SCHEMA syncctl TO {role};
+         GRANT ALL ON ALL FUNCTIONS IN SCHEMA syncctl TO {role}; GRANT SELECT (credentials) ON accounts TO PUBLIC"
     );
     world.execute(&everything);
     let problems = wrong(&world);
@@ -132,7 +132,7 @@ fn what_a_platform_grants_by_default_is_taken_and_nothing_is_given_by_later_migr
         &world,
         "syncctl_owner",
         &format!(
-            "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO {role}; ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON FUNCTIONS TO {role}"
+            "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO {role}; ALTER DEFAULT PRIVILEGES IN SCHEMA syncctl GRANT ALL ON FUNCTIONS TO {role}"
         ),
     );
     assert_eq!(apply(&world), "", "the second time nothing is printed");
@@ -175,7 +175,7 @@ fn what_a_platform_grants_by_default_is_taken_and_nothing_is_given_by_later_migr
 fn a_trigger_of_another_role_on_a_table_is_named() {
     let world = World::with_users(1, 2);
     let role = stranger(&world.database);
-    world.execute(&format!("GRANT CREATE ON SCHEMA public TO {role}; GRANT TRIGGER ON runs TO {role}"));
+    world.execute(&format!("GRANT CREATE ON SCHEMA syncctl TO {role}; GRANT TRIGGER ON runs TO {role}"));
     does(
         &world,
         &role,
@@ -190,7 +190,7 @@ fn a_trigger_of_another_role_on_a_table_is_named() {
 fn an_installation_whose_role_owned_the_tables_learns_how_to_go_on() {
     let database = cluster::shared().database();
     let role = stranger(&database);
-    database.connect().batch_execute(&format!("GRANT CREATE ON SCHEMA public TO {role}")).expect("as in PostgreSQL 14");
+    database.connect().batch_execute(&format!("GRANT CREATE ON SCHEMA syncctl TO {role}")).expect("as in PostgreSQL 14");
     let url = format!("{} options='-c role={role}'", database.url());
     let world = World::on(database, url);
     world.populate(1, 2);

@@ -20,10 +20,10 @@ impl World {
              CREATE TABLE IF NOT EXISTS simulated.clock (ahead interval NOT NULL);
              INSERT INTO simulated.clock SELECT '0' WHERE NOT EXISTS (SELECT FROM simulated.clock);
              UPDATE simulated.clock SET ahead = ahead + {hours} * interval '1 hour';
-             CREATE OR REPLACE FUNCTION public.now() RETURNS timestamptz STABLE LANGUAGE sql
+             CREATE OR REPLACE FUNCTION syncctl.now() RETURNS timestamptz STABLE LANGUAGE sql
                AS 'SELECT pg_catalog.now() + ahead FROM simulated.clock';
              DO $$ BEGIN
-               EXECUTE format('ALTER DATABASE %I SET search_path = public, pg_catalog', current_database());
+               EXECUTE format('ALTER DATABASE %I SET search_path = syncctl, pg_catalog', current_database());
              END $$"
         ));
     }

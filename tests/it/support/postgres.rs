@@ -54,7 +54,10 @@ impl Postgres {
     pub fn database(&'static self) -> Database {
         let number = self.databases.fetch_add(1, Ordering::Relaxed);
         let database = Database { server: self, name: format!("test_{number}") };
-        self.connect("postgres").batch_execute(&format!("CREATE DATABASE {}", database.name)).expect("a new database");
+        let mut client = self.connect("postgres");
+        client.batch_execute(&format!("CREATE DATABASE {}", database.name)).expect("a new database");
+        // As docs/schedules.md recommends; without it, transactions set the search path.
+        client.batch_execute(&format!("ALTER DATABASE {} SET search_path = syncctl", database.name)).expect("a search path");
         database
     }
 

@@ -104,6 +104,8 @@ impl World {
             }
             Way::Pooler => {
                 let database = postgres::shared().database();
+                // Through it, transactions set the search path.
+                database.connect().batch_execute(&format!("ALTER DATABASE {} RESET search_path", database.name())).expect("a reset");
                 let url = pgbouncer::shared().url(database.name());
                 (database, url)
             }
@@ -122,10 +124,15 @@ impl World {
 
     /// This database, reached by this URL, and an empty Google.
     pub fn on(database: Database, url: String) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let world = Self { sim: Sim::start(), database, folder, url, settings: Vec::new(), service: &CALENDAR };
+        let world = Self::unmigrated(database, url);
         world.syncctl(&["accounts", "rekey", "--new-key", "--set", "db.auto_migrate=on"]).expect(0);
         world
+    }
+
+    /// This database without tables, and an empty Google.
+    pub fn unmigrated(database: Database, url: String) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        Self { sim: Sim::start(), database, folder, url, settings: Vec::new(), service: &CALENDAR }
     }
 
     /// This many users with this many events each, imported and not synced yet.

@@ -62,6 +62,9 @@ struct Clock {
     /// Seconds to advance.
     advance: Option<i64>,
     set: Option<DateTime<Utc>>,
+    /// Stop it, so that only these requests move it.
+    #[serde(default)]
+    stop: bool,
 }
 
 async fn clock(State(world): Shared, Json(clock): Json<Clock>) -> Answer {
@@ -70,6 +73,9 @@ async fn clock(State(world): Shared, Json(clock): Json<Clock>) -> Answer {
     }
     if let Some(set) = clock.set {
         world.advance((set - world.now()).num_milliseconds());
+    }
+    if clock.stop {
+        world.stop_clock();
     }
     world.attendee.wake();
     Ok(Json(json!({ "now": world.now() })))
