@@ -48,7 +48,8 @@ WITH path AS (
   WHERE c.relname OPERATOR(pg_catalog.=) 'schema_migrations'::pg_catalog.name
     AND EXISTS (SELECT FROM pg_catalog.pg_attribute a
       WHERE a.attrelid OPERATOR(pg_catalog.=) c.oid AND a.attname OPERATOR(pg_catalog.=) 'checksum'::pg_catalog.name)
-    AND (n.nspname OPERATOR(pg_catalog.=) 'syncctl'::pg_catalog.name OR n.nspname OPERATOR(pg_catalog.=) ANY (p.names))
+    AND (n.nspname OPERATOR(pg_catalog.=) ANY (p.names) OR n.nspname OPERATOR(pg_catalog.=) 'syncctl'::pg_catalog.name
+      AND coalesce(p.names[1] OPERATOR(pg_catalog.=) 'public'::pg_catalog.name, true))
   ORDER BY n.nspname OPERATOR(pg_catalog.=) 'public'::pg_catalog.name, pg_catalog.array_position(p.names, n.nspname)
   LIMIT 1
 )

@@ -84,7 +84,7 @@ pub struct Db {
     #[serde(serialize_with = "secrets::mask")]
     #[schemars(with = "String")]
     pub password: SecretString,
-    /// Schema of the tables. Empty: the one that has them, of the search path or `syncctl`; in a new database `syncctl`.
+    /// Schema of the tables. Empty: the one of the search path that has them, or its first; `syncctl` if that is `public`.
     pub schema: String,
     /// Apply migrations at the start of a command: `auto` (private cluster only), `on`, `off`.
     pub auto_migrate: AutoMigrate,

@@ -10,8 +10,8 @@ use super::{Output, complain, prune, reading, seal_key_file, size, table, with_c
 use crate::config::Settings;
 use crate::db::embedded::backup::BEFORE;
 use crate::db::embedded::{Cluster, Stopped};
-use crate::db::pool::{self, DatabaseLocation};
 use crate::db::move_schema::{self, Moved};
+use crate::db::pool::{self, DatabaseLocation};
 use crate::db::search_path::DEFAULT;
 use crate::db::{foreign_grants, migrate};
 use crate::error::{Exit, Fault};

@@ -98,10 +98,7 @@ fn created(kind: &str) -> Vec<String> {
     let lines = MIGRATIONS.iter().flat_map(|(_, _, text)| text.lines());
     let rest = lines.filter_map(|line| line.strip_prefix("CREATE ")).map(|rest| rest.trim_start_matches("OR REPLACE "));
     let created = rest.filter_map(|rest| rest.strip_prefix(kind)?.strip_prefix(' '));
-    created
-        .filter_map(|rest| rest.trim_start_matches("IF NOT EXISTS ").split([' ', '(']).next())
-        .map(str::to_owned)
-        .collect()
+    created.filter_map(|rest| rest.trim_start_matches("IF NOT EXISTS ").split([' ', '(']).next()).map(str::to_owned).collect()
 }
 
 /// Compares a version with the one that this binary knows.
@@ -248,7 +245,8 @@ pub(super) fn make_room(tx: &mut Transaction<'_>, schema: &Located) -> anyhow::R
         let create = format!("CREATE SCHEMA {}", schema.quoted);
         return tx.batch_execute(&create).map_err(|error| may_not_create(name, error));
     }
-    let taken = tx.query_typed_opt(TAKEN, &[(name, Type::TEXT), (&tables(), Type::TEXT_ARRAY)]).context("looking for other tables")?;
+    let taken =
+        tx.query_typed_opt(TAKEN, &[(name, Type::TEXT), (&tables(), Type::TEXT_ARRAY)]).context("looking for other tables")?;
     taken.map_or(Ok(()), |table| {
         let table: &str = table.try_get(0)?;
         let remedy = "choose a schema that syncctl has for itself, such as syncctl (db.schema)";

@@ -52,7 +52,8 @@ pub fn move_schema(target: &Target, to: &str) -> anyhow::Result<Moved> {
     // Statements of other programs must not queue for long behind a lock that is not granted.
     tx.batch_execute("SET LOCAL lock_timeout = '10s'").context("setting the timeout of locks")?;
     if let Some(run) = tx.query_typed_opt(RUNNING, &[]).context("looking for runs")? {
-        let message = format!("{} is running: stop the schedules, wait until it ends, then try again", run.try_get::<_, &str>(0)?);
+        let message =
+            format!("{} is running: stop the schedules, wait until it ends, then try again", run.try_get::<_, &str>(0)?);
         return Err(Fault { exit: Exit::Busy, message }.into());
     }
     let new = search_path::locate_in(&mut tx, &to)?;

@@ -17,8 +17,9 @@ use tokio_postgres::{Client, Error, Row, RowStream};
 /// The schema of a new installation, unless the search path or `db.schema` names another one.
 pub const DEFAULT: &str = "syncctl";
 
-/// Locates the schema of the tables. `$1` is `db.schema`, which may be empty. Then the tables are looked for in the search path and in `syncctl`, in `public`
-/// last, because other roles may create tables there; a new installation uses `syncctl`, unless the search path begins with another schema than `public`.
+/// Locates the schema of the tables. `$1` is `db.schema`, which may be empty. Then the tables are looked for in the search path. If that begins with
+/// `public`, as by default, they are looked for in `syncctl` first, because other roles may create tables in `public`. A new installation uses the first
+/// schema of the search path, and `syncctl` instead of `public`.
 ///
 /// All its names are qualified, because it is evaluated with the untrusted search path. A table of another program that is called `schema_migrations` too
 /// has no checksums.
@@ -31,7 +32,8 @@ const LOCATE: &str = "WITH path AS (
       AND EXISTS (SELECT FROM pg_catalog.pg_attribute a
         WHERE a.attrelid OPERATOR(pg_catalog.=) c.oid AND a.attname OPERATOR(pg_catalog.=) 'checksum'::pg_catalog.name)
       AND CASE WHEN $1 OPERATOR(pg_catalog.<>) '' THEN n.nspname OPERATOR(pg_catalog.=) $1::pg_catalog.name
-        ELSE n.nspname OPERATOR(pg_catalog.=) 'syncctl'::pg_catalog.name OR n.nspname OPERATOR(pg_catalog.=) ANY (p.names) END
+        ELSE n.nspname OPERATOR(pg_catalog.=) ANY (p.names) OR n.nspname OPERATOR(pg_catalog.=) 'syncctl'::pg_catalog.name
+          AND coalesce(p.names[1] OPERATOR(pg_catalog.=) 'public'::pg_catalog.name, true) END
     ORDER BY n.nspname OPERATOR(pg_catalog.=) 'public'::pg_catalog.name, pg_catalog.array_position(p.names, n.nspname)
     LIMIT 1
   ), ours AS (

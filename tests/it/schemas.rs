@@ -4,7 +4,8 @@ use crate::roles::{apply, as_role};
 use crate::support::{World, postgres};
 
 /// A web application's tables in `public`, with the names of ours and of a migration tool's.
-const APPLICATION: &str = "CREATE TABLE public.users (id int PRIMARY KEY, email text); INSERT INTO public.users VALUES (1, 'eve@example.net');
+const APPLICATION: &str =
+    "CREATE TABLE public.users (id int PRIMARY KEY, email text); INSERT INTO public.users VALUES (1, 'eve@example.net');
   CREATE TABLE public.documents (id int); CREATE TABLE public.schema_migrations (version varchar PRIMARY KEY)";
 
 /// A fresh database with this default search path, after `statements`. `None`: PostgreSQL's default.
@@ -35,8 +36,11 @@ fn schemas(world: &World) -> Vec<(String, i64)> {
 
 /// A hash of all rows of each table, wherever it is.
 fn contents(world: &World) -> Vec<(String, String)> {
-    let tables = world.texts("SELECT table_name::text FROM information_schema.tables WHERE table_schema = current_schema() ORDER BY 1");
-    let hash = |table: &String| world.text(&format!("SELECT md5(coalesce(string_agg(t::text, '' ORDER BY t::text), '')) FROM {table} t"));
+    let tables =
+        world.texts("SELECT table_name::text FROM information_schema.tables WHERE table_schema = current_schema() ORDER BY 1");
+    let hash = |table: &String| {
+        world.text(&format!("SELECT md5(coalesce(string_agg(t::text, '' ORDER BY t::text), '')) FROM {table} t"))
+    };
     tables.iter().map(|table| (table.clone(), hash(table))).collect()
 }
 
@@ -86,7 +90,7 @@ fn a_role_without_the_right_to_create_the_schema_learns_what_to_do() {
         world.execute(&format!("CREATE SCHEMA \"{name}\" AUTHORIZATION {role}"));
         world.set("SYNCCTL_DB_SCHEMA", setting);
         assert!(world.syncctl(&["db", "migrate"]).expect(0).stdout.contains("applied 0001_run_tables"));
-        world.syncctl(&["calendar", "cron"]).expect(0);
+        world.syncctl(&["calendar", "metrics"]).expect(0);
     }
     let schemas: Vec<String> = schemas(&world).into_iter().map(|(name, _)| name).collect();
     assert_eq!(schemas, ["its own", "syncctl"]);
@@ -104,12 +108,14 @@ fn tables_in_public_stay_there_until_they_are_moved_with_all_their_rows() {
     world.sync_all().expect(0);
     world.assert_in_step();
     assert_eq!(schemas(&world).len(), 1, "found without the setting");
-    let before = contents(&world);
 
-    world.execute("UPDATE runs SET status = 'running', alive_until = now() + interval '1 minute' WHERE id = (SELECT id FROM runs LIMIT 1)");
+    world.execute(
+        "UPDATE runs SET status = 'running', alive_until = now() + interval '1 minute' WHERE id = (SELECT id FROM runs LIMIT 1)",
+    );
     let busy = world.syncctl(&["db", "move-schema"]).expect(75);
     assert!(busy.stderr.contains("is running: stop the schedules"), "{busy:?}");
     world.execute("UPDATE runs SET status = 'completed' WHERE status = 'running'");
+    let before = contents(&world);
     let moved = world.syncctl(&["db", "move-schema"]).expect(0);
     assert!(moved.stdout.contains("from public to syncctl") && moved.stdout.contains("set db.schema = \"syncctl\""), "{moved:?}");
     assert!(schemas(&world).iter().all(|(name, _)| name == "syncctl"), "{:?}", schemas(&world));

@@ -69,7 +69,8 @@ impl Cluster {
     /// Sets the schema in which people who query the database find its tables without qualifying their names.
     pub fn search(&self, schema: &str) -> anyhow::Result<()> {
         let mut client = self.open(NAME)?;
-        let set = client.query_one("SELECT format('ALTER DATABASE %I SET search_path = %I', current_database(), $1::text)", &[&schema]);
+        let set =
+            client.query_one("SELECT format('ALTER DATABASE %I SET search_path = %I', current_database(), $1::text)", &[&schema]);
         client.batch_execute(set.context("quoting the schema")?.try_get(0)?).context("setting the search path")
     }
 
@@ -88,7 +89,8 @@ impl Cluster {
 
 /// Sets the search path as in a new cluster, unless the backup is older than the schema. A backup contains no settings of its database.
 fn set_search_path(mut restored: Client) -> anyhow::Result<()> {
-    let has_schema = restored.query_one("SELECT to_regnamespace($1) IS NOT NULL", &[&DEFAULT]).context("looking for the schema")?;
+    let has_schema =
+        restored.query_one("SELECT to_regnamespace($1) IS NOT NULL", &[&DEFAULT]).context("looking for the schema")?;
     if has_schema.try_get(0)? {
         let set = format!("ALTER DATABASE {FRESH} SET search_path = {DEFAULT}");
         restored.batch_execute(&set).context("setting the search path")?;

@@ -133,7 +133,8 @@ impl World {
     }
 
     pub fn advance(&self, ms: i64) {
-        let clock = if self.clock_stopped_ms.load(Ordering::Relaxed) == 0 { &self.clock_offset_ms } else { &self.clock_stopped_ms };
+        let clock =
+            if self.clock_stopped_ms.load(Ordering::Relaxed) == 0 { &self.clock_offset_ms } else { &self.clock_stopped_ms };
         clock.fetch_add(ms, Ordering::Relaxed);
     }
 

@@ -90,7 +90,7 @@ fn jobs_look_up_names_in_our_schema_and_nowhere_else() {
         database
             .connect()
             .batch_execute(&format!(
-                "CREATE SCHEMA elsewhere; CREATE TABLE elsewhere.ran (by text); {shadows}
+                "CREATE SCHEMA syncctl; CREATE SCHEMA elsewhere; CREATE TABLE elsewhere.ran (by text); {shadows}
                  ALTER DATABASE {name} SET search_path = syncctl, elsewhere"
             ))
             .expect("a schema of others");

@@ -105,7 +105,10 @@ impl World {
             Way::Pooler => {
                 let database = postgres::shared().database();
                 // Through it, transactions set the search path.
-                database.connect().batch_execute(&format!("ALTER DATABASE {} RESET search_path", database.name())).expect("a reset");
+                database
+                    .connect()
+                    .batch_execute(&format!("ALTER DATABASE {} RESET search_path", database.name()))
+                    .expect("a reset");
                 let url = pgbouncer::shared().url(database.name());
                 (database, url)
             }
