@@ -191,6 +191,8 @@ async fn within(
     findings.attempt("quota", checked);
     let checked = work::classification(pool, settings, findings).await;
     findings.attempt(classify::SERVICE, checked);
+    let checked = work::instances(pool, settings, findings).await;
+    findings.attempt("instances", checked);
     let checked = settings::since_last_pass(pool, settings, findings).await;
     findings.attempt("settings", checked);
     match overview::read(pool, &registry::names(|_| true), i32::try_from(settings.push.silent_after).unwrap_or(i32::MAX)).await {

@@ -121,8 +121,11 @@ fn windows_roll_on_and_older_installations_get_their_instances() {
     world.churn(40, 1);
     world.syncctl(&["calendar", "cron", "--force"]).expect(0);
     assert_eq!(world.count("SELECT count(*) FROM calendar_instances"), 0, "a part of the events would look like all of them");
+    let doctor = || world.syncctl(&["doctor", "--offline"]).stdout;
+    assert!(doctor().contains("calendar_instances of 4 calendars are incomplete or end too early"), "{}", doctor());
     world.syncctl(&["calendar", "roll-instances"]).expect(0);
     assert_agenda(&world);
+    assert!(doctor().contains("calendar_instances reach far enough"));
     let all = world.count("SELECT count(*) FROM calendar_instances");
     // A window that ends early, as if the last run had been long ago, loses nothing.
     world.set("SYNCCTL_CALENDAR_INSTANCES_FUTURE", "30d");

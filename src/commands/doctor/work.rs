@@ -1,5 +1,7 @@
 //! Checks that the work gets done: failures, quota, channels, outbox and quarantine.
 
+use chrono::TimeDelta;
+
 use super::{Findings, jobs};
 use crate::commands::metrics::seconds_text;
 use crate::commands::remedies;
@@ -8,12 +10,15 @@ use crate::db::classify::queue;
 use crate::db::overview::Overview;
 use crate::db::{Pool, health};
 use crate::error::Class;
+use crate::services::calendar::instances::roll;
 use crate::services::{classify, registry};
 
 /// Waiting time of an event, in seconds, above which delivery is considered stuck.
 const OUTBOX_STUCK: f64 = 3600.0;
 /// Maximum normal length of a first pass, in seconds. The largest mailboxes take a few days at Google's quota for one user.
 const MAX_FIRST_PASS: f64 = 7.0 * 24.0 * 3600.0;
+/// How late the daily `calendar roll-instances` may be.
+const MAX_ROLL_DELAY: TimeDelta = TimeDelta::days(2);
 /// Used share of a quota above which it is reported.
 const QUOTA_WARN: f64 = 0.8;
 
@@ -179,6 +184,19 @@ pub async fn classification(pool: &Pool, settings: &Settings, findings: &mut Fin
             format!("{waiting} documents are waiting for classification, but classify.enabled is false"),
             "set classify.enabled=true and run `syncctl classify cron`; if it is off for good, ignore this: waiting documents do no harm",
         );
+    }
+    Ok(())
+}
+
+/// Reports calendars whose instances are not rolled on, so that agendas miss future events.
+pub async fn instances(pool: &Pool, settings: &Settings, findings: &mut Findings) -> anyhow::Result<()> {
+    const CHECK: &str = "instances";
+    let behind = roll::behind(pool, &settings.calendar, MAX_ROLL_DELAY).await?;
+    if behind > 0 {
+        let message = format!("calendar_instances of {behind} calendars are incomplete or end too early: agendas miss events");
+        findings.warn(CHECK, message, "run `syncctl calendar roll-instances` daily (crontab.example)");
+    } else {
+        findings.ok(CHECK, "calendar_instances reach far enough");
     }
     Ok(())
 }

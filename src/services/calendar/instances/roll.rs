@@ -2,7 +2,7 @@
 //! network access.
 
 use anyhow::Context as _;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use deadpool_postgres::Transaction;
 use deadpool_postgres::tokio_postgres::Row;
 use deadpool_postgres::tokio_postgres::types::Type;
@@ -53,6 +53,26 @@ pub async fn due(pool: &Pool, settings: &config::Calendar) -> anyhow::Result<Vec
         .await
         .context("looking for windows to roll")?;
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+/// Number of calendars for which a daily run of `roll-instances` is missing: without a window, or with one that ends too early by more than `by`.
+///
+/// # Errors
+/// Returns an error of the database.
+pub async fn behind(pool: &Pool, settings: &config::Calendar, by: TimeDelta) -> anyhow::Result<i64> {
+    let wanted = Window::at(Utc::now() - by, settings, 0);
+    let row = pool
+        .get()
+        .await?
+        .query_typed_one(
+            "SELECT count(*) FROM streams s LEFT JOIN calendar_windows w ON w.stream_id = s.id
+             WHERE s.service = $1 AND s.kind = $2 AND s.state <> 'removed' AND s.cursor IS NOT NULL
+               AND (w.rebuilt_to IS NOT NULL OR w.covered IS NULL OR upper(w.covered) < $3)",
+            &[(&REGISTERED.service, Type::TEXT), (&EVENTS, Type::TEXT), (&wanted.until, Type::TIMESTAMPTZ)],
+        )
+        .await
+        .context("counting calendars whose window ends too early")?;
+    Ok(row.try_get(0)?)
 }
 
 /// Rolls a calendar's window, or computes the next chunk of its instances, in one transaction.
