@@ -30,6 +30,7 @@ mod hostile;
 mod install;
 mod instances;
 mod kill;
+mod labels;
 mod locks;
 mod login;
 mod logs;
