@@ -13,6 +13,7 @@ mod partial_page;
 mod push;
 mod read;
 mod store;
+pub mod stored;
 mod verify;
 
 use std::collections::HashSet;

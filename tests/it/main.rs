@@ -36,6 +36,7 @@ mod login;
 mod logs;
 mod long_runs;
 mod mail;
+mod mailbox;
 mod messages;
 mod metrics;
 mod named;
