@@ -11,7 +11,6 @@ use crate::db;
 use crate::engine::isolated;
 use crate::error::{EXIT_HELP, Exit, one_line};
 use crate::progress;
-use crate::services::gmail::Gmail;
 
 /// Keep Google Calendar, Drive, Gmail and meeting bots in sync with PostgreSQL. Each run does one job, records it, and exits.
 #[derive(Debug, Parser)]
@@ -49,9 +48,9 @@ enum Command {
     /// Sync Google Calendar: calendars, events, meetings
     #[command(subcommand)]
     Calendar(commands::calendar::Verb),
-    /// Sync Gmail: mailboxes, virtual addresses
+    /// Sync Gmail: mailboxes, labels, virtual addresses; list, search and show messages
     #[command(subcommand)]
-    Gmail(commands::verbs::ServiceVerb),
+    Gmail(commands::gmail::Verb),
     /// Sync Google Drive: shared drives, files, documents from watched files
     #[command(subcommand)]
     Drive(commands::drive::Verb),
@@ -233,7 +232,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Drive(verb) => commands::drive::run(&verb, loaded.settings, output),
         Command::Calendar(verb) => commands::calendar::run(&verb, loaded.settings, output),
         Command::Attendee(verb) => commands::attendee::run(&verb, loaded.settings, output),
-        Command::Gmail(verb) => commands::service::run::<Gmail>(&verb, loaded.settings, output),
+        Command::Gmail(verb) => commands::gmail::run(&verb, loaded.settings, output),
     }
 }
 

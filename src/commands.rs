@@ -17,6 +17,7 @@ pub mod drive;
 pub mod explain;
 mod file;
 mod gauges;
+pub mod gmail;
 pub mod import;
 pub mod install;
 mod installed_schedules;
@@ -56,6 +57,7 @@ use crate::config::Settings;
 use crate::db::{Pool, migrate, pool};
 use crate::engine::Context;
 use crate::error::one_line;
+use crate::zone::Zone;
 use crate::{google, http, progress, seal};
 
 /// How results are printed: one value on stdout, as JSON or for people.
@@ -165,6 +167,11 @@ pub fn seal_key_file(settings: &Settings, private: bool) -> anyhow::Result<std::
 /// Parses an id on the command line.
 pub fn id(text: &str) -> Result<Uuid, String> {
     text.parse().map_err(|_| "not an id: give a UUID, as the lists show them".into())
+}
+
+/// Parses a time zone on the command line.
+pub fn zone(name: &str) -> Result<Zone, String> {
+    Zone::from_name(name).ok_or_else(|| "give a name such as Europe/Berlin, or an offset such as UTC+2".into())
 }
 
 /// Runs work that only reads. It has nothing to wind down, so the first signal ends the process, even if the database hangs.

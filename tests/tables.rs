@@ -22,14 +22,14 @@ const OWNERS: [(&str, &str); 5] = [
     ("services/attendee/", "attendee_bot_meetings attendee_bots attendee_projects attendee_transcripts attendee_utterances"),
     ("services/calendar/", "calendar_events calendar_instances calendar_windows calendars meetings"),
     ("services/drive/", "drive_file_access drive_file_watches drive_files drives"),
-    ("services/gmail/", "gmail_detections gmail_messages"),
+    ("services/gmail/", "gmail_detections gmail_labels gmail_messages"),
 ];
 
 /// How the names of run tables end: they exist once for each service, and some for single jobs.
 const RUN_TABLES: [&str; 4] = ["_cron_results", "_cron_metrics", "_cron_summaries", "_renewal_summaries"];
 
 /// Writes to tables of other owners: the beginning of the paths, the tables, the reason.
-const WRITES: [(&str, &str, &str); 9] = [
+const WRITES: [(&str, &str, &str); 10] = [
     ("db/erasure.rs", "attendee_bots gmail_detections", "a user is erased in one transaction"),
     ("db/retention.rs", "drive_file_watches", "a file whose text was erased is read again when it comes back"),
     ("services/attendee/", "documents", "`verify` clears the hashes of wrong documents"),
@@ -42,6 +42,7 @@ const WRITES: [(&str, &str, &str); 9] = [
         "quarantined_items streams",
         "the list of calendars starts and ends streams; near meetings make theirs due",
     ),
+    ("services/gmail/", "streams", "a mailbox is due when a message bears a label that is not known"),
     ("services/drive/", "streams", "the list of shared drives starts and ends streams; a new watch makes its stream due"),
 ];
 

@@ -104,11 +104,17 @@ async fn find_user(context: &Context, user: Option<&str>) -> anyhow::Result<Opti
 }
 
 /// Puts external text on one line without control characters: an email must not control the reader's terminal.
-fn line(text: &str) -> String {
+pub(super) fn line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-fn short(text: Option<&str>, max: usize) -> String {
+/// External text in its lines, without other control characters.
+pub(super) fn without_controls(text: &str) -> String {
+    text.chars().filter(|c| matches!(c, '\n' | '\t') || !c.is_control()).collect()
+}
+
+/// The first characters of a text, on one line.
+pub(super) fn short(text: Option<&str>, max: usize) -> String {
     let text = line(text.unwrap_or_default());
     match text.char_indices().nth(max) {
         Some((at, _)) => format!("{}…", &text[..at]),
@@ -159,8 +165,7 @@ fn format_document(document: &FullDocument) -> String {
     }
     let body = document.body.as_deref().or(document.snippet.as_deref()).unwrap_or_default();
     text.push('\n');
-    text.extend(body.chars().filter(|c| matches!(c, '\n' | '\t') || !c.is_control()));
-    text
+    text + &without_controls(body)
 }
 
 /// The document's project, and who decided it.

@@ -50,7 +50,7 @@ const fn tombstone(table: &'static str, since: &'static str, only: &'static str)
 
 /// Every table that grows over time, except tables with their own `forget` function (`outbox_events`, `notifications`) or cleaned up by runs
 /// (`channels`, `quota_usage`, `quota_minutes`, `model_budgets`).
-pub const RULES: [Rule; 29] = [
+pub const RULES: [Rule; 30] = [
     run("calendar_cron_results", "start_time", "status IS DISTINCT FROM 'running'"),
     run("drive_cron_results", "start_time", "status IS DISTINCT FROM 'running'"),
     run("gmail_cron_results", "start_time", "status IS DISTINCT FROM 'running'"),
@@ -105,6 +105,7 @@ pub const RULES: [Rule; 29] = [
     ),
     tombstone("calendars", "deleted_at", "true"),
     tombstone("gmail_messages", "deleted_at", "true"),
+    tombstone("gmail_labels", "deleted_at", "true"),
     // Users who watch a file are notified when it comes back.
     tombstone(
         "drive_file_access",

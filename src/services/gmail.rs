@@ -1,9 +1,11 @@
 //! Gmail: a user's mailbox, followed by its history. Messages to virtual addresses become documents.
 
+mod cursor;
 mod derived;
 pub mod detect;
 mod fetch;
 mod headers;
+mod labels;
 mod list;
 mod mail;
 mod message;
@@ -11,6 +13,7 @@ mod partial_page;
 mod push;
 mod read;
 mod store;
+pub mod stored;
 mod verify;
 
 use std::collections::HashSet;
@@ -33,6 +36,7 @@ use crate::engine::{Auth, Calls, Context, Counts, Decoded, Item, Page, Position,
 use crate::error::Failure;
 use crate::google::{self, Endpoint, Host};
 
+use cursor::Cursor;
 use message::Change;
 
 /// `history.list` of one user.
@@ -145,12 +149,14 @@ impl Source for Gmail {
         &["gmail.window", "gmail.store", "gmail.whole_max_size", "gmail.virtual_address", "gmail.domains"];
     type Change = Change;
 
-    async fn fetch(&self, _stream: &Stream, calls: &Calls, at: &Position) -> Result<Page<Change>, Failure> {
-        match (partial_page::Rest::of(at)?, &at.cursor) {
-            (Some(rest), _) => fetch::rest(self, calls, at, rest).await,
-            (None, Some(cursor)) => fetch::history(self, calls, cursor, at).await,
-            (None, None) => fetch::listing(self, calls, at).await,
-        }
+    async fn fetch(&self, stream: &Stream, calls: &Calls, at: &Position) -> Result<Page<Change>, Failure> {
+        let mut page = match (partial_page::Rest::of(at)?, &at.cursor) {
+            (Some(rest), _) => fetch::rest(self, calls, at, rest).await?,
+            (None, Some(cursor)) => fetch::history(self, calls, &Cursor::parse(cursor), at).await?,
+            (None, None) => fetch::listing(self, calls, at).await?,
+        };
+        labels::fetch::end(self, stream, calls, at, &mut page).await?;
+        Ok(page)
     }
 
     async fn fetch_again(&self, _stream: &Stream, calls: &Calls, ids: &[String]) -> Result<Decoded<Change>, Failure> {
@@ -170,6 +176,7 @@ impl Source for Gmail {
     ) -> anyhow::Result<Counts> {
         let counts = store::apply(tx, stream, pass, items).await?;
         detect::apply(tx, &self.pattern, stream, items).await?;
+        labels::store::apply(tx, stream, pass, items).await?;
         Ok(counts)
     }
 

@@ -39,8 +39,8 @@ fn a_message_costs_what_the_profile_says() {
         world.set("SYNCCTL_QUOTA_PROFILE", profile);
         let user = users(&world).remove(0);
         (0..3).for_each(|_| drop(arrives(&world, &user, "Subject: s\r\n\r\nx")));
-        // The profile, the list, and each message.
-        assert_eq!(world.sync_all().expect(0).json()["quota_units"], 1 + 5 + 3 * units, "{profile}");
+        // The profile, the list, each message, and the labels.
+        assert_eq!(world.sync_all().expect(0).json()["quota_units"], 1 + 5 + 3 * units + 1, "{profile}");
     }
 }
 

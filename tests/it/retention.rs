@@ -130,6 +130,8 @@ fn age_everything(world: &mut World) {
          INSERT INTO calendars (user_id, calendar_id, raw, deleted_at) SELECT id, 'gone', '{{}}', {old} FROM users;
          INSERT INTO gmail_messages (stream_id, message_id, user_id, thread_id, body, deleted_at)
            VALUES (1, 'gone', gen_random_uuid(), 't', 'x', {old}), (1, 'young', gen_random_uuid(), 't', 'x', now());
+         INSERT INTO gmail_labels (stream_id, label_id, user_id, kind, deleted_at)
+           VALUES (1, 'Label_1', gen_random_uuid(), 'user', {old}), (1, 'Label_2', gen_random_uuid(), 'user', now());
          INSERT INTO documents (user_id, source, source_id, kind, body, status, content_hash, updated_at)
            SELECT id, 'drive', s, 'file', 'x', s, '', {old} FROM users, unnest(ARRAY['active', 'deleted']) s;
          INSERT INTO drive_file_watches (user_id, file_id) SELECT id, 'followed' FROM users;

@@ -67,6 +67,7 @@ class Fields(Case):
             lambda **fields: drive.files().watch(fileId=file, body=channel(), **fields),
             lambda **fields: gmail.users().getProfile(userId="me", **fields),
             lambda **fields: gmail.users().history().list(userId="me", startHistoryId=history, **fields),
+            lambda **fields: gmail.users().labels().get(userId="me", id="INBOX", **fields),
             lambda **fields: gmail.users().labels().list(userId="me", **fields),
             lambda **fields: gmail.users().messages().get(userId="me", id=message, **fields),
             lambda **fields: gmail.users().messages().list(userId="me", **fields),

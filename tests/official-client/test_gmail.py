@@ -64,3 +64,7 @@ class Gmail(Case):
         self.assertEqual(self.simulator.lines("push/watches"), [])
         labels = self.ask(self.users.labels().list(userId="me"))["labels"]
         self.assertIn("INBOX", [label["id"] for label in labels])
+        color = {"text_color": "#ffffff", "background_color": "#16a766"}
+        made = self.simulator.admin("mail/label", {"user": self.ANN, "name": "Money/Invoices", "color": color})["id"]
+        label = self.ask(self.users.labels().get(userId="me", id=made))
+        self.assertEqual((label["name"], label["color"]["backgroundColor"], label["messagesTotal"]), ("Money/Invoices", "#16a766", 0))

@@ -29,6 +29,7 @@ METHODS = {
     "drive.files.list",
     "gmail.users.getProfile",
     "gmail.users.history.list",
+    "gmail.users.labels.get",
     "gmail.users.labels.list",
     "gmail.users.messages.get",
     "gmail.users.messages.list",
@@ -91,6 +92,7 @@ class Syncctl(Installation):
         admin("generate", {"users": 3, "events_per_user": 20, "calendars_per_user": 2, "seed": 7})
         admin("drive/generate", {"files": 12, "shared_drives": 1, "files_per_drive": 6, "seed": 7})
         admin("mail/generate", {"messages": 15, "seed": 7})
+        admin("mail/label", {"user": self.simulator.lines("accounts")[0]["email"], "name": "Invoices"})
         lines = self.simulator.lines("accounts?kind=service_account")
         users = [line["email"] for line in lines]
         admin("directory", {"user": users[0], "admin": True})

@@ -4,7 +4,7 @@ use chrono::{DateTime, Datelike as _, Days, FixedOffset, NaiveDate, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::commands::complain;
+use crate::commands::{complain, zone};
 use crate::engine::Context;
 use crate::error::Fault;
 use crate::services::calendar::instances::Window;
@@ -32,10 +32,6 @@ pub struct SpanArgs {
     /// Time zone of days and times, such as Europe/Berlin or UTC+2 (default: that of this machine)
     #[arg(long, value_name = "ZONE", value_parser = zone)]
     zone: Option<Zone>,
-}
-
-fn zone(name: &str) -> Result<Zone, String> {
-    Zone::from_name(name).ok_or_else(|| "give a name such as Europe/Berlin, or an offset such as UTC+2".into())
 }
 
 /// The days to show, as instants.

@@ -66,7 +66,7 @@ pub fn addresses(recipients: &[String], pattern: &Pattern) -> (BTreeMap<String, 
 pub async fn apply(tx: &Transaction<'_>, pattern: &Pattern, stream: &Stream, items: &[Item<Change>]) -> anyhow::Result<()> {
     let messages = items.iter().filter_map(|item| match &item.change {
         Change::Message(message) => Some((item.id.as_str(), &**message)),
-        Change::Labels { .. } | Change::Deleted => None,
+        Change::Labels { .. } | Change::LabelList(_) | Change::Deleted => None,
     });
     for_messages(tx, pattern, stream, &Vec::from_iter(messages), Announce::NewAddresses).await
 }

@@ -6,11 +6,12 @@ use chrono::Utc;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::cursor::Cursor;
 use super::list::{LIST_COST, LIST_FIELDS, Listed};
 use super::message::{Change, HistoryChange, Resource, decode};
 use super::partial_page::Rest;
 use super::read::Read;
-use super::{BATCH, Gmail, SCOPE, read};
+use super::{BATCH, Gmail, SCOPE, labels, read};
 use crate::engine::{Calls, Next, Page, Position};
 use crate::error::{Class, Failure};
 use crate::google::{Host, parse_json};
@@ -18,8 +19,8 @@ use crate::google::{Host, parse_json};
 /// Quota units of `history.list`, the cost of an idle mailbox.
 pub const HISTORY_COST: u64 = 2;
 const PROFILE_COST: u64 = 1;
-/// Maximum quota units of a page of a full pass, excluding its messages.
-pub const PASS_COST: u64 = LIST_COST + PROFILE_COST;
+/// Maximum quota units of a page of a full pass, excluding its messages and the colours of labels.
+pub const PASS_COST: u64 = LIST_COST + PROFILE_COST + labels::fetch::LIST_COST;
 const HISTORY_FIELDS: &str = "history(id,messagesAdded(message(id)),messagesDeleted(message(id)),labelsAdded(message(id,labelIds)),\
                               labelsRemoved(message(id,labelIds))),nextPageToken,historyId";
 
@@ -86,7 +87,7 @@ struct Labelled {
 }
 
 /// Fetches a page of the changes since the cursor.
-pub async fn history(gmail: &Gmail, calls: &Calls, cursor: &str, at: &Position) -> Result<Page<Change>, Failure> {
+pub async fn history(gmail: &Gmail, calls: &Calls, cursor: &Cursor, at: &Position) -> Result<Page<Change>, Failure> {
     let (records, next) = records(gmail, calls, cursor, at).await?;
     let (changes, added) = split_history(records);
     let mut page = page(gmail, calls, Rest { rest: added, next }, None, !changes.is_empty()).await?;
@@ -125,8 +126,8 @@ async fn page(
 }
 
 /// The ids of the messages that changed since the cursor.
-pub async fn changed(gmail: &Gmail, calls: &Calls, cursor: &str) -> Result<HashSet<String>, Failure> {
-    let mut at = Position { cursor: Some(cursor.to_owned()), ..Position::default() };
+pub async fn changed(gmail: &Gmail, calls: &Calls, cursor: &Cursor) -> Result<HashSet<String>, Failure> {
+    let mut at = Position::default();
     let mut ids = HashSet::new();
     loop {
         let (records, next) = records(gmail, calls, cursor, &at).await?;
@@ -139,10 +140,10 @@ pub async fn changed(gmail: &Gmail, calls: &Calls, cursor: &str) -> Result<HashS
     }
 }
 
-async fn records(gmail: &Gmail, calls: &Calls, cursor: &str, at: &Position) -> Result<(Vec<Record>, Next), Failure> {
+async fn records(gmail: &Gmail, calls: &Calls, cursor: &Cursor, at: &Position) -> Result<(Vec<Record>, Next), Failure> {
     let mut url = gmail.url(&["history"])?;
     url.query_pairs_mut()
-        .append_pair("startHistoryId", cursor)
+        .append_pair("startHistoryId", &cursor.history_id)
         .append_pair("maxResults", &gmail.settings.page_size.to_string())
         .append_pair("fields", HISTORY_FIELDS);
     append_page(&mut url, at.page_token.as_deref());

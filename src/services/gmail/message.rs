@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::headers::{self, Headers};
+use super::labels::Label;
 use super::mail::{self, Attachment, Kind, Mail};
 use crate::db::items::Poison;
 use crate::engine::Item;
@@ -18,6 +19,8 @@ pub enum Change {
         labels: Vec<String>,
     },
     Deleted,
+    /// All labels of the mailbox.
+    LabelList(Vec<Label>),
 }
 
 /// An existing message.
@@ -35,8 +38,8 @@ pub struct Message {
     pub is_complete: bool,
 }
 
-/// The JSON of an item: Gmail's `Message`, or a change from the history for which the message is not fetched. syncctl's own fields distinguish
-/// the two.
+/// The JSON of an item: Gmail's `Message`, a change from the history for which the message is not fetched, or the list of labels. syncctl's own
+/// fields distinguish them.
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Resource {
@@ -61,6 +64,9 @@ pub struct Resource {
     /// The change from the history, if the message was not fetched.
     #[serde(rename = "syncctl.told", skip_serializing_if = "Option::is_none")]
     pub history_change: Option<HistoryChange>,
+    /// The labels of the mailbox, if the item is their list.
+    #[serde(rename = "syncctl.labels", skip_serializing_if = "Option::is_none")]
+    pub label_list: Option<Vec<Label>>,
 }
 
 /// The part of `MessagePart` that `format=metadata` fills.
@@ -122,6 +128,9 @@ pub fn decode(raw: Box<RawValue>) -> Result<Item<Change>, Poison> {
 pub fn item(resource: Resource, raw: Box<RawValue>) -> Result<Item<Change>, Poison> {
     if resource.id.is_empty() {
         return Err(Poison::of(&raw, "not a message: no id"));
+    }
+    if let Some(labels) = resource.label_list {
+        return Ok(Item { id: resource.id, raw, changed_at: None, change: Change::LabelList(labels) });
     }
     let number = |name: &str, text: &Option<String>| -> Result<Option<i64>, Poison> {
         let parsed = text.as_deref().map(str::parse::<i64>).transpose();

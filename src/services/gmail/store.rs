@@ -25,6 +25,8 @@ pub async fn apply(tx: &Transaction<'_>, stream: &Stream, pass: Option<i64>, ite
             Change::Message(message) => messages.push((item.id.as_str(), &**message)),
             Change::Labels { history_id, labels: now } => labels.push((item.id.as_str(), *history_id, json!(now))),
             Change::Deleted => deleted.push(item.id.as_str()),
+            // Stored by `labels::store`.
+            Change::LabelList(_) => {}
         }
     }
     let mut counts = Counts::default();

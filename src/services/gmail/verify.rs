@@ -8,31 +8,23 @@ use chrono::{DateTime, Duration, Utc};
 use deadpool_postgres::Transaction;
 use deadpool_postgres::tokio_postgres::types::Type;
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use serde::Deserialize;
 
+use super::cursor::Cursor;
 use super::fetch;
-use super::list::{Id, LIST_COST, LIST_FIELDS, Listed};
+use super::labels::{self, OWN};
+use super::list::{LIST_COST, LIST_FIELDS, Listed};
 use super::{BATCH, Gmail, SCOPE, derived};
 use crate::engine::verify::{AllDerived, ItemState, News, Things, Verify};
 use crate::engine::{Calls, Stream};
 use crate::error::Failure;
 use crate::google::parse_json;
 
-const LABELS_COST: u64 = 1;
-/// Prefix of the ids of user labels.
-const OWN: &str = "Label_";
 /// Messages per page: Google's maximum.
 const PAGE: &str = "500";
 /// Number of labels listed concurrently.
 const CONCURRENT_LABELS: usize = 16;
 /// Margin at the edge of the window, where the expected state is uncertain.
 const EDGE: Duration = Duration::minutes(1);
-
-#[derive(Deserialize)]
-struct Labels {
-    #[serde(default)]
-    labels: Vec<Id>,
-}
 
 impl Verify for Gmail {
     /// The start of the window.
@@ -43,14 +35,7 @@ impl Verify for Gmail {
     }
 
     async fn list(&self, _stream: &Stream, calls: &Calls, scope: &Self::Scope, stored: &Things) -> Result<Things, Failure> {
-        let mut url = self.url(&["labels"])?;
-        url.query_pairs_mut().append_pair("fields", "labels(id)");
-        let Labels { labels } = calls
-            .make(LABELS_COST, async || {
-                let answer = self.google.get("labels.list", &calls.credential, SCOPE, url.clone()).await;
-                parse_json("labels.list", &answer?)
-            })
-            .await?;
+        let labels = labels::fetch::list(self, calls).await?;
         let mut messages: HashMap<String, BTreeSet<String>> =
             listed(self, calls, *scope, None).await?.into_iter().map(|id| (id, BTreeSet::new())).collect();
         let known: HashSet<String> = labels.iter().map(|label| label.id.clone()).collect();
@@ -109,7 +94,7 @@ impl Verify for Gmail {
     }
 
     async fn news(&self, _stream: &Stream, calls: &Calls, cursor: &str) -> Result<News, Failure> {
-        Ok(News::Of(fetch::changed(self, calls, cursor).await?))
+        Ok(News::Of(fetch::changed(self, calls, &Cursor::parse(cursor)).await?))
     }
 
     async fn distrust(&self, tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) -> anyhow::Result<()> {

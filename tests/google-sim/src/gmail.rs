@@ -36,7 +36,8 @@ use ask::Ask;
 pub fn routes() -> Router<Arc<World>> {
     Router::new()
         .route("/gmail/v1/users/{user}/profile", get(profile))
-        .route("/gmail/v1/users/{user}/labels", get(list_labels))
+        .route("/gmail/v1/users/{user}/labels", get(labels::list))
+        .route("/gmail/v1/users/{user}/labels/{label}", get(labels::get))
         .route("/gmail/v1/users/{user}/history", get(history::list))
         .route("/gmail/v1/users/{user}/messages", get(messages::list))
         .route("/gmail/v1/users/{user}/messages/{message}", get(messages::get))
@@ -51,8 +52,4 @@ async fn profile(ask: Ask) -> Response {
             "historyId": mailbox.now().to_string() }))
     })
     .await
-}
-
-async fn list_labels(ask: Ask) -> Response {
-    ask.answer(("labels.list", 1), &schema::LABELS, |user| Ok(json!({ "labels": lock(&user.mailbox).labels.shown() }))).await
 }

@@ -116,13 +116,13 @@ pub static HISTORY: LazyLock<Schema> = LazyLock::new(|| {
 });
 /// Of `users.getProfile`.
 pub static PROFILE: LazyLock<Schema> = LazyLock::new(|| Selector::schema("emailAddress, historyId, messagesTotal, threadsTotal"));
+const LABEL_FIELDS: &str = "color(backgroundColor, textColor), id, labelListVisibility, messageListVisibility, messagesTotal,
+    messagesUnread, name, threadsTotal, threadsUnread, type";
+
+/// Of `labels.get`.
+pub static LABEL: LazyLock<Schema> = LazyLock::new(|| Selector::schema(LABEL_FIELDS));
 /// Of `labels.list`.
-pub static LABELS: LazyLock<Schema> = LazyLock::new(|| {
-    Selector::schema(
-        "labels(color(backgroundColor, textColor), id, labelListVisibility, messageListVisibility, messagesTotal, messagesUnread, name,
-            threadsTotal, threadsUnread, type)",
-    )
-});
+pub static LABELS: LazyLock<Schema> = LazyLock::new(|| Selector::schema(&format!("labels({LABEL_FIELDS})")));
 /// Of `users.watch`.
 pub static WATCH: LazyLock<Schema> = LazyLock::new(|| Selector::schema("expiration, historyId"));
 /// Of methods without an answer.

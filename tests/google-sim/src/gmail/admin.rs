@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::envelope::Envelope;
-use super::labels::{INBOX, Labels, UNREAD, labels};
+use super::labels::{self, INBOX, Labels, UNREAD};
 use super::mailbox::{Mailbox, Text};
 use super::{churn, generate, load};
 use crate::admin::{Answer, Params, Shared, Wrong, user};
@@ -25,7 +25,8 @@ pub fn routes() -> Router<Arc<World>> {
         .route("/mail/load", post(load))
         .route("/mail/churn", post(churn))
         .route("/mail/messages", post(put_message).delete(delete_message))
-        .route("/mail/labels", post(relabel))
+        .route("/mail/labels", post(relabel).get(labels::state))
+        .route("/mail/label", post(labels::put).delete(labels::delete))
         .route("/mail/headers", post(headers))
         .route("/mail/state", get(state))
 }
@@ -93,7 +94,7 @@ pub fn deliver(mailbox: &mut Mailbox, text: Vec<u8>, envelope: &Envelope, at: i6
 /// Labels by id or name; unknown ones become the user's.
 pub fn places(mailbox: &mut Mailbox, names: &[String]) -> Result<Labels, Wrong> {
     let named = names.iter().map(|name| mailbox.labels.named(name).ok_or_else(|| Wrong("too many labels".into())));
-    Ok(labels(named.collect::<Result<_, _>>()?))
+    Ok(labels::labels(named.collect::<Result<_, _>>()?))
 }
 
 #[derive(Deserialize)]

@@ -76,6 +76,11 @@ impl Ask {
         self.params.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
+    /// The label in the path, by its ID.
+    pub fn label(&self) -> Option<&str> {
+        self.path.get("label").map(String::as_str)
+    }
+
     /// The message in the path.
     pub fn message(&self) -> Option<u64> {
         let text = self.path.get("message")?;

@@ -187,6 +187,19 @@ impl Mailbox {
         true
     }
 
+    /// Removes a label from all messages; `silently`: without history.
+    pub fn remove_label(&mut self, label: u16, silently: bool) {
+        let with: Vec<u64> =
+            self.messages.iter().filter(|(_, message)| message.labels.contains(&label)).map(|(id, _)| *id).collect();
+        for id in with {
+            if !silently {
+                self.relabel(id, &[], &[label]);
+            } else if let Some(message) = self.messages.get_mut(&id) {
+                message.labels = message.labels.iter().copied().filter(|other| *other != label).collect();
+            }
+        }
+    }
+
     fn record(&mut self, message: u64, thread: u64, labels: Labels, change: Change) -> u64 {
         self.now += 1 + gap(self.now, 3);
         if let Some(bell) = &self.bell {

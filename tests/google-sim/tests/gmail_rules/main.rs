@@ -3,6 +3,7 @@
 mod concurrency;
 mod fill;
 mod history;
+mod labels;
 mod messages;
 mod pace;
 

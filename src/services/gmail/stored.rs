@@ -1,0 +1,244 @@
+//! Reads stored messages for people. No network access.
+
+use anyhow::Context as _;
+use chrono::{DateTime, Utc};
+use deadpool_postgres::tokio_postgres::Row;
+use deadpool_postgres::tokio_postgres::types::{Json, Type};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::mail::Attachment;
+use super::{MAILBOX, REGISTERED};
+use crate::db::Pool;
+use crate::nul;
+use crate::state::StreamState;
+
+/// The names of the labels of a message `m`.
+macro_rules! label_names {
+    () => {
+        "ARRAY(SELECT coalesce(l.name, l.label_id) FROM gmail_labels l
+           WHERE l.stream_id = m.stream_id AND l.label_id = ANY (m.labels) AND l.deleted_at IS NULL ORDER BY 1)"
+    };
+}
+
+/// A message in a list.
+#[derive(Debug)]
+pub struct Message {
+    pub message_id: String,
+    pub thread_id: String,
+    pub received_at: Option<DateTime<Utc>>,
+    pub from_name: Option<String>,
+    pub from_address: Option<String>,
+    pub subject: Option<String>,
+    pub snippet: Option<String>,
+    pub unread: bool,
+    /// By name.
+    pub labels: Vec<String>,
+}
+
+/// Which messages to list.
+#[derive(Debug)]
+pub struct Filter<'a> {
+    pub user: Uuid,
+    /// Only with this label, by name, regardless of case.
+    pub label: Option<&'a str>,
+    pub unread: bool,
+    /// Each occurs in subject, sender, snippet or text.
+    pub words: &'a [String],
+    pub limit: i64,
+}
+
+/// Messages, newest first. A search has no index: it reads the messages of one user, newest first, until `limit` are found.
+///
+/// # Errors
+/// Returns an error of the database.
+pub async fn messages(pool: &Pool, filter: &Filter<'_>) -> anyhow::Result<Vec<Message>> {
+    let patterns: Vec<String> = filter.words.iter().map(|word| pattern(word)).collect();
+    let label = filter.label.map(nul::replaced);
+    let rows = pool
+        .get()
+        .await?
+        .query_typed(
+            concat!(
+                "SELECT m.message_id, m.thread_id, m.received_at, m.from_name, m.from_address, m.subject, m.snippet, m.unread, ",
+                label_names!(),
+                " FROM gmail_messages m
+                 WHERE m.user_id = $1 AND m.deleted_at IS NULL AND (m.unread OR NOT $3)
+                   AND ($2::text IS NULL OR EXISTS (SELECT FROM gmail_labels l WHERE l.stream_id = m.stream_id AND l.label_id = ANY (m.labels)
+                     AND l.deleted_at IS NULL AND lower(coalesce(l.name, l.label_id)) = lower($2)))
+                   AND concat_ws(E'\\n', m.subject, m.from_name, m.from_address, m.snippet, m.body) ILIKE ALL ($4)
+                 ORDER BY m.received_at DESC, m.message_id DESC LIMIT $5"
+            ),
+            &[
+                (&filter.user, Type::UUID),
+                (&label, Type::TEXT),
+                (&filter.unread, Type::BOOL),
+                (&patterns, Type::TEXT_ARRAY),
+                (&filter.limit, Type::INT8),
+            ],
+        )
+        .await
+        .context("reading messages")?;
+    rows.iter().map(in_list).collect()
+}
+
+fn in_list(row: &Row) -> anyhow::Result<Message> {
+    Ok(Message {
+        message_id: row.try_get(0)?,
+        thread_id: row.try_get(1)?,
+        received_at: row.try_get(2)?,
+        from_name: row.try_get(3)?,
+        from_address: row.try_get(4)?,
+        subject: row.try_get(5)?,
+        snippet: row.try_get(6)?,
+        unread: row.try_get(7)?,
+        labels: row.try_get(8)?,
+    })
+}
+
+/// The pattern of texts that contain a word.
+fn pattern(word: &str) -> String {
+    let mut pattern = String::from("%");
+    for c in nul::replaced(word).chars() {
+        if matches!(c, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern + "%"
+}
+
+/// The names of the labels of a user's mailbox.
+///
+/// # Errors
+/// Returns an error of the database.
+pub async fn labels(pool: &Pool, user: Uuid) -> anyhow::Result<Vec<String>> {
+    let rows = pool
+        .get()
+        .await?
+        .query_typed(
+            "SELECT coalesce(l.name, l.label_id) FROM streams s JOIN gmail_labels l ON l.stream_id = s.id
+             WHERE s.user_id = $1 AND s.service = $2 AND l.deleted_at IS NULL ORDER BY l.kind DESC, 1",
+            &[(&user, Type::UUID), (&REGISTERED.service, Type::TEXT)],
+        )
+        .await
+        .context("reading labels")?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+/// A message with everything that is stored of it.
+#[derive(Debug, Serialize)]
+pub struct FullMessage {
+    pub message_id: String,
+    pub thread_id: String,
+    #[serde(skip)]
+    pub received_at: Option<DateTime<Utc>>,
+    #[serde(skip)]
+    pub sent_at: Option<DateTime<Utc>>,
+    #[serde(skip)]
+    pub deleted_at: Option<DateTime<Utc>>,
+    pub unread: bool,
+    /// By name.
+    pub labels: Vec<String>,
+    /// Name and value, in their order.
+    pub headers: Vec<(String, String)>,
+    pub snippet: Option<String>,
+    /// The text; `None`: the message was not read completely.
+    pub body: Option<String>,
+    /// `None`: the message was not read completely.
+    pub attachments: Option<Vec<Attachment>>,
+    pub size_estimate: Option<i64>,
+    /// What was wrong with the message, or left out.
+    pub note: Option<String>,
+}
+
+/// A message of a user, by Gmail's id.
+///
+/// # Errors
+/// Returns an error of the database.
+pub async fn message(pool: &Pool, user: Uuid, id: &str) -> anyhow::Result<Option<FullMessage>> {
+    let row = pool
+        .get()
+        .await?
+        .query_typed_opt(
+            concat!(
+                "SELECT m.message_id, m.thread_id, m.received_at, m.sent_at, m.deleted_at, m.unread, ",
+                label_names!(),
+                ", m.headers, m.snippet, m.body, m.attachments, m.size_estimate, m.note
+                 FROM streams s JOIN gmail_messages m ON m.stream_id = s.id
+                 WHERE s.user_id = $1 AND s.service = $2 AND s.kind = $3 AND m.message_id = $4"
+            ),
+            &[(&user, Type::UUID), (&REGISTERED.service, Type::TEXT), (&MAILBOX, Type::TEXT), (&nul::replaced(id), Type::TEXT)],
+        )
+        .await
+        .context("reading a message")?;
+    row.map(|row| {
+        Ok(FullMessage {
+            message_id: row.try_get(0)?,
+            thread_id: row.try_get(1)?,
+            received_at: row.try_get(2)?,
+            sent_at: row.try_get(3)?,
+            deleted_at: row.try_get(4)?,
+            unread: row.try_get(5)?,
+            labels: row.try_get(6)?,
+            headers: row.try_get::<_, Json<_>>(7)?.0,
+            snippet: row.try_get(8)?,
+            body: row.try_get(9)?,
+            attachments: row.try_get::<_, Option<Json<_>>>(10)?.map(|attachments| attachments.0),
+            size_estimate: row.try_get(11)?,
+            note: row.try_get(12)?,
+        })
+    })
+    .transpose()
+}
+
+/// Why messages of a mailbox may be missing or outdated.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Gap {
+    NoMailbox,
+    /// The state of the stream in which it is not synced.
+    NotSynced(StreamState),
+    /// The first full pass is not complete.
+    NotListed,
+    /// Its last poll failed.
+    Failing,
+    /// Messages could not be read.
+    Unread,
+}
+
+/// Why messages of a user may be missing or outdated; `None`: they are complete, as of the last poll.
+///
+/// # Errors
+/// Returns an error of the database.
+pub async fn gap(pool: &Pool, user: Uuid) -> anyhow::Result<Option<Gap>> {
+    let row = pool
+        .get()
+        .await?
+        .query_typed_opt(
+            "SELECT s.state, s.cursor IS NULL, s.failures > 0, EXISTS (SELECT FROM quarantined_items q WHERE q.stream_id = s.id)
+             FROM streams s WHERE s.user_id = $1 AND s.service = $2 AND s.kind = $3",
+            &[(&user, Type::UUID), (&REGISTERED.service, Type::TEXT), (&MAILBOX, Type::TEXT)],
+        )
+        .await
+        .context("reading the state of a mailbox")?;
+    let Some(row) = row else { return Ok(Some(Gap::NoMailbox)) };
+    let (has_no_cursor, is_failing, has_unread): (bool, bool, bool) = (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+    Ok(match row.try_get(0)? {
+        state @ (StreamState::Stopped | StreamState::Revoked | StreamState::Removed | StreamState::Off) => {
+            Some(Gap::NotSynced(state))
+        }
+        StreamState::Active | StreamState::Degraded if is_failing => Some(Gap::Failing),
+        StreamState::Active | StreamState::Degraded if has_no_cursor => Some(Gap::NotListed),
+        StreamState::Active | StreamState::Degraded => has_unread.then_some(Gap::Unread),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signs_of_patterns_are_searched_for_as_they_are() {
+        assert_eq!(pattern(r"50%_\off"), r"%50\%\_\\off%");
+    }
+}
