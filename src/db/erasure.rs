@@ -47,7 +47,7 @@ const OF_STREAMS: &str = "t.stream_id IN (SELECT id FROM streams WHERE user_id =
 const OF_USER: &str = "t.user_id = $1";
 
 /// Tables with the condition of the rows to delete, in this order: rows that determine the owner of others are deleted after those.
-const OWN: [(&str, &str); 35] = [
+const OWN: [(&str, &str); 36] = [
     ("attendee_utterances", concat!("EXISTS (SELECT FROM attendee_bots b WHERE b.id = t.bot AND ", exclusive!("b"), ")")),
     ("attendee_transcripts", concat!("EXISTS (SELECT FROM attendee_bots b WHERE b.id = t.bot AND ", exclusive!("b"), ")")),
     ("attendee_bots", concat!(exclusive!("t"), " AND NOT ", not_joined!("t"))),
@@ -73,6 +73,7 @@ const OWN: [(&str, &str); 35] = [
         "t.file_id IN (SELECT a.file_id FROM drive_file_access a WHERE a.stream_id IN (SELECT id FROM streams WHERE user_id = $1))
            AND NOT EXISTS (SELECT FROM drive_file_access a WHERE a.file_id = t.file_id AND a.user_id <> $1 AND a.lost_at IS NULL)",
     ),
+    ("drive_permissions", OF_USER),
     ("drive_file_access", OF_STREAMS),
     ("drive_file_watches", OF_USER),
     ("drives", OF_USER),

@@ -47,6 +47,7 @@ const MIGRATIONS: &[(i32, &str, &str)] = &[
     (35, "offers", include_str!("../../sql/migrations/0035_offers.sql")),
     (36, "passes", include_str!("../../sql/migrations/0036_passes.sql")),
     (37, "instances", include_str!("../../sql/migrations/0037_instances.sql")),
+    (39, "drive_permissions", include_str!("../../sql/migrations/0039_drive_permissions.sql")),
 ];
 
 /// Key of the advisory lock: "syncctl" in ASCII. Any number unlikely to be used by other programs would do.
