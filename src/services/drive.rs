@@ -2,6 +2,7 @@
 
 mod access;
 mod action;
+pub mod browse;
 mod content;
 mod data_urls;
 mod derived;
