@@ -5,6 +5,7 @@ mod apply;
 mod auth;
 mod budget;
 mod calls;
+mod counts;
 pub mod delays;
 pub mod digest;
 mod dispatch;
@@ -62,6 +63,7 @@ pub use ::pace;
 pub use crate::db::streams::Position;
 pub use auth::Auth;
 pub use calls::Calls;
+pub use counts::Counts;
 pub use report::{ClassCount, Report};
 
 /// What every job needs. Cheap to clone.
@@ -156,34 +158,6 @@ pub enum Next {
     Page(String),
     /// None: the pass is complete and the next one starts at this cursor.
     Cursor(String),
-}
-
-/// What a page did to the database.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Counts {
-    pub created: u64,
-    pub updated: u64,
-    pub deleted: u64,
-    pub unchanged: u64,
-    /// Streams that the page added; they are due immediately.
-    pub streams: u64,
-}
-
-impl std::ops::AddAssign for Counts {
-    fn add_assign(&mut self, other: Self) {
-        self.created += other.created;
-        self.updated += other.updated;
-        self.deleted += other.deleted;
-        self.unchanged += other.unchanged;
-        self.streams += other.streams;
-    }
-}
-
-impl Counts {
-    /// Number of rows created, updated or deleted.
-    pub fn changes(&self) -> u64 {
-        self.created + self.updated + self.deleted
-    }
 }
 
 /// A service, as the engine sees it. `fetch` has no database access and `apply` no network access; the signatures enforce this.

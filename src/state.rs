@@ -195,6 +195,19 @@ states! {
     }
 }
 
+states! {
+    /// How much of a file's permissions is known to one of its users.
+    PermissionsKnown of "drive_file_access.permissions_known" {
+        All = "all",
+        /// There are too many.
+        Some = "some",
+        /// Only their ids, as of items in shared drives.
+        Ids = "ids",
+        /// The user may not share the file.
+        None = "none",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,6 +226,10 @@ mod tests {
             (include_str!("../sql/migrations/0010_attendee.sql"), words(BotState::ALL, BotState::as_str)),
             (include_str!("../sql/migrations/0006_documents.sql"), words(DocumentStatus::ALL, DocumentStatus::as_str)),
             (include_str!("../sql/migrations/0006_documents.sql"), words(DeliveryState::ALL, DeliveryState::as_str)),
+            (
+                include_str!("../sql/migrations/0039_drive_permissions.sql"),
+                words(PermissionsKnown::ALL, PermissionsKnown::as_str),
+            ),
         ] {
             assert!(migration.contains(&words), "{words}");
         }

@@ -21,7 +21,7 @@ const OWNERS: [(&str, &str); 5] = [
     ),
     ("services/attendee/", "attendee_bot_meetings attendee_bots attendee_projects attendee_transcripts attendee_utterances"),
     ("services/calendar/", "calendar_events calendar_instances calendar_windows calendars meetings"),
-    ("services/drive/", "drive_file_access drive_file_watches drive_files drives"),
+    ("services/drive/", "drive_file_access drive_file_watches drive_files drive_permissions drives"),
     ("services/gmail/", "gmail_detections gmail_labels gmail_messages"),
 ];
 

@@ -1,5 +1,9 @@
 //! `syncctl drive`: takes files as arguments where other services take users.
 
+mod incomplete;
+mod list;
+mod show;
+
 use std::collections::HashSet;
 
 use clap::{Arg, Subcommand};
@@ -41,6 +45,10 @@ pub enum Verb {
     /// Manage which user follows which file: followed files become documents, and their changes become events
     #[command(subcommand)]
     WatchFile(watch_file::Verb),
+    /// List the files that a user sees, from the database
+    List(list::Args),
+    /// Show a file with its owners and permissions, as a user sees it, from the database
+    Show(show::Args),
 }
 
 fn file(arg: Arg) -> Arg {
@@ -57,7 +65,7 @@ fn file_ids(arg: Arg) -> Arg {
 
 /// Runs the command.
 pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Exit> {
-    if !settings.drive.enabled && !matches!(verb, Verb::Metrics(_) | Verb::WatchFile(_)) {
+    if !settings.drive.enabled && !matches!(verb, Verb::Metrics(_) | Verb::WatchFile(_) | Verb::List(_) | Verb::Show(_)) {
         return Err(Fault::settings("drive.enabled is false: no files are synced").into());
     }
     with_context(settings, |context| async move {
@@ -77,6 +85,8 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
             Verb::RenewWebhooks(args) => renew(args, &context, Mode::Health, output).await,
             Verb::Metrics(args) => reading(&context, metrics::run(&context, Drive::TABLES, args, output)).await,
             Verb::WatchFile(verb) => watch_file::run(verb, &context, output).await,
+            Verb::List(args) => reading(&context, list::run(&context, args, output)).await,
+            Verb::Show(args) => reading(&context, show::run(&context, args, output)).await,
         }
     })
 }

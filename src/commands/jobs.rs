@@ -220,8 +220,12 @@ fn head(report: &Report) -> String {
 fn changes(report: &Report) -> String {
     let changed = report.changes.iter().filter(|(_, counts)| counts.changes() + counts.unchanged > 0);
     let lines = changed.map(|(kind, counts)| {
+        let permissions = match counts.permissions {
+            0 => String::new(),
+            files => format!(", {files} with other permissions"),
+        };
         format!(
-            "changes   {kind}: {} created, {} updated, {} deleted, {} unchanged\n",
+            "changes   {kind}: {} created, {} updated, {} deleted, {} unchanged{permissions}\n",
             counts.created, counts.updated, counts.deleted, counts.unchanged
         )
     });

@@ -74,6 +74,7 @@ const OWN: [(&str, &str); 36] = [
         "t.file_id IN (SELECT a.file_id FROM drive_file_access a WHERE a.stream_id IN (SELECT id FROM streams WHERE user_id = $1))
            AND NOT EXISTS (SELECT FROM drive_file_access a WHERE a.file_id = t.file_id AND a.user_id <> $1 AND a.lost_at IS NULL)",
     ),
+    ("drive_permissions", OF_USER),
     ("drive_file_access", OF_STREAMS),
     ("drive_file_watches", OF_USER),
     ("drives", OF_USER),

@@ -50,6 +50,7 @@ const MIGRATIONS: &[(i32, &str, &str)] = &[
     (36, "passes", include_str!("../../sql/migrations/0036_passes.sql")),
     (37, "instances", include_str!("../../sql/migrations/0037_instances.sql")),
     (38, "gmail_labels", include_str!("../../sql/migrations/0038_gmail_labels.sql")),
+    (39, "drive_permissions", include_str!("../../sql/migrations/0039_drive_permissions.sql")),
     (42, "unsupported_channels", include_str!("../../sql/migrations/0042_unsupported_channels.sql")),
 ];
 

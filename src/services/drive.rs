@@ -2,9 +2,11 @@
 
 mod access;
 mod action;
+pub mod browse;
 mod content;
 mod data_urls;
 mod derived;
+mod details;
 mod documents;
 mod drives;
 mod fetch;
@@ -12,6 +14,7 @@ mod file;
 mod files;
 mod integrity;
 mod last_seen;
+pub mod permissions;
 mod push;
 mod shared;
 mod store;

@@ -49,6 +49,21 @@ class Drive(Case):
         user = self.ask(self.drive.about().get(fields="user"))["user"]
         self.assertEqual(user["emailAddress"], self.ANN)
 
+    def test_permissions_have_the_shapes_of_the_documents(self):
+        file = self.add(name="a.txt", content="text", description="About it")
+        self.add(name="A way", shortcut_to=file)
+        for grantee in ({"anyone": True}, {"domain": "partner.example"}, {"group": "team@example.com"}, {"outsider": "guest@partner.example"}):
+            self.simulator.admin("drive/share", {"id": file, "role": "writer"} | grantee)
+        self.simulator.admin("drive/share", {"id": file, "outsider": "new@partner.example", "expires": "2099-01-01T00:00:00Z"})
+        shown = self.ask(self.drive.files().get(fileId=file, fields="*"))
+        kinds = [permission["type"] for permission in shown["permissions"]]
+        self.assertEqual(kinds, ["anyone", "domain", "group", "user", "user", "user"])
+        self.assertEqual(shown["permissionIds"], [permission["id"] for permission in shown["permissions"]])
+        team = self.simulator.admin("drive/drives", {"name": "Team", "members": [self.ANN]})["id"]
+        self.add(name="b.txt", drive=team, content="text")
+        for item in self.ask(self.drive.files().list(fields="*", corpora="allDrives", **EVERYWHERE))["files"]:
+            self.assertEqual("permissions" in item, "driveId" not in item)
+
     def test_content_is_downloaded_and_exported(self):
         text = self.add(name="a.txt", content="Grüße")
         document = self.add(name="Notes", mimeType=DOCUMENT, content="# Notes")

@@ -10,7 +10,9 @@ use deadpool_postgres::Transaction;
 use deadpool_postgres::tokio_postgres::types::Type;
 
 use super::action::LastSeen;
+use super::file::File;
 use super::last_seen::SeenFile;
+use super::permissions::store as permissions;
 use super::{documents, files};
 use crate::db::{items, streams};
 use crate::engine::Stream;
@@ -26,7 +28,7 @@ const UNLISTED: &str = "not in the list of the user's files: requested by its id
 pub async fn known(tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) -> anyhow::Result<HashMap<String, LastSeen>> {
     let rows = tx
         .query_typed(
-            "SELECT file_id, name, parents, trashed, version, content_key, lost_at IS NOT NULL
+            "SELECT file_id, name, parents, trashed, version, content_key, lost_at IS NOT NULL, permissions_known
              FROM drive_file_access WHERE stream_id = $1 AND file_id = ANY ($2)",
             &[(&stream.id, Type::INT8), (&ids, Type::TEXT_ARRAY)],
         )
@@ -41,6 +43,7 @@ pub async fn known(tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) -> anyho
                 version: row.try_get(4)?,
                 content_key: row.try_get(5)?,
                 lost: row.try_get(6)?,
+                permissions: row.try_get(7)?,
             };
             Ok((row.try_get(0)?, known))
         })
@@ -73,14 +76,13 @@ pub async fn upsert(tx: &Transaction<'_>, stream: &Stream, pass: Option<i64>, se
     let trashed: Vec<bool> = seen.iter().map(|seen| seen.file.trashed).collect();
     let versions: Vec<Option<i64>> = seen.iter().map(|seen| seen.file.version).collect();
     let keys: Vec<String> = seen.iter().map(|seen| seen.file.content_key()).collect();
+    let owned: Vec<Option<bool>> = seen.iter().map(|seen| seen.file.owned_by_me).collect();
+    let starred: Vec<Option<bool>> = seen.iter().map(|seen| seen.file.starred).collect();
+    // A file from the quarantine of an earlier version was received without these fields: the next full pass reads them.
+    let known = |file: &File| file.created_time.map(|_| file.shown_permissions().known.as_str());
+    let known: Vec<Option<&str>> = seen.iter().map(|seen| known(seen.file)).collect();
     tx.execute_typed(
-        "INSERT INTO drive_file_access AS a (stream_id, user_id, seen_pass, file_id, name, parents, trashed, version, content_key)
-         SELECT $1, $2, $3, file_id, name, ARRAY(SELECT jsonb_array_elements_text(parents::jsonb)), trashed, version, content_key
-         FROM unnest($4::text[], $5::text[], $6::text[], $7::bool[], $8::bigint[], $9::text[])
-           AS t (file_id, name, parents, trashed, version, content_key)
-         ON CONFLICT (stream_id, file_id) DO UPDATE SET name = excluded.name, parents = excluded.parents, trashed = excluded.trashed,
-           version = excluded.version, content_key = excluded.content_key, seen_pass = coalesce(excluded.seen_pass, a.seen_pass),
-           lost_at = NULL, synced_at = now()",
+        include_str!("sql/upsert_access.sql"),
         &[
             (&stream.id, Type::INT8),
             (&stream.user_id, Type::UUID),
@@ -91,6 +93,9 @@ pub async fn upsert(tx: &Transaction<'_>, stream: &Stream, pass: Option<i64>, se
             (&trashed, Type::BOOL_ARRAY),
             (&versions, Type::INT8_ARRAY),
             (&keys, Type::TEXT_ARRAY),
+            (&owned, Type::BOOL_ARRAY),
+            (&starred, Type::BOOL_ARRAY),
+            (&known, Type::TEXT_ARRAY),
         ],
     )
     .await
@@ -152,11 +157,14 @@ pub async fn lose(tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) -> anyhow
     }
     let lost = tx
         .execute_typed(
-            "UPDATE drive_file_access SET lost_at = now(), synced_at = now() WHERE stream_id = $1 AND file_id = ANY ($2) AND lost_at IS NULL",
+            "UPDATE drive_file_access SET lost_at = now(), permissions_known = NULL, synced_at = now()
+             WHERE stream_id = $1 AND file_id = ANY ($2) AND lost_at IS NULL",
             &[(&stream.id, Type::INT8), (&ids, Type::TEXT_ARRAY)],
         )
         .await
         .context("marking files as lost")?;
+    let gone: Vec<(i64, &str)> = ids.iter().map(|id| (stream.id, *id)).collect();
+    permissions::forget(tx, stream.user_id, &gone).await?;
     files::mark_gone(tx, ids).await?;
     // A file that moved between drives is still visible through the other feed.
     let rows = tx

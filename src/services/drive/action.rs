@@ -1,6 +1,7 @@
 //! Derives what happened to a file by comparing it with its last state in the feed. Pure.
 
 use super::file::File;
+use crate::state::PermissionsKnown;
 
 /// What happened to a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +60,8 @@ pub struct LastSeen {
     pub content_key: String,
     /// The user no longer saw it.
     pub lost: bool,
+    /// How much of its permissions is stored. `None`: its row was written by a version that did not read them.
+    pub permissions: Option<PermissionsKnown>,
 }
 
 /// Returns what has happened since; of several changes, the most significant. `None` if nothing is new.
@@ -112,6 +115,7 @@ mod tests {
             version: Some(1),
             content_key: "m".into(),
             lost: false,
+            permissions: Some(PermissionsKnown::All),
         }
     }
 

@@ -17,7 +17,7 @@ use crate::db::outbox::{self, Event};
 use crate::engine::Stream;
 
 /// A row of `drive_file_watches`.
-struct Watch {
+pub struct Watch {
     document: Uuid,
     project: Option<Uuid>,
     /// The file version that the document shows; absent if there is no document yet, or the file was lost since.
@@ -27,9 +27,12 @@ struct Watch {
 }
 
 /// Updates the documents of the followed files among these.
-pub async fn update(tx: &Transaction<'_>, stream: &Stream, seen: &[SeenFile<'_>]) -> anyhow::Result<()> {
-    let ids: Vec<&str> = seen.iter().map(|seen| seen.file.id.as_str()).collect();
-    let watches = watches(tx, stream.user_id, &ids).await?;
+pub async fn update(
+    tx: &Transaction<'_>,
+    stream: &Stream,
+    seen: &[SeenFile<'_>],
+    watches: &HashMap<String, Watch>,
+) -> anyhow::Result<()> {
     let (mut events, mut up_to_date, mut later) = (Vec::new(), Vec::new(), Vec::new());
     for seen in seen {
         if let Content::Later { after: Some(after), .. } = seen.content {
@@ -61,7 +64,9 @@ async fn put_off(tx: &Transaction<'_>, user: Uuid, files: &[(&str, f64)]) -> any
     Ok(())
 }
 
-async fn watches(tx: &Transaction<'_>, user: Uuid, ids: &[&str]) -> anyhow::Result<HashMap<String, Watch>> {
+/// The followed files among these, by id.
+pub async fn watches(tx: &Transaction<'_>, user: Uuid, seen: &[SeenFile<'_>]) -> anyhow::Result<HashMap<String, Watch>> {
+    let ids: Vec<&str> = seen.iter().map(|seen| seen.file.id.as_str()).collect();
     let rows = tx
         .query_typed(
             // Not a join: without table statistics, PostgreSQL would read all documents of the source.

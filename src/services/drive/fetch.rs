@@ -86,7 +86,7 @@ pub(super) async fn changes(
         .append_pair("restrictToMyDrive", "false")
         .append_pair(
             "fields",
-            &format!("changes(changeType,time,removed,fileId,driveId,file({})),nextPageToken,newStartPageToken", files::FIELDS),
+            &format!("changes(changeType,time,removed,fileId,driveId,file({})),nextPageToken,newStartPageToken", *files::FIELDS),
         );
     let (what, scope) = ("changes.list", SCOPE);
     calls
@@ -145,7 +145,7 @@ pub(super) async fn listing(drive: &Drive, stream: &Stream, calls: &Calls, at: &
         .append_pair("pageSize", &drive.settings.page_size.to_string())
         .append_pair("corpora", if stream.resource == MY_DRIVE { "user" } else { "drive" })
         .append_pair("spaces", "drive")
-        .append_pair("fields", &format!("files({}),nextPageToken", files::FIELDS));
+        .append_pair("fields", &format!("files({}),nextPageToken", *files::FIELDS));
     append_page(&mut url, at.page_token.as_deref());
     calls
         .make(LIST_COST, async || {
@@ -232,7 +232,7 @@ pub(super) async fn seen(drive: &Drive, calls: &Calls, ids: &[String]) -> Result
 /// edit says nothing about how long a change waited or how often the feed changes.
 pub async fn file(drive: &Drive, calls: &Calls, id: &str) -> Result<Item<Change>, Failure> {
     let mut url = drive.google.url(Host::Apis, &["drive", "v3", "files", id])?;
-    url.query_pairs_mut().append_pair("supportsAllDrives", "true").append_pair("fields", files::FIELDS);
+    url.query_pairs_mut().append_pair("supportsAllDrives", "true").append_pair("fields", &files::FIELDS);
     let what = "files.get";
     let request = calls.make(GET_COST, async || {
         let body = drive.google.get(what, &calls.credential, SCOPE, url.clone()).await?;

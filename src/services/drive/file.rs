@@ -1,5 +1,6 @@
 //! Decodes a file, alone or in a change. Pure.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -7,13 +8,20 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::Change;
+use super::permissions::{self, Permission, Permissions};
 use crate::db::items::Poison;
 use crate::engine::Item;
 use crate::nul;
 
 /// The requested fields of a file, for the `fields` parameter.
-pub const FIELDS: &str = "id,name,mimeType,parents,trashed,version,md5Checksum,headRevisionId,size,modifiedTime,webViewLink,driveId,\
-                          lastModifyingUser(displayName)";
+pub static FIELDS: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "id,name,mimeType,parents,trashed,version,md5Checksum,headRevisionId,size,createdTime,modifiedTime,webViewLink,driveId,description,starred,\
+         shared,ownedByMe,owners(displayName,emailAddress),shortcutDetails(targetId,targetMimeType),permissionIds,permissions({}),\
+         lastModifyingUser(displayName)",
+        permissions::FIELDS
+    )
+});
 const GOOGLE_APPS: &str = "application/vnd.google-apps.";
 
 /// The parts of a file that syncctl reads (`File` of the Drive API).
@@ -38,6 +46,19 @@ pub struct File {
     pub modified_time: Option<DateTime<Utc>>,
     pub web_view_link: Option<String>,
     pub drive_id: Option<String>,
+    pub created_time: Option<DateTime<Utc>>,
+    pub description: Option<String>,
+    /// By this user.
+    pub starred: Option<bool>,
+    /// With anyone besides its owner. Absent in shared drives.
+    pub shared: Option<bool>,
+    /// By this user. Absent in shared drives.
+    pub owned_by_me: Option<bool>,
+    pub shortcut_details: Option<Shortcut>,
+    /// Absent if the user may not share the file.
+    pub permission_ids: Vec<String>,
+    /// Absent in shared drives, and if the user may not share the file.
+    pub permissions: Vec<Permission>,
     pub last_modifying_user: Option<Person>,
 }
 
@@ -48,6 +69,14 @@ pub struct Person {
     pub display_name: Option<String>,
 }
 
+/// What a shortcut leads to.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Shortcut {
+    pub target_id: Option<String>,
+    pub target_mime_type: Option<String>,
+}
+
 impl File {
     /// A key that changes with the content: checksum, revision, or the time of the last edit in milliseconds for Google's own formats, which have
     /// neither and whose version also increases with invisible changes. Empty if there is no content.
@@ -55,6 +84,11 @@ impl File {
         let known = self.md5_checksum.clone().or_else(|| self.head_revision_id.clone());
         let edited = || self.modified_time.map(|time| time.timestamp_millis()).or(self.version);
         known.or_else(|| Some(edited().filter(|_| self.is_googles_own())?.to_string())).unwrap_or_default()
+    }
+
+    /// Its permissions, as far as they are shown to this user.
+    pub fn shown_permissions(&self) -> Permissions {
+        Permissions::of(&self.permissions, &self.permission_ids)
     }
 
     /// Whether it has content: folders and shortcuts have none.

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::action::{Action, LastSeen};
 use super::last_seen::SeenFile;
+use super::permissions::store as permissions;
 use super::{CHANGES, Change, MY_DRIVE, REGISTERED};
 use crate::db::items;
 use crate::engine::{Item, Stream};
@@ -47,7 +48,7 @@ pub async fn others(tx: &Transaction<'_>, stream: &Stream, items: &BTreeMap<&str
     }
     let rows = tx
         .query_typed(
-            "SELECT file_id, name, parents, trashed, version, content_key FROM drive_file_access
+            "SELECT file_id, name, parents, trashed, version, content_key, permissions_known FROM drive_file_access
              WHERE user_id = $1 AND stream_id <> $2 AND file_id = ANY ($3) AND lost_at IS NULL",
             &[(&stream.user_id, Type::UUID), (&stream.id, Type::INT8), (&ids, Type::TEXT_ARRAY)],
         )
@@ -62,6 +63,7 @@ pub async fn others(tx: &Transaction<'_>, stream: &Stream, items: &BTreeMap<&str
             version: row.try_get(4)?,
             content_key: row.try_get(5)?,
             lost: false,
+            permissions: row.try_get(6)?,
         };
         known.insert(row.try_get(0)?, other);
     }
@@ -92,13 +94,16 @@ pub async fn take_over(tx: &Transaction<'_>, stream: &Stream, seen: &[SeenFile<'
     if ids.is_empty() {
         return Ok(());
     }
-    tx.execute_typed(
-        "UPDATE drive_file_access SET lost_at = now() WHERE user_id = $1 AND stream_id <> $2 AND file_id = ANY ($3) AND lost_at IS NULL",
-        &[(&stream.user_id, Type::UUID), (&stream.id, Type::INT8), (&ids, Type::TEXT_ARRAY)],
-    )
-    .await
-    .context("taking files over from another feed")?;
-    Ok(())
+    let taken = tx
+        .query_typed(
+            "UPDATE drive_file_access SET lost_at = now(), permissions_known = NULL
+             WHERE user_id = $1 AND stream_id <> $2 AND file_id = ANY ($3) AND lost_at IS NULL RETURNING stream_id, file_id",
+            &[(&stream.user_id, Type::UUID), (&stream.id, Type::INT8), (&ids, Type::TEXT_ARRAY)],
+        )
+        .await
+        .context("taking files over from another feed")?;
+    let taken = taken.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<anyhow::Result<Vec<(i64, &str)>>>()?;
+    permissions::forget(tx, stream.user_id, &taken).await
 }
 
 /// Records that the user is no longer a member of this drive.

@@ -7,9 +7,11 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
 use deadpool_postgres::tokio_postgres::types::Type;
 
+use super::details::Details;
+use super::permissions::store as permissions;
 use super::{CHANGES, Change, Drive, LIST, MY_DRIVE, REGISTERED, derived, fetch, file::File};
 use crate::engine::verify::{AllDerived, ItemState, News, Things, Verify};
-use crate::engine::{Calls, Next, Position, Stream};
+use crate::engine::{Calls, Item, Next, Position, Stream};
 use crate::error::{Class, Failure};
 
 /// Placeholder for a start token, which a comparison does not need.
@@ -50,7 +52,7 @@ impl Verify for Drive {
                         continue;
                     }
                 }
-                listed.extend(version(&item.change).map(|version| (item.id, ItemState::alive(version))));
+                listed.extend(version(&item.change, stored.get(&item.id)).map(|version| (item.id, ItemState::alive(version))));
             }
             listed.extend(page.poison.into_iter().map(|poison| (poison.item_id, ItemState::alive("unreadable"))));
             match page.next {
@@ -140,7 +142,8 @@ impl Drive {
         let unlisted = stored.iter().filter(|(id, file)| file.alive && !listed.contains_key(*id));
         let unlisted: Vec<String> = unlisted.map(|(id, _)| id.clone()).collect();
         let (items, poison) = fetch::seen(self, calls, &unlisted).await?;
-        listed.extend(items.into_iter().filter_map(|item| Some((item.id, ItemState::alive(version(&item.change)?)))));
+        let alive = |item: Item<Change>| Some((ItemState::alive(version(&item.change, stored.get(&item.id))?), item.id));
+        listed.extend(items.into_iter().filter_map(alive).map(|(state, id)| (id, state)));
         listed.extend(poison.into_iter().map(|poison| (poison.item_id, ItemState::alive("unreadable"))));
         Ok(())
     }
@@ -163,10 +166,11 @@ fn is_shared(stream: &Stream) -> bool {
     stream.kind == CHANGES && stream.resource != MY_DRIVE
 }
 
-fn version(change: &Change) -> Option<String> {
+/// The version of an item in a list. `stored`: the stored form.
+fn version(change: &Change, stored: Option<&ItemState>) -> Option<String> {
     match change {
         Change::Drive(drive) => Some(drive.name.clone().unwrap_or_default()),
-        Change::File(file, _) => Some(version_of(file)),
+        Change::File(file, _) => Some(version_of(file, stored)),
         Change::Removed | Change::Other => None,
     }
 }
@@ -178,8 +182,17 @@ fn fingerprint(name: Option<&str>, trashed: bool, parents: &[String], content: &
     format!("{}|{trashed}|{}|{content}", name.unwrap_or_default(), parents.join(","))
 }
 
-fn version_of(file: &File) -> String {
-    fingerprint(file.name.as_deref(), file.trashed, &file.parents, &file.content_key())
+fn version_of(file: &File, stored: Option<&ItemState>) -> String {
+    let version = fingerprint(file.name.as_deref(), file.trashed, &file.parents, &file.content_key());
+    // A row of an earlier version has no details until the next complete pass.
+    if stored.is_some_and(|stored| stored.version == version) {
+        return version;
+    }
+    with_details(&version, &Details::of(file))
+}
+
+fn with_details(version: &str, details: &Details) -> String {
+    format!("{version}|{:x}", details.digest())
 }
 
 /// Returns the last state of a feed's files; for the user's own feed, without files that are compared with their drive's feed. A file whose row in
@@ -190,7 +203,8 @@ async fn files(tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<Things> 
             "SELECT a.file_id, a.lost_at IS NULL AND f.file_id IS NOT NULL AND f.gone_at IS NULL,
                coalesce(f.version, 0) < a.version
                  OR (f.version = a.version AND (coalesce(f.md5_checksum <> a.content_key, false) OR f.name IS DISTINCT FROM a.name)),
-               a.name, a.trashed, a.parents, a.content_key
+               a.name, a.trashed, a.parents, a.content_key,
+               f.description, f.shared, f.shortcut_target_id, a.owned_by_me, a.starred, a.permissions_known
              FROM drive_file_access a LEFT JOIN drive_files f USING (file_id)
              WHERE a.stream_id = $1
                AND ($2 OR NOT EXISTS (SELECT 1 FROM drives d WHERE d.user_id = a.user_id AND d.drive_id = f.drive_id AND d.deleted_at IS NULL))",
@@ -198,17 +212,21 @@ async fn files(tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<Things> 
         )
         .await
         .context("reading stored files")?;
+    let mut permissions = permissions::of_files(&**tx, (stream.user_id, stream.id), None).await?;
     rows.iter()
         .map(|row| {
+            let id: String = row.try_get(0)?;
+            let details = Details::stored(row, 7, permissions.remove(&id).unwrap_or_default())?;
             let file = match (row.try_get(1)?, row.try_get::<_, Option<bool>>(2)?) {
                 (false, _) => ItemState::dead(),
                 (true, Some(true)) => ItemState::alive("not stored as the feed showed it"),
                 (true, _) => {
                     let (name, parents): (Option<String>, Vec<String>) = (row.try_get(3)?, row.try_get(5)?);
-                    ItemState::alive(fingerprint(name.as_deref(), row.try_get(4)?, &parents, row.try_get(6)?))
+                    let version = fingerprint(name.as_deref(), row.try_get(4)?, &parents, row.try_get(6)?);
+                    ItemState::alive(details.map_or(version.clone(), |details| with_details(&version, &details)))
                 }
             };
-            Ok((row.try_get(0)?, file))
+            Ok((id, file))
         })
         .collect()
 }

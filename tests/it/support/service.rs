@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::sim::Truth;
-use super::{World, agenda, attendee};
+use super::{World, agenda, attendee, drive};
 
 /// A service under test.
 pub struct Service {
@@ -174,14 +174,15 @@ pub static DRIVE: Service = Service {
     truth: |world| {
         world.sim.lines("drive/state", |row| {
             let [user, id, name, version] = ["user", "id", "name", "version"].map(|name| super::sim::field(row, name));
-            ((user, String::new(), id), format!("{name} {version} {}", row["trashed"]))
+            ((user, String::new(), id), format!("{name} {version} {} {}", row["trashed"], drive::details(row)))
         })
     },
     stored: |world| {
-        world.collect(
-            "SELECT u.email, '', a.file_id, a.name || ' ' || a.version || ' ' || a.trashed FROM drive_file_access a JOIN users u ON u.id = a.user_id
-             WHERE a.lost_at IS NULL",
-        )
+        world.collect(&format!(
+            "SELECT u.email, '', a.file_id, a.name || ' ' || a.version || ' ' || a.trashed || ' ' || {}
+             FROM drive_file_access a JOIN users u ON u.id = a.user_id JOIN drive_files f USING (file_id) WHERE a.lost_at IS NULL",
+            drive::STORED_DETAILS
+        ))
     },
     finish: |_| {},
     check: |_| {},

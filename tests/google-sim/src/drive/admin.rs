@@ -14,10 +14,11 @@ use serde_json::json;
 
 use super::content::Content;
 use super::edit::{guessed, inherit, move_to, set_trashed, top};
-use super::file::{FOLDER, File, Home};
+use super::file::{FOLDER, File, Home, SHORTCUT};
 use super::store::Store;
 use super::{churn, generate, load};
 use crate::admin::{Answer, Params, Shared, Wrong, user};
+use crate::fields::Selector;
 use crate::state::{World, lock};
 
 pub fn routes() -> Router<Arc<World>> {
@@ -76,6 +77,9 @@ struct Add {
     sheets: Vec<(String, String)>,
     /// The reason for which the content is refused.
     refused: Option<String>,
+    description: Option<String>,
+    /// The file that this shortcut leads to.
+    shortcut_to: Option<String>,
     /// Number of pictures in a Google document.
     #[serde(default)]
     pictures: u32,
@@ -89,9 +93,13 @@ async fn add(State(world): Shared, Json(add): Json<Add>) -> Answer {
         user(&world, email)?;
     }
     let id = add.id.clone().unwrap_or_else(|| format!("1made{:028}", world.serial()));
-    let mime = add.mime.clone().map_or_else(|| guessed(&add.name), Cow::Owned);
+    let mime = match (&add.mime, &add.shortcut_to) {
+        (Some(mime), _) => Cow::Owned(mime.clone()),
+        (None, Some(_)) => Cow::Borrowed(SHORTCUT),
+        (None, None) => guessed(&add.name),
+    };
     let content = match (&add.content, add.size) {
-        _ if mime == FOLDER => Content::None,
+        _ if mime == FOLDER || mime == SHORTCUT => Content::None,
         (Some(_), Some(_)) => return Err(Wrong("give either content or size".into())),
         (Some(text), None) => Content::Given(text.as_str().into()),
         (None, size) => Content::Seed { seed: world.serial(), size: size.unwrap_or(0) },
@@ -108,7 +116,11 @@ async fn add(State(world): Shared, Json(add): Json<Add>) -> Answer {
     if let Some(user) = &add.user {
         file.use_by(&store.known(user));
     }
-    (file.sheets, file.refused) = (add.sheets, add.refused);
+    if let Some(target) = add.shortcut_to {
+        let mime = existing_file(&store, &target)?.mime.to_string();
+        file.target = Some((target, mime));
+    }
+    (file.sheets, file.refused, file.description) = (add.sheets, add.refused, add.description);
     file.pictures = (add.pictures, add.picture_size);
     inherit(&store, &mut file);
     store.put(&id, file, world.now());
@@ -157,6 +169,7 @@ struct Change {
     #[serde(rename = "mimeType")]
     mime: Option<String>,
     can_download: Option<bool>,
+    description: Option<String>,
     /// By `files.update`, where a rename changes modifiedTime too; in Drive's UI only the content changes it.
     #[serde(default)]
     by_api: bool,
@@ -189,6 +202,7 @@ async fn change(State(world): Shared, Json(change): Json<Change>) -> Answer {
         file.mime = Cow::Owned(mime);
     }
     file.can_download = change.can_download.unwrap_or(file.can_download);
+    file.description = change.description.or(file.description);
     let folder = change.parents.as_deref().map(|parents| only_parent(&store, Some(parents), &file.home)).transpose()?;
     store.put(&change.id, file, now);
     if let Some(folder) = folder {
@@ -217,12 +231,15 @@ async fn remove(State(world): Shared, Json(gone): Json<Named>) -> Answer {
     Ok(Json(json!({ "deleted": gone.id })))
 }
 
+/// What of a file is not in a line of its own in the state.
+const DETAILS: &str = "createdTime,description,ownedByMe,owners,permissionIds,permissions,shared,shortcutDetails,starred";
+
 /// Everything that each user can see, as JSON lines.
 async fn state(State(world): Shared, Query(params): Params) -> String {
     let store = lock(&world.drive);
     let mut files: Vec<_> = store.files().collect();
     files.sort_unstable_by_key(|(id, _)| Arc::clone(id));
-    let mut lines = String::new();
+    let (mut lines, details) = (String::new(), Selector::schema(DETAILS));
     for user in world.all_users().iter().filter(|user| params.get("user").is_none_or(|given| *given == user.email)) {
         for (id, file) in files.iter().filter(|(_, file)| store.sees(&user.email, file)) {
             let drive = match &file.home {
@@ -231,7 +248,7 @@ async fn state(State(world): Shared, Query(params): Params) -> String {
             };
             let line = json!({ "user": user.email, "id": id, "name": file.name, "mimeType": file.mime, "version": file.version.to_string(),
                 "md5": file.md5(), "trashed": store.trashed(file), "parents": store.parent(&user.email, file).into_iter().collect::<Vec<_>>(),
-                "drive": drive });
+                "drive": drive, "details": file.shown(&store, id, &user.email, &details) });
             let _ = writeln!(lines, "{line}");
         }
     }

@@ -10,9 +10,10 @@ use rand::{Rng as _, SeedableRng as _};
 use serde::{Deserialize, Serialize};
 
 use super::content::Content;
-use super::edit::{inherit, move_to, set_trashed, share_with};
+use super::edit::{inherit, move_to, set_trashed, share_with, transfer, unshare};
 use super::file::{File, Home};
 use super::generate;
+use super::permission::{Grant, Grantee, Role};
 use super::store::Store;
 
 /// What to change: POST it to `/admin/drive/churn`.
@@ -41,10 +42,16 @@ pub enum Kind {
     Untrash,
     Delete,
     Share,
+    /// With a link, a domain, a group, or an address that is no user here.
+    ShareOutside,
     Unshare,
+    /// To another owner.
+    Transfer,
+    Star,
+    Describe,
 }
 
-const USUAL: [(Kind, u32); 10] = [
+const USUAL: [(Kind, u32); 14] = [
     (Kind::Create, 5),
     (Kind::Edit, 8),
     (Kind::Metadata, 3),
@@ -54,7 +61,11 @@ const USUAL: [(Kind, u32); 10] = [
     (Kind::Untrash, 1),
     (Kind::Delete, 1),
     (Kind::Share, 2),
-    (Kind::Unshare, 1),
+    (Kind::ShareOutside, 2),
+    (Kind::Unshare, 2),
+    (Kind::Transfer, 1),
+    (Kind::Star, 1),
+    (Kind::Describe, 1),
 ];
 
 /// Keeps a change within milliseconds even if hardly any of 100,000s of files is suitable.
@@ -124,13 +135,14 @@ fn change(
     let suits = |file: &File| match kind {
         Kind::Create => false,
         Kind::Edit => !file.is_folder(),
-        Kind::Metadata | Kind::Rename | Kind::Move => true,
+        Kind::Metadata | Kind::Rename | Kind::Move | Kind::ShareOutside | Kind::Star | Kind::Describe => true,
         Kind::Trash => !store.trashed(file),
         Kind::Untrash => file.explicitly_trashed,
         // A folder goes into the trash before it is deleted with its contents.
         Kind::Delete => !file.is_folder() || file.explicitly_trashed,
         Kind::Share => everybody.iter().any(|user| !store.sees(user, file)),
-        Kind::Unshare => !file.shared.is_empty(),
+        Kind::Unshare => file.shared.iter().any(|grant| grant.direct.is_some()),
+        Kind::Transfer => matches!(&file.home, Home::User(owner) if everybody.iter().any(|user| user != owner)),
     };
     let id = pick(store, person, suits, chance)?;
     let mut file = store.file(&id)?.clone();
@@ -140,9 +152,30 @@ fn change(
         Kind::Delete => store.delete(&id, now),
         Kind::Share => {
             let strangers: Vec<_> = everybody.iter().filter(|user| !store.sees(user, &file)).cloned().collect();
-            share_with(store, &id, strangers.choose(chance)?, now);
+            let role = [Role::Reader, Role::Commenter, Role::Writer][(file.version % 3) as usize];
+            share_with(store, &id, Grant::direct(Grantee::User(strangers.choose(chance)?.clone()), role), now);
         }
-        Kind::Unshare => store.unshare(&id, file.shared.choose(chance)?, now),
+        Kind::ShareOutside => share_with(store, &id, outside(chance), now),
+        Kind::Unshare => {
+            let direct: Vec<&Grant> = file.shared.iter().filter(|grant| grant.direct.is_some()).collect();
+            unshare(store, &id, &direct.choose(chance)?.to, now);
+        }
+        Kind::Transfer => {
+            let others: Vec<_> =
+                everybody.iter().filter(|user| !matches!(&file.home, Home::User(owner) if owner == *user)).collect();
+            transfer(store, &id, others.choose(chance)?, now).ok()?;
+        }
+        Kind::Star => {
+            match file.starred_by.iter().position(|user| *user == person.email) {
+                Some(place) => drop(file.starred_by.remove(place)),
+                None => file.starred_by.push(Arc::clone(&person.email)),
+            }
+            store.put(&id, file, now);
+        }
+        Kind::Describe => {
+            file.description = Some(format!("Described {} times", chance.random_range(1..100)));
+            store.put(&id, file, now);
+        }
         Kind::Edit => {
             let size = (file.content().size() + chance.random_range(1..500)).min(1 << 20);
             file.edit(Content::Seed { seed: chance.random(), size }, now);
@@ -168,6 +201,18 @@ fn change(
         }
     }
     Some(())
+}
+
+/// A permission for someone who is no user here.
+fn outside(chance: &mut StdRng) -> Grant {
+    let number = chance.random_range(0..5);
+    let to = match number {
+        0 | 1 => Grantee::Anyone,
+        2 => Grantee::Domain("partner.example".into()),
+        3 => Grantee::Group("team@example.com".into()),
+        _ => Grantee::User(format!("guest{}@partner.example", chance.random_range(0..3)).into()),
+    };
+    Grant { discoverable: number == 1, ..Grant::direct(to, if chance.random_bool(0.5) { Role::Reader } else { Role::Writer }) }
 }
 
 fn create(store: &mut Store, person: &mut Person, now: DateTime<Utc>, chance: &mut StdRng) {

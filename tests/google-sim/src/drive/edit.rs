@@ -6,6 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::file::{File, Home};
+use super::permission::{Grant, Grantee, Role};
 use super::store::{Store, root};
 
 /// By the extension of its name.
@@ -21,23 +22,33 @@ pub fn top(home: &Home) -> Arc<str> {
     }
 }
 
-/// Users who see a folder see the files put into it.
+/// Evaluates what a file inherits from its folder: the folder's permissions, and one for its owner. The higher of two roles counts.
 pub fn inherit(store: &Store, file: &mut File) {
-    let inherited = inherited(store, file);
-    file.shared.extend(inherited);
+    let direct = file.shared.iter().filter(|grant| grant.direct.is_some());
+    let mut grants: Vec<Grant> = direct.map(|grant| Grant { inherited: None, ..grant.clone() }).collect();
+    for from in inherited(store, file) {
+        match grants.iter_mut().find(|grant| grant.to == from.to) {
+            Some(grant) => grant.inherited = from.inherited,
+            None => grants.push(from),
+        }
+    }
+    if let Home::User(owner) = &file.home {
+        grants.retain(|grant| grant.user() != Some(owner));
+    }
+    file.shared = grants;
 }
 
-fn inherited(store: &Store, file: &File) -> Vec<Arc<str>> {
+fn inherited(store: &Store, file: &File) -> Vec<Grant> {
     let folder = file.parent.as_ref().and_then(|parent| store.file(parent)).map(|folder| (&folder.home, &folder.shared));
-    let (owner, others): (_, Vec<&Arc<str>>) = match (&file.home, folder) {
-        (Home::User(owner), Some((Home::User(of), shared))) => (Some(owner), shared.iter().chain([of]).collect()),
-        (Home::Drive(_), Some((Home::Drive(_), shared))) => (None, shared.iter().collect()),
+    let owner = match (&file.home, folder) {
+        (Home::User(_), Some((Home::User(owner), _))) => Some(Grant::direct(Grantee::User(Arc::clone(owner)), Role::Writer)),
+        (Home::Drive(_), Some((Home::Drive(_), _))) => None,
         _ => return Vec::new(),
     };
-    others.into_iter().filter(|other| Some(*other) != owner && !file.shared.contains(other)).cloned().collect()
+    folder.into_iter().flat_map(|(_, shared)| shared).chain(&owner).map(Grant::inherited).collect()
 }
 
-/// Moves a file within its My Drive or shared drive; no folder: to the top. Its viewers stay the same.
+/// Moves a file within its My Drive or shared drive; no folder: to the top. What it and its contents inherit is evaluated again.
 pub fn move_to(store: &mut Store, id: &str, folder: Option<Arc<str>>, now: DateTime<Utc>) -> Result<(), String> {
     let mut file = store.file(id).ok_or_else(|| format!("no file {id}"))?.clone();
     let trashed = store.trashed(&file);
@@ -52,12 +63,10 @@ pub fn move_to(store: &mut Store, id: &str, folder: Option<Arc<str>>, now: DateT
         }
     }
     file.parent = Some(folder.unwrap_or_else(|| top(&file.home)));
-    let gained = inherited(store, &file);
+    inherit(store, &mut file);
     let changes_tree = file.is_folder() && store.trashed(&file) != trashed;
     store.put(id, file, now);
-    for user in gained {
-        share_with(store, id, &user, now);
-    }
+    evaluate(store, id, now, |_| {});
     if changes_tree {
         // Into or out of the trash: the contents of the folder change with it.
         store.change_tree(id, now, |_| {});
@@ -75,13 +84,45 @@ pub fn set_trashed(store: &mut Store, id: &str, trashed: bool, now: DateTime<Utc
     });
 }
 
-/// A folder is shared with its contents.
-pub fn share_with(store: &mut Store, id: &str, user: &str, now: DateTime<Utc>) {
-    let user = store.known(user);
-    store.change_tree(id, now, |file| {
-        let owns = matches!(&file.home, Home::User(owner) if *owner == user);
-        if !owns && !file.shared.contains(&user) {
-            file.shared.push(Arc::clone(&user));
-        }
+/// Gives a permission, or changes it. A folder's contents inherit it.
+pub fn share_with(store: &mut Store, id: &str, grant: Grant, now: DateTime<Utc>) {
+    evaluate(store, id, now, |file| match file.shared.iter_mut().find(|known| known.to == grant.to) {
+        Some(known) => *known = Grant { inherited: known.inherited, ..grant },
+        None => file.shared.push(grant),
     });
+}
+
+/// Takes a permission away that was given directly. The contents of a folder lose what they inherited.
+pub fn unshare(store: &mut Store, id: &str, to: &Grantee, now: DateTime<Utc>) {
+    evaluate(store, id, now, |file| file.shared.retain(|grant| grant.to != *to));
+}
+
+/// Makes a user the owner of a file in a My Drive; the former owner can still write. The file stays in its folder.
+pub fn transfer(store: &mut Store, id: &str, to: &str, now: DateTime<Utc>) -> Result<(), String> {
+    let to = store.known(to);
+    let from = match store.file(id).map(|file| &file.home) {
+        Some(Home::User(owner)) if *owner != to => Arc::clone(owner),
+        _ => return Err(format!("{id} is not in the My Drive of another user")),
+    };
+    evaluate(store, id, now, |file| {
+        file.home = Home::User(to);
+        file.shared.push(Grant::direct(Grantee::User(from), Role::Writer));
+    });
+    Ok(())
+}
+
+/// Changes a file, and evaluates again what it and its contents inherit.
+fn evaluate(store: &mut Store, id: &str, now: DateTime<Utc>, change: impl FnOnce(&mut File)) {
+    let mut change = Some(change);
+    for id in store.tree(id) {
+        let Some(before) = store.file(&id) else { continue };
+        let mut file = before.clone();
+        if let Some(change) = change.take() {
+            change(&mut file);
+        }
+        inherit(store, &mut file);
+        if file.shared != before.shared || file.home != before.home {
+            store.put(&id, file, now);
+        }
+    }
 }

@@ -10,16 +10,18 @@ use md5::{Digest as _, Md5};
 use serde_json::{Value, json};
 
 use super::content::Content;
+use super::permission::{self, Grant};
 use super::store::{Store, root};
 use crate::fields::Selector;
 
 pub const FOLDER: &str = "application/vnd.google-apps.folder";
+pub const SHORTCUT: &str = "application/vnd.google-apps.shortcut";
 pub const DOCUMENT: &str = "application/vnd.google-apps.document";
 pub const SPREADSHEET: &str = "application/vnd.google-apps.spreadsheet";
 pub const PRESENTATION: &str = "application/vnd.google-apps.presentation";
 
 /// Where a file lives.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub enum Home {
     /// The My Drive of this user, its owner.
     User(Arc<str>),
@@ -34,8 +36,12 @@ pub struct File {
     /// A folder, the owner's My Drive, or the shared drive.
     pub parent: Option<Arc<str>>,
     pub home: Home,
-    /// Who sees it in addition to its owner or the members of its shared drive.
-    pub shared: Vec<Arc<str>>,
+    /// Who has access in addition to its owner or the members of its shared drive.
+    pub shared: Vec<Grant>,
+    pub description: Option<String>,
+    pub starred_by: Vec<Arc<str>>,
+    /// Of a shortcut: the file that it leads to, and its type.
+    pub target: Option<(String, String)>,
     /// Which members of its shared drive work with it.
     pub used_by: Vec<Arc<str>>,
     pub explicitly_trashed: bool,
@@ -69,6 +75,9 @@ impl File {
             parent: Some(parent),
             home,
             shared: Vec::new(),
+            description: None,
+            starred_by: Vec::new(),
+            target: None,
             used_by: Vec::new(),
             explicitly_trashed: false,
             can_download: true,
@@ -96,8 +105,13 @@ impl File {
         self.modified = at;
     }
 
+    /// The users with whom it is shared, directly or by a folder.
+    pub fn viewers(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.shared.iter().filter_map(Grant::user)
+    }
+
     pub fn is_shared_with(&self, user: &str) -> bool {
-        self.shared.iter().any(|other| **other == *user)
+        self.viewers().any(|other| **other == *user)
     }
 
     /// A member of its shared drive works with it.
@@ -131,19 +145,22 @@ impl File {
         let mut shown = json!({ "kind": "drive#file", "id": id, "name": self.name, "mimeType": self.mime,
             "trashed": store.trashed(self), "explicitlyTrashed": self.explicitly_trashed, "version": self.version.to_string(),
             "createdTime": time(self.created), "modifiedTime": time(self.modified), "webViewLink": self.link(id),
-            "iconLink": format!("https://drive-thirdparty.example.com/16/type/{}", self.mime), "spaces": ["drive"], "starred": false,
+            "iconLink": format!("https://drive-thirdparty.example.com/16/type/{}", self.mime), "spaces": ["drive"],
+            "starred": self.starred_by.iter().any(|user| **user == *viewer),
             "capabilities": { "canDownload": self.can_download } });
         if let Some(parent) = store.parent(viewer, self) {
             shown["parents"] = json!([parent]);
         }
-        match &self.home {
-            Home::Drive(drive) => shown["driveId"] = json!(drive),
-            Home::User(owner) => {
-                shown["owners"] = json!([person(owner, viewer)]);
-                shown["ownedByMe"] = json!(**owner == *viewer);
-                shown["shared"] = json!(!self.shared.is_empty());
-            }
+        if let Home::Drive(drive) = &self.home {
+            shown["driveId"] = json!(drive);
         }
+        if let Some(description) = &self.description {
+            shown["description"] = json!(description);
+        }
+        if let Some((id, mime)) = &self.target {
+            shown["shortcutDetails"] = json!({ "targetId": id, "targetMimeType": mime });
+        }
+        permission::show(store, self, viewer, &mut shown);
         if self.is_binary() {
             shown["size"] = json!(self.content.size().to_string());
             shown["headRevisionId"] = json!(format!("0B{id}{:06}", self.revision));

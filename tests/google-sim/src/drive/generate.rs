@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::content::Content;
 use super::edit::top;
 use super::file::{DOCUMENT, FOLDER, File, Home, PRESENTATION, SPREADSHEET};
+use super::permission::{Grant, Grantee, Role};
 use super::store::Store;
 
 /// Type, extension, percentage, and the minimum and maximum size.
@@ -114,7 +115,8 @@ fn fill(
             folders.push(Arc::clone(&id));
         } else if chance.random_bool(0.06) {
             let others = people.choose_multiple(chance, 2).filter(|other| !matches!(home, Home::User(owner) if owner == *other));
-            file.shared.extend(others.cloned());
+            let roles = [Role::Writer, Role::Reader];
+            file.shared.extend(others.zip(roles).map(|(other, role)| Grant::direct(Grantee::User(Arc::clone(other)), role)));
         }
         made.files += 1;
         made.shared += u64::from(!file.shared.is_empty());

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use data_encoding::BASE64URL_NOPAD;
 use md5::{Digest as _, Md5};
 
-use super::file::{File, Home};
+use super::file::File;
 use super::notice;
 use crate::push::Bell;
 
@@ -83,46 +83,8 @@ impl Store {
         self.drives.iter().filter(move |(_, drive)| drive.members.contains(user))
     }
 
-    pub fn sees(&self, user: &str, file: &File) -> bool {
-        match &file.home {
-            Home::Drive(drive) => self.is_member(user, drive) || file.is_shared_with(user),
-            Home::User(owner) => **owner == *user || file.is_shared_with(user),
-        }
-    }
-
     pub fn is_member(&self, user: &str, drive: &str) -> bool {
         self.drives.get(drive).is_some_and(|drive| drive.members.contains(user))
-    }
-
-    /// Whether the file is in the user's own log: files in shared drives are if they are shared with this user directly, or if a member
-    /// works with them.
-    pub fn is_in_own_log(&self, user: &str, file: &File) -> bool {
-        match &file.home {
-            Home::Drive(drive) => {
-                file.is_shared_with(user) || (self.is_member(user, drive) && file.used_by.iter().any(|member| **member == *user))
-            }
-            Home::User(_) => self.sees(user, file),
-        }
-    }
-
-    /// Visible through a shared folder, and never opened.
-    pub fn is_inside(&self, user: &str, file: &File) -> bool {
-        let is_owner = matches!(&file.home, Home::User(owner) if **owner == *user);
-        let is_opened = file.used_by.iter().any(|other| **other == *user);
-        !is_owner && !is_opened && self.parent(user, file).is_some_and(|parent| self.files.contains_key(parent))
-    }
-
-    /// The file's parent, if this user may see it.
-    pub fn parent<'a>(&self, user: &str, file: &'a File) -> Option<&'a Arc<str>> {
-        let parent = file.parent.as_ref()?;
-        let seen = match self.files.get(parent) {
-            Some(folder) => self.sees(user, folder),
-            None => match &file.home {
-                Home::Drive(drive) => self.is_member(user, drive),
-                Home::User(owner) => **owner == *user,
-            },
-        };
-        seen.then_some(parent)
     }
 
     /// Trashed explicitly, or in a trashed folder.
@@ -143,16 +105,20 @@ impl Store {
         tree
     }
 
-    /// Writes a new or changed file: its version rises, and it appears in the feeds of all who see it.
+    /// Writes a new or changed file: its version rises, and it appears in the feeds of all who see it; those who no longer do find its removal.
     pub fn put(&mut self, id: &str, mut file: File, now: DateTime<Utc>) {
         let id = self.files.get_key_value(id).map_or_else(|| Arc::from(id), |(id, _)| Arc::clone(id));
         let before = self.files.get(&id);
         file.version = before.map_or(0, |before| before.version) + 1;
         self.notice(&id, before, Some(&file));
+        let lost = before.map(|before| self.lost(before, &file)).unwrap_or_default();
         let from = before.and_then(|before| before.parent.clone());
         self.update_children(&id, from, file.parent.clone());
         self.files.insert(Arc::clone(&id), file);
         self.log_change(&id, now);
+        for (user, about) in lost {
+            self.record(&user, &id, now, about);
+        }
     }
 
     /// Replaces a file without notifying anyone.
@@ -173,17 +139,6 @@ impl Store {
                 self.notice(&id, before.as_ref(), self.files.get(&id));
             }
             self.log_change(&id, now);
-        }
-    }
-
-    /// Removes the file and, for a folder, its contents from this user.
-    pub fn unshare(&mut self, id: &str, user: &str, now: DateTime<Utc>) {
-        let tree = self.tree(id);
-        self.change_tree(id, now, |file| file.shared.retain(|other| **other != *user));
-        let user = self.known(user);
-        for id in tree {
-            let in_drive = self.files.get(&id).is_some_and(|file| matches!(file.home, Home::Drive(_)));
-            self.record(&user, &id, now, if in_drive { About::DriveItem } else { About::File });
         }
     }
 
@@ -262,15 +217,7 @@ impl Store {
 
     fn log_change(&mut self, id: &Arc<str>, now: DateTime<Utc>) {
         let Some(file) = self.files.get(id) else { return };
-        let readers: Vec<(Arc<str>, About)> = match &file.home {
-            Home::Drive(drive) => {
-                let members = file.used_by.iter().filter(|user| self.is_member(user, drive) && !file.is_shared_with(user));
-                let own = file.shared.iter().chain(members).map(|user| (Arc::clone(user), About::DriveItem));
-                std::iter::once((Arc::clone(drive), About::File)).chain(own).collect()
-            }
-            Home::User(owner) => std::iter::once(owner).chain(&file.shared).map(|user| (Arc::clone(user), About::File)).collect(),
-        };
-        for (reader, about) in readers {
+        for (reader, about) in self.readers(file) {
             self.record(&reader, id, now, about);
         }
     }

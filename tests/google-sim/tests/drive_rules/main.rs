@@ -2,6 +2,7 @@
 
 mod google;
 mod made;
+mod sharing;
 
 use google::{ANN, BOB, BOTH, Google};
 use serde_json::{Value, json};
@@ -152,9 +153,9 @@ fn a_file_of_a_shared_drive_is_in_the_own_log_of_who_got_it_or_works_with_it() {
     // Unshared, it is removed from the user's own log; a member still sees it in the drive's.
     google.admin("POST", "drives", json!({ "id": "0Ateam", "name": "Team", "members": [BOB] }));
     let seen = google.start_token(BOB);
-    google.admin("POST", "unshare", json!({ "id": "in", "user": BOB }));
+    google.admin("POST", "unshare", json!({ "id": "dir", "user": BOB }));
     let (gone, _) = google.changes(BOB, &seen, BOTH);
-    assert_eq!((ids(&gone), &gone[0]["removed"]), (vec!["in"], &json!(true)));
+    assert_eq!((ids(&gone), &gone[0]["removed"]), (vec!["dir", "in", "new"], &json!(true)));
     assert_eq!(google.ok(BOB, "files/in?supportsAllDrives=true")["id"], "in");
 }
 

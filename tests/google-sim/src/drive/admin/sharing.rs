@@ -5,34 +5,79 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{Json, State};
 use axum::routing::{delete, post};
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::existing_file;
 use crate::admin::{Answer, Shared, Wrong, user};
-use crate::drive::edit::share_with;
+use crate::drive::edit::{share_with, transfer, unshare};
 use crate::drive::file::Home;
+use crate::drive::permission::{Grant, Grantee, Role};
 use crate::drive::store::Store;
 use crate::state::{World, lock};
 
 pub fn routes() -> Router<Arc<World>> {
     Router::new()
         .route("/share", post(share))
-        .route("/unshare", post(unshare))
+        .route("/unshare", post(remove_grant))
+        .route("/transfer", post(give))
+        .route("/star", post(star))
         .route("/open", post(open))
         .route("/listing", post(listing))
         .route("/drives", post(put_drive))
         .route("/members", delete(remove_member))
 }
 
+/// A file, and a user.
 #[derive(Deserialize)]
-struct Share {
+#[serde(deny_unknown_fields)]
+struct Of {
     id: String,
     user: String,
 }
 
+/// A permission: exactly one of `user`, `outsider` (an address that is no user here), `group`, `domain` and `anyone` says for whom.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Share {
+    id: String,
+    user: Option<String>,
+    outsider: Option<String>,
+    group: Option<String>,
+    domain: Option<String>,
+    #[serde(default)]
+    anyone: bool,
+    #[serde(default)]
+    role: Role,
+    #[serde(default)]
+    allow_file_discovery: bool,
+    expires: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pending_owner: bool,
+}
+
+impl Share {
+    fn grantee(&self, world: &World, store: &Store) -> Result<Grantee, Wrong> {
+        if let Some(email) = &self.user {
+            user(world, email)?;
+        }
+        let named = [
+            self.user.as_ref().or(self.outsider.as_ref()).map(|email| Grantee::User(store.known(email))),
+            self.group.as_deref().map(|group| Grantee::Group(group.into())),
+            self.domain.as_deref().map(|domain| Grantee::Domain(domain.into())),
+            self.anyone.then_some(Grantee::Anyone),
+        ];
+        let mut named = named.into_iter().flatten();
+        match (named.next(), named.next()) {
+            (Some(one), None) => Ok(one),
+            _ => Err(Wrong("name one of user, outsider, group, domain and anyone".into())),
+        }
+    }
+}
+
 /// A member of a shared drive opens one of its files: from then on its changes are in this user's own log.
-async fn open(State(world): Shared, Json(order): Json<Share>) -> Answer {
+async fn open(State(world): Shared, Json(order): Json<Of>) -> Answer {
     user(&world, &order.user)?;
     let mut store = lock(&world.drive);
     let mut file = existing_file(&store, &order.id)?.clone();
@@ -41,13 +86,31 @@ async fn open(State(world): Shared, Json(order): Json<Share>) -> Answer {
     Ok(Json(json!({ "id": order.id })))
 }
 
-/// Whether a file is shared with this user, who is not its owner.
-fn shared(world: &World, store: &Store, order: &Share) -> Result<bool, Wrong> {
-    user(world, &order.user)?;
-    match &existing_file(store, &order.id)?.home {
-        Home::User(owner) if **owner == *order.user => Err(Wrong(format!("{} owns it", order.user))),
-        Home::User(_) | Home::Drive(_) => Ok(existing_file(store, &order.id)?.is_shared_with(&order.user)),
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Star {
+    id: String,
+    user: String,
+    starred: bool,
+}
+
+async fn star(State(world): Shared, Json(order): Json<Star>) -> Answer {
+    user(&world, &order.user)?;
+    let mut store = lock(&world.drive);
+    let mut file = existing_file(&store, &order.id)?.clone();
+    file.starred_by.retain(|user| **user != *order.user);
+    if order.starred {
+        file.starred_by.push(store.known(&order.user));
     }
+    store.put(&order.id, file, world.now());
+    Ok(Json(json!({ "id": order.id })))
+}
+
+/// Makes this user the owner.
+async fn give(State(world): Shared, Json(order): Json<Of>) -> Answer {
+    user(&world, &order.user)?;
+    transfer(&mut lock(&world.drive), &order.id, &order.user, world.now()).map_err(Wrong)?;
+    Ok(Json(json!({ "id": order.id })))
 }
 
 #[derive(Deserialize)]
@@ -63,18 +126,25 @@ async fn listing(State(world): Shared, Json(order): Json<Listing>) {
 
 async fn share(State(world): Shared, Json(order): Json<Share>) -> Answer {
     let mut store = lock(&world.drive);
-    if !shared(&world, &store, &order)? {
-        share_with(&mut store, &order.id, &order.user, world.now());
+    let to = order.grantee(&world, &store)?;
+    if let (Grantee::User(user), Home::User(owner)) = (&to, &existing_file(&store, &order.id)?.home)
+        && user == owner
+    {
+        return Err(Wrong(format!("{owner} owns it")));
     }
+    let (discoverable, expires, pending_owner) = (order.allow_file_discovery, order.expires, order.pending_owner);
+    let grant = Grant { discoverable, expires, pending_owner, ..Grant::direct(to, order.role) };
+    share_with(&mut store, &order.id, grant, world.now());
     Ok(Json(json!({ "id": order.id })))
 }
 
-async fn unshare(State(world): Shared, Json(order): Json<Share>) -> Answer {
+async fn remove_grant(State(world): Shared, Json(order): Json<Share>) -> Answer {
     let mut store = lock(&world.drive);
-    if !shared(&world, &store, &order)? {
-        return Err(Wrong(format!("{} is not shared with {}", order.id, order.user)));
+    let to = order.grantee(&world, &store)?;
+    if !existing_file(&store, &order.id)?.shared.iter().any(|grant| grant.to == to && grant.direct.is_some()) {
+        return Err(Wrong(format!("{} is not shared with {to:?} directly", order.id)));
     }
-    store.unshare(&order.id, &order.user, world.now());
+    unshare(&mut store, &order.id, &to, world.now());
     Ok(Json(json!({ "id": order.id })))
 }
 
