@@ -39,7 +39,7 @@ pub use healthchecks::Healthchecks;
 pub(crate) use load::read_any;
 pub use load::{Flags, Loaded, Origin, load};
 pub use logs::Log;
-pub use outbox::{Outbox, Target};
+pub use outbox::{EventTypes, Outbox, Target, matches};
 pub use pace::Pace;
 pub use passes::of_passes;
 pub use push::Push;

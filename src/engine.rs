@@ -89,12 +89,20 @@ pub struct Stream {
     pub kind: String,
     /// The provider's id of the feed's resource: a calendar id, a drive id.
     pub resource: String,
+    /// When the last complete pass before this run ended. `None`: there was none, or a single item is applied.
+    pub full_pass_at: Option<DateTime<Utc>>,
 }
 
 impl Stream {
     /// The stream of a claimed row.
     pub fn of(row: &StreamRow) -> Self {
-        Self { id: row.id, user_id: row.user_id, kind: row.kind.clone(), resource: row.resource.clone() }
+        Self {
+            id: row.id,
+            user_id: row.user_id,
+            kind: row.kind.clone(),
+            resource: row.resource.clone(),
+            full_pass_at: row.full_pass_at,
+        }
     }
 }
 
@@ -252,6 +260,7 @@ pub trait Source: Send + Sync + 'static {
 
     /// Turns rows that a complete pass did not stamp into tombstones. `pinned` is the pass's pinned state.
     fn sweep(
+        &self,
         tx: &Transaction<'_>,
         stream: &Stream,
         pass: i64,

@@ -155,7 +155,7 @@ impl Source for Calendar {
         }
     }
 
-    async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Option<&str>) -> anyhow::Result<Counts> {
+    async fn sweep(&self, tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Option<&str>) -> anyhow::Result<Counts> {
         match stream.kind.as_str() {
             LIST => list::sweep(tx, stream, pass).await,
             _ => sweep::sweep(tx, stream, pass, pinned).await,

@@ -23,7 +23,7 @@ use tokio::sync::Semaphore;
 
 use super::{Probe, Registered, Service};
 use crate::address;
-use crate::config::{self, Limits, Quota, QuotaProfile, Settings};
+use crate::config::{self, EventTypes, Limits, Quota, QuotaProfile, Settings};
 use crate::db::accounts;
 use crate::db::claims::Selection;
 use crate::db::items::Poison;
@@ -83,7 +83,7 @@ pub struct Gmail {
 
 impl Service for Gmail {
     const GOOGLE: Option<Registered> = Some(REGISTERED);
-    const EVENTS: &'static [&'static str] = &detect::EVENTS;
+    const EVENTS: EventTypes = EventTypes { standard: &detect::EVENTS, opt_in: &[] };
 
     fn enabled(settings: &Settings) -> bool {
         settings.gmail.enabled
@@ -182,7 +182,7 @@ impl Source for Gmail {
         store::known(tx, stream, id).await
     }
 
-    async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Option<&str>) -> anyhow::Result<Counts> {
+    async fn sweep(&self, tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Option<&str>) -> anyhow::Result<Counts> {
         store::sweep(tx, stream, pass, pinned).await
     }
 
