@@ -1,5 +1,6 @@
 //! Gmail: a user's mailbox, followed by its history. Messages to virtual addresses become documents.
 
+mod changes;
 mod derived;
 pub mod detect;
 mod fetch;
@@ -33,6 +34,7 @@ use crate::engine::{Auth, Calls, Context, Counts, Decoded, Item, Page, Position,
 use crate::error::Failure;
 use crate::google::{self, Endpoint, Host};
 
+use changes::Announcer;
 use message::Change;
 
 /// `history.list` of one user.
@@ -79,11 +81,13 @@ pub struct Gmail {
     concurrency: usize,
     memory: Semaphore,
     addressed: HashSet<i64>,
+    /// Opt-in types of outbox events that targets ask for.
+    requested: HashSet<&'static str>,
 }
 
 impl Service for Gmail {
     const GOOGLE: Option<Registered> = Some(REGISTERED);
-    const EVENTS: EventTypes = EventTypes { standard: &detect::EVENTS, opt_in: &[] };
+    const EVENTS: EventTypes = EventTypes { standard: &detect::EVENTS, opt_in: &changes::OPT_IN };
 
     fn enabled(settings: &Settings) -> bool {
         settings.gmail.enabled
@@ -110,6 +114,7 @@ impl Service for Gmail {
             },
             concurrency: 2 * settings.google.batch_size as usize,
             memory: Semaphore::new(MEMORY_MIB as usize),
+            requested: settings.outbox.requested(&Self::EVENTS),
             settings: gmail,
             addressed,
         })
@@ -168,8 +173,12 @@ impl Source for Gmail {
         pass: Option<i64>,
         items: &[Item<Change>],
     ) -> anyhow::Result<Counts> {
+        let announcer = Announcer::of_page(tx, &self.requested, stream, pass, items).await?;
         let counts = store::apply(tx, stream, pass, items).await?;
         detect::apply(tx, &self.pattern, stream, items).await?;
+        if let Some(announcer) = announcer {
+            announcer.announce(tx, stream).await?;
+        }
         Ok(counts)
     }
 
@@ -183,7 +192,7 @@ impl Source for Gmail {
     }
 
     async fn sweep(&self, tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Option<&str>) -> anyhow::Result<Counts> {
-        store::sweep(tx, stream, pass, pinned).await
+        store::sweep(tx, &self.requested, stream, pass, pinned).await
     }
 
     fn limits(quota: &Quota) -> Limits {
