@@ -222,6 +222,11 @@ impl Settings {
                 "engine.answer_max_size",
                 "1048576 or more, and at least twice gmail.whole_max_size: a response is larger than its message",
             ),
+            (
+                self.calendar.meeting_notice < self.outbox.keep,
+                "calendar.meeting_notice",
+                "less than outbox.keep: a forgotten event would be written again",
+            ),
             (e.look_every >= Duration::from_secs(1), "engine.look_every", "1s or more"),
             (e.lease >= Duration::from_millis(200), "engine.lease", "200ms or more"),
             ((1..=100).contains(&e.tries), "engine.tries", "1 to 100"),
