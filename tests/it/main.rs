@@ -19,6 +19,7 @@ mod drive_documents;
 mod drive_poll;
 mod drive_shared;
 mod endpoint;
+mod events;
 mod faults;
 mod first_sync;
 mod gmail;
