@@ -32,6 +32,7 @@ mod shared;
 pub mod single;
 mod skipped;
 mod slice;
+mod stream;
 pub mod task_runner;
 pub mod tokens;
 pub mod verify;
@@ -49,7 +50,6 @@ use uuid::Uuid;
 
 use crate::config::{Limits, Quota, Settings};
 use crate::db::Pool;
-use crate::db::claims::StreamRow;
 use crate::db::items::Poison;
 use crate::db::runs::Tables;
 use crate::error::Failure;
@@ -63,6 +63,7 @@ pub use crate::db::streams::Position;
 pub use auth::Auth;
 pub use calls::Calls;
 pub use report::{ClassCount, Report};
+pub use stream::Stream;
 
 /// What every job needs. Cheap to clone.
 #[derive(Clone)]
@@ -77,33 +78,6 @@ pub struct Context {
     pub stop: CancellationToken,
     /// Cancelled when the command has nothing left to do. Until then, connections opened by its threads stay usable in the pool.
     pub over: CancellationToken,
-}
-
-/// One incremental feed of one user, claimed.
-pub struct Stream {
-    /// `streams.id`
-    pub id: i64,
-    /// The owner: `users.id` or `attendee_projects.id`.
-    pub user_id: Uuid,
-    /// The service's name for this kind of feed.
-    pub kind: String,
-    /// The provider's id of the feed's resource: a calendar id, a drive id.
-    pub resource: String,
-    /// When the last complete pass before this run ended. `None`: there was none, or a single item is applied.
-    pub full_pass_at: Option<DateTime<Utc>>,
-}
-
-impl Stream {
-    /// The stream of a claimed row.
-    pub fn of(row: &StreamRow) -> Self {
-        Self {
-            id: row.id,
-            user_id: row.user_id,
-            kind: row.kind.clone(),
-            resource: row.resource.clone(),
-            full_pass_at: row.full_pass_at,
-        }
-    }
 }
 
 /// One item of a page.
