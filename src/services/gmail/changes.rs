@@ -82,7 +82,9 @@ impl<'a> Announcer<'a> {
         let ids = ids();
         let rows = tx
             .query_typed(
-                "SELECT message_id, labels FROM gmail_messages WHERE stream_id = $1 AND message_id = ANY ($2) AND deleted_at IS NULL",
+                // Row by row: without statistics, the planner would read the whole mailbox.
+                "SELECT m.message_id, m.labels FROM unnest($2::text[]) AS t (id), LATERAL (
+                   SELECT message_id, labels FROM gmail_messages WHERE stream_id = $1 AND message_id = t.id AND deleted_at IS NULL OFFSET 0) AS m",
                 &[(&stream.id, Type::INT8), (&ids, Type::TEXT_ARRAY)],
             )
             .await
