@@ -105,7 +105,9 @@ fn only_meetings_of_the_user_that_begin_within_the_notice_are_announced() {
     put(&world, "primary", "accepted", start, me("accepted"));
     // The same meeting in another calendar of the user.
     put(&world, team, "copy", start, json!({ "iCalUID": "accepted@example.com" }));
-    put(&world, team, "daily", ahead(-24 * 60 + 45), json!({ "recurrence": ["RRULE:FREQ=DAILY"] }));
+    // In UTC, where no day is an hour longer.
+    let yesterday = json!({ "dateTime": text(ahead(-24 * 60 + 45)), "timeZone": "UTC" });
+    put(&world, team, "daily", ahead(0), json!({ "recurrence": ["RRULE:FREQ=DAILY"], "start": yesterday, "end": yesterday }));
     world.sync_all().expect(0);
     let announced = announced(&world);
     let mut shown: Vec<(&str, &str)> = announced
