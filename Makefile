@@ -15,6 +15,7 @@ test: ## Run all tests against real PostgreSQL and PgBouncer servers; the tests 
 	scripts/ensure-chromium
 	scripts/ensure-systemd-analyze
 	scripts/ensure-prometheus
+	scripts/ensure-receivers
 	cargo test --workspace --locked
 	SYNCCTL_TEST_WAY=pooler cargo test --locked --test it -- $(main_job)
 	SYNCCTL_TEST_WAY=tls cargo test --locked --test it -- $(main_job)

@@ -39,7 +39,7 @@ pub use healthchecks::Healthchecks;
 pub(crate) use load::read_any;
 pub use load::{Flags, Loaded, Origin, load};
 pub use logs::Log;
-pub use outbox::{Outbox, Target};
+pub use outbox::{EventTypes, Outbox, Target, matches};
 pub use pace::Pace;
 pub use passes::of_passes;
 pub use push::Push;
@@ -230,6 +230,11 @@ impl Settings {
                 e.answer_max_size >= self.gmail.whole_max_size.saturating_mul(2).max(1 << 20),
                 "engine.answer_max_size",
                 "1048576 or more, and at least twice gmail.whole_max_size: a response is larger than its message",
+            ),
+            (
+                self.calendar.meeting_notice < self.outbox.keep,
+                "calendar.meeting_notice",
+                "less than outbox.keep: a forgotten event would be written again",
             ),
             (e.look_every >= Duration::from_secs(1), "engine.look_every", "1s or more"),
             (e.lease >= Duration::from_millis(200), "engine.lease", "200ms or more"),

@@ -33,6 +33,7 @@ mod shared;
 pub mod single;
 mod skipped;
 mod slice;
+mod stream;
 pub mod task_runner;
 pub mod tokens;
 pub mod verify;
@@ -50,7 +51,6 @@ use uuid::Uuid;
 
 use crate::config::{Limits, Quota, Settings};
 use crate::db::Pool;
-use crate::db::claims::StreamRow;
 use crate::db::items::Poison;
 use crate::db::runs::Tables;
 use crate::error::Failure;
@@ -65,6 +65,7 @@ pub use auth::Auth;
 pub use calls::Calls;
 pub use counts::Counts;
 pub use report::{ClassCount, Report};
+pub use stream::Stream;
 
 /// What every job needs. Cheap to clone.
 #[derive(Clone)]
@@ -79,25 +80,6 @@ pub struct Context {
     pub stop: CancellationToken,
     /// Cancelled when the command has nothing left to do. Until then, connections opened by its threads stay usable in the pool.
     pub over: CancellationToken,
-}
-
-/// One incremental feed of one user, claimed.
-pub struct Stream {
-    /// `streams.id`
-    pub id: i64,
-    /// The owner: `users.id` or `attendee_projects.id`.
-    pub user_id: Uuid,
-    /// The service's name for this kind of feed.
-    pub kind: String,
-    /// The provider's id of the feed's resource: a calendar id, a drive id.
-    pub resource: String,
-}
-
-impl Stream {
-    /// The stream of a claimed row.
-    pub fn of(row: &StreamRow) -> Self {
-        Self { id: row.id, user_id: row.user_id, kind: row.kind.clone(), resource: row.resource.clone() }
-    }
 }
 
 /// One item of a page.
@@ -226,6 +208,7 @@ pub trait Source: Send + Sync + 'static {
 
     /// Turns rows that a complete pass did not stamp into tombstones. `pinned` is the pass's pinned state.
     fn sweep(
+        &self,
         tx: &Transaction<'_>,
         stream: &Stream,
         pass: i64,

@@ -19,7 +19,7 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::config::{Outbox, Settings};
+use crate::config::{EventTypes, Outbox, Settings, Target};
 use crate::db::routing::{self, Route, Waiting};
 use crate::db::{Pool, deliveries};
 use crate::error::{Exit, Fault};
@@ -116,14 +116,20 @@ impl Report {
     }
 }
 
-/// Delivers due events and deletes old ones.
+/// Delivers due events and deletes old ones. `types`: those of all services.
 ///
 /// # Errors
 /// Returns `Fault::usage` (exit 2) if the event to replay does not exist or matches no target. Returns database errors.
-pub async fn deliver(pool: &Pool, settings: &Outbox, order: &Order, stop: &CancellationToken) -> anyhow::Result<Report> {
+pub async fn deliver(
+    pool: &Pool,
+    settings: &Outbox,
+    types: &[EventTypes],
+    order: &Order,
+    stop: &CancellationToken,
+) -> anyhow::Result<Report> {
     let started = Instant::now();
     let until = order.max_duration.map(|limit| started + limit);
-    prepare(pool, settings, order).await?;
+    prepare(pool, settings, types, order).await?;
     let mut targets = send(pool, settings, settings.timeout, until, false, stop).await?;
     let names = names(settings);
     let mut forgotten = 0;
@@ -143,8 +149,8 @@ pub async fn deliver(pool: &Pool, settings: &Outbox, order: &Order, stop: &Cance
 }
 
 /// The deliveries that `deliver` would find due, without changing anything.
-pub async fn preview(pool: &Pool, settings: &Outbox, order: &Order) -> anyhow::Result<Vec<Waiting>> {
-    let routes = routes(settings);
+pub async fn preview(pool: &Pool, settings: &Outbox, types: &[EventTypes], order: &Order) -> anyhow::Result<Vec<Waiting>> {
+    let routes = routes(settings, types);
     let mut client = pool.get().await?;
     let tx = client.begin("beginning the preview").await?;
     renew(&tx, settings, &routes, order).await?;
@@ -158,7 +164,7 @@ pub async fn preview(pool: &Pool, settings: &Outbox, order: &Order) -> anyhow::R
 
 /// Delivers the events of a sync at its end. Takes no longer than `budget` and never fails the sync: errors are logged, and the remaining events
 /// wait for the next run. Skips targets with an open circuit that were tried recently.
-pub async fn deliver_after_run(pool: &Pool, settings: &Settings, budget: Duration) {
+pub async fn deliver_after_run(pool: &Pool, settings: &Settings, types: &[EventTypes], budget: Duration) {
     let settings = &settings.outbox;
     if settings.targets.is_empty() || budget.is_zero() {
         return;
@@ -167,7 +173,7 @@ pub async fn deliver_after_run(pool: &Pool, settings: &Settings, budget: Duratio
     let (until, timeout) = (Instant::now() + budget.mul_f64(0.4), settings.timeout.min(budget / 2));
     let stop = CancellationToken::new();
     let work = async {
-        prepare(pool, settings, &Order::default()).await?;
+        prepare(pool, settings, types, &Order::default()).await?;
         send(pool, settings, timeout, Some(until), true, &stop).await
     };
     match tokio::time::timeout(budget, work).await {
@@ -184,8 +190,8 @@ pub async fn deliver_after_run(pool: &Pool, settings: &Settings, budget: Duratio
 }
 
 /// Creates deliveries for new events, and makes the ordered deliveries due again.
-async fn prepare(pool: &Pool, settings: &Outbox, order: &Order) -> anyhow::Result<()> {
-    let routes = routes(settings);
+async fn prepare(pool: &Pool, settings: &Outbox, types: &[EventTypes], order: &Order) -> anyhow::Result<()> {
+    let routes = routes(settings, types);
     let mut client = pool.get().await?;
     if order.dead || order.replay.is_some() {
         let tx = client.begin("beginning a replay").await?;
@@ -258,20 +264,20 @@ fn names(settings: &Outbox) -> Vec<&str> {
     settings.targets.iter().map(|target| target.name.as_str()).collect()
 }
 
-/// Whether a pattern of the settings matches this event type. Must agree with `routes`, which the database evaluates.
-pub fn matches(pattern: &str, kind: &str) -> bool {
-    pattern.strip_suffix('*').map_or(pattern == kind, |prefix| kind.starts_with(prefix))
-}
-
-/// The patterns of the settings as LIKE patterns.
-fn routes(settings: &Outbox) -> Vec<Route> {
+/// The patterns of the settings as LIKE patterns, which must agree with `config::matches`, and the opt-in types that each target does not take. By
+/// pattern, so that hosts with an older version also route the types of newer ones.
+fn routes(settings: &Outbox, types: &[EventTypes]) -> Vec<Route> {
     let like = |pattern: &String| {
         let escaped = pattern.replace('_', "\\_");
         escaped.strip_suffix('*').map_or(escaped.clone(), |prefix| format!("{prefix}%"))
     };
-    settings
-        .targets
-        .iter()
-        .map(|target| Route { target: target.name.clone(), patterns: target.events.iter().map(like).collect() })
-        .collect()
+    let route = |target: &Target| Route {
+        target: target.name.clone(),
+        patterns: target.events.iter().map(like).collect(),
+        except: types
+            .iter()
+            .flat_map(|types| types.opt_in.iter().copied().filter(|kind| !target.asks_for(kind, types)))
+            .collect(),
+    };
+    settings.targets.iter().map(route).collect()
 }

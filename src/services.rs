@@ -10,7 +10,7 @@ pub mod registry;
 
 use google_apis_common::GetToken;
 
-use crate::config::Settings;
+use crate::config::{EventTypes, Settings};
 use crate::db::Pool;
 use crate::db::claims::Selection;
 use crate::engine::{Context, Source};
@@ -24,7 +24,7 @@ pub trait Service: Source + Sized {
     /// What accounts need to know; `None` if its streams do not belong to accounts at Google.
     const GOOGLE: Option<Registered> = None;
     /// The types of its outbox events.
-    const EVENTS: &'static [&'static str] = &[];
+    const EVENTS: EventTypes = EventTypes { standard: &[], opt_in: &[] };
     /// Jobs that schedules start besides `cron` and those of push channels.
     const JOBS: &'static [&'static str] = &[];
     /// What its streams belong to, in the plural.
@@ -39,6 +39,14 @@ pub trait Service: Source + Sized {
     /// Returns an error if the database fails.
     fn is_in_use(_pool: &Pool) -> impl Future<Output = anyhow::Result<bool>> {
         async { Ok(true) }
+    }
+
+    /// Writes events that are due at a time, such as before a meeting begins. Called before events are delivered.
+    ///
+    /// # Errors
+    /// Returns an error if the database fails.
+    fn announce(_context: &Context) -> impl Future<Output = anyhow::Result<()>> {
+        async { Ok(()) }
     }
 
     /// Makes streams due whose items are due. Called before a run that polls due streams, but not before a dry run.

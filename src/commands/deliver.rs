@@ -13,6 +13,7 @@ use crate::db::routing;
 use crate::engine::Context;
 use crate::error::Exit;
 use crate::outbox::{self, Order, Report};
+use crate::services::registry;
 use crate::state::DeliveryState;
 
 #[derive(Debug, Args)]
@@ -64,7 +65,7 @@ pub fn deliver(args: &DeliverArgs, settings: Settings, output: Output) -> anyhow
         }
         // A manual replay does not count as a run of the scheduled job.
         let job = StandaloneJob { name: "deliver", is_announced: order.replay.is_none() && !order.dead };
-        let delivered = outbox::deliver(&context.pool, &context.settings.outbox, &order, &context.stop);
+        let delivered = delivered(&context, &order);
         let report = recorded(&context, job, delivered, Report::exit, Report::error_message).await?;
         output.print(&report, || text(&report))?;
         for target in &report.targets {
@@ -76,8 +77,16 @@ pub fn deliver(args: &DeliverArgs, settings: Settings, output: Output) -> anyhow
     })
 }
 
+/// Writes the events that are due at a time, and delivers all that are due.
+async fn delivered(context: &Context, order: &Order) -> anyhow::Result<Report> {
+    for service in registry::SERVICES.iter().filter(|service| (service.enabled)(&context.settings)) {
+        (service.announce)(context).await?;
+    }
+    outbox::deliver(&context.pool, &context.settings.outbox, &registry::event_types(), order, &context.stop).await
+}
+
 async fn preview(context: &Context, order: &Order, output: Output) -> anyhow::Result<Exit> {
-    let waiting = outbox::preview(&context.pool, &context.settings.outbox, order).await?;
+    let waiting = outbox::preview(&context.pool, &context.settings.outbox, &registry::event_types(), order).await?;
     output.print(&serde_json::json!({ "dry_run": true, "targets": waiting }), || {
         let mut table = table(&["target", "due", "pending", "dead"]);
         for row in &waiting {

@@ -30,7 +30,8 @@ pub(super) async fn run<S: Source>(context: &Context, source: S, job: &Job) -> a
 /// Delivers the events that a job wrote to their targets.
 pub(super) async fn deliver_events(context: &Context, job: &Job) {
     if !job.dry_run && !context.stop.is_cancelled() {
-        outbox::deliver_after_run(&context.pool, &context.settings, context.settings.outbox.run_budget).await;
+        outbox::deliver_after_run(&context.pool, &context.settings, &registry::event_types(), context.settings.outbox.run_budget)
+            .await;
     }
 }
 

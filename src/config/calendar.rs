@@ -40,6 +40,10 @@ pub struct Calendar {
     pub calendars: Vec<String>,
     /// Words in the title that mark an event as a meeting.
     pub meeting_words: Vec<String>,
+    /// How long before its start a meeting is announced by `calendar.meeting.starting`: 1min to 1h.
+    #[serde(with = "super::duration")]
+    #[schemars(with = "String")]
+    pub meeting_notice: Duration,
     /// Minimum interval between polls of a calendar.
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
@@ -66,6 +70,7 @@ impl Default for Calendar {
             page_size: 2500,
             calendars: Vec::new(),
             meeting_words: ["meeting", "call", "sync", "standup", "review", "planning"].map(str::to_owned).into(),
+            meeting_notice: Duration::from_secs(5 * MINUTE),
             min_interval: Duration::from_secs(5 * MINUTE),
             max_interval: Duration::from_secs(HOUR),
             list_interval: Duration::from_secs(6 * HOUR),
@@ -75,11 +80,12 @@ impl Default for Calendar {
 
 impl Calendar {
     /// Bounds beyond the types: whether each holds, its key, and the allowed values.
-    pub(super) fn bounds(&self) -> [(bool, &'static str, &'static str); 4] {
+    pub(super) fn bounds(&self) -> [(bool, &'static str, &'static str); 5] {
         let years = |count: u64| Duration::from_secs(count * 366 * DAY);
         [
             (self.instances_past <= years(10), "calendar.instances_past", "at most 10 years (3660d)"),
             (self.instances_future <= years(10), "calendar.instances_future", "at most 10 years (3660d)"),
+            ((MINUTE..=HOUR).contains(&self.meeting_notice.as_secs()), "calendar.meeting_notice", "1min to 1h"),
             ((1..=2500).contains(&self.page_size), "calendar.page_size", "1 to 2500"),
             (self.min_interval <= self.max_interval, "calendar.min_interval", "at most calendar.max_interval"),
         ]

@@ -1,10 +1,12 @@
-//! Outbox settings: targets and retries. `config/load.rs` reads the files with their secrets.
+//! Outbox settings: targets, the event types that they take, and retries. `config/load.rs` reads the files with their secrets.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use data_encoding::BASE64;
 use schemars::JsonSchema;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -51,7 +53,7 @@ pub struct Target {
     /// http or https URL to which events are POSTed.
     #[serde(serialize_with = "super::secrets::mask_path")]
     pub url: String,
-    /// Signing key. Empty: requests are not signed.
+    /// Signing key. Empty: requests are not signed. For the Standard Webhooks signature, base64 is decoded, with or without `whsec_` in front.
     #[serde(default, serialize_with = "super::secrets::mask")]
     #[schemars(with = "String")]
     pub secret: SecretString,
@@ -59,9 +61,34 @@ pub struct Target {
     /// `$CREDENTIALS_DIRECTORY` if that is set, or as `/etc/credstore/syncctl.NAME`.
     #[serde(default)]
     pub secret_file: PathBuf,
-    /// Event types to deliver: names, or prefixes such as `drive.*`. Empty: all.
+    /// Event types to deliver: names, or prefixes such as `drive.*`. Empty or `*`: all standard types. Opt-in types are only written if a target names
+    /// them, or a prefix that no standard type has, such as `calendar.*`.
     #[serde(default)]
     pub events: Vec<String>,
+}
+
+/// Prefix of a secret in the form of Standard Webhooks, followed by the key in base64.
+const SECRET_PREFIX: &str = "whsec_";
+
+/// The event types of a service. No two services have types with the same first word.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct EventTypes {
+    /// Delivered to each target with a pattern that matches.
+    pub standard: &'static [&'static str],
+    /// Neither written nor delivered unless a target asks for them.
+    pub opt_in: &'static [&'static str],
+}
+
+impl EventTypes {
+    /// All types.
+    pub fn all(&self) -> impl Iterator<Item = &'static str> {
+        self.standard.iter().chain(self.opt_in).copied()
+    }
+}
+
+/// Whether a pattern of the settings matches this event type.
+pub fn matches(pattern: &str, kind: &str) -> bool {
+    pattern.strip_suffix('*').map_or(pattern == kind, |prefix| kind.starts_with(prefix))
 }
 
 impl Default for Outbox {
@@ -81,8 +108,13 @@ impl Default for Outbox {
 }
 
 impl Outbox {
+    /// The opt-in types of a service that a target asks for.
+    pub fn requested(&self, types: &EventTypes) -> HashSet<&'static str> {
+        types.opt_in.iter().copied().filter(|kind| self.targets.iter().any(|target| target.asks_for(kind, types))).collect()
+    }
+
     /// Bounds beyond the types: whether each holds, its key, and the allowed values.
-    pub(super) fn bounds(&self) -> [(bool, &'static str, &'static str); 8] {
+    pub(super) fn bounds(&self) -> [(bool, &'static str, &'static str); 9] {
         let named = |(at, target): (usize, &Target)| {
             !target.name.is_empty() && self.targets[..at].iter().all(|earlier| earlier.name != target.name)
         };
@@ -94,6 +126,11 @@ impl Outbox {
                 "outbox.targets",
                 "targets whose events are names, or prefixes like drive.*",
             ),
+            (
+                self.targets.iter().all(Target::has_secret_in_form),
+                "outbox.targets",
+                "targets whose secret, if it begins with whsec_, continues with a key in base64",
+            ),
             (!self.timeout.is_zero(), "outbox.timeout", "more than 0s"),
             ((1..=1000).contains(&self.max_attempts), "outbox.max_attempts", "1 to 1000"),
             (self.backoff_base <= self.backoff_cap, "outbox.backoff_base", "at most outbox.backoff_cap"),
@@ -104,6 +141,25 @@ impl Outbox {
 }
 
 impl Target {
+    /// Whether it takes an opt-in type: by name, or by a prefix that no standard type has. So existing patterns do not take types of later versions.
+    pub fn asks_for(&self, kind: &str, types: &EventTypes) -> bool {
+        let takes_standard = |pattern: &str| types.standard.iter().any(|standard| matches(pattern, standard));
+        let asks = |pattern: &str| pattern == kind || (pattern != "*" && matches(pattern, kind) && !takes_standard(pattern));
+        self.events.iter().any(|pattern| asks(pattern))
+    }
+
+    /// The key of the Standard Webhooks signature: the base64 after `whsec_`, or the secret as base64; as it is if it is neither.
+    pub fn standard_key(&self) -> Vec<u8> {
+        let secret = self.secret.expose_secret();
+        let encoded = secret.strip_prefix(SECRET_PREFIX).unwrap_or(secret);
+        BASE64.decode(encoded.as_bytes()).unwrap_or_else(|_| secret.as_bytes().to_vec())
+    }
+
+    fn has_secret_in_form(&self) -> bool {
+        let encoded = self.secret.expose_secret().strip_prefix(SECRET_PREFIX);
+        encoded.is_none_or(|encoded| BASE64.decode(encoded.as_bytes()).is_ok_and(|key| !key.is_empty()))
+    }
+
     fn has_url(&self) -> bool {
         Url::parse(&self.url).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
     }
@@ -121,15 +177,51 @@ impl Target {
 mod tests {
     use super::*;
 
-    #[test]
-    fn patterns_are_names_or_prefixes_that_end_at_a_dot() {
-        let target = |pattern: &str| Target {
+    fn target(pattern: &str) -> Target {
+        Target {
             name: "n8n".into(),
             url: "https://n8n.example.com/webhook/1".into(),
             secret: SecretString::default(),
             secret_file: PathBuf::new(),
             events: vec![pattern.into()],
-        };
+        }
+    }
+
+    #[test]
+    fn opt_in_types_are_taken_by_name_or_by_a_prefix_of_their_own() {
+        let types = EventTypes { standard: &["mail.message.detected"], opt_in: &["mail.message.received", "mail.label.changed"] };
+        let asks = |pattern: &str| [0, 1].map(|at: usize| target(pattern).asks_for(types.opt_in[at], &types));
+        let rows = [
+            ("*", [false, false]),
+            ("mail.*", [false, false]),
+            ("mail.message.*", [false, false]),
+            ("mail.message.received", [true, false]),
+            ("mail.label.*", [false, true]),
+            ("drive.*", [false, false]),
+        ];
+        for (pattern, expected) in rows {
+            assert_eq!(asks(pattern), expected, "{pattern}");
+        }
+        let everything = Target { events: Vec::new(), ..target("*") };
+        assert!(!types.opt_in.iter().any(|kind| everything.asks_for(kind, &types)));
+        let outbox = Outbox { targets: vec![target("*"), target("mail.label.*")], ..Outbox::default() };
+        assert_eq!(outbox.requested(&types), HashSet::from(["mail.label.changed"]));
+        assert_eq!(Outbox::default().requested(&types), HashSet::new());
+    }
+
+    #[test]
+    fn a_secret_is_base64_with_or_without_its_prefix_or_the_key_itself() {
+        let of = |secret: &str| Target { secret: secret.into(), ..target("*") };
+        for secret in ["whsec_MfKQ9r8GKYqrTwjU", "MfKQ9r8GKYqrTwjU"] {
+            assert_eq!(of(secret).standard_key(), BASE64.decode(b"MfKQ9r8GKYqrTwjU").expect("base64"), "{secret}");
+        }
+        assert_eq!(of("not base64!").standard_key(), b"not base64!");
+        assert!(of("whsec_MfKQ9r8GKYqrTwjU").has_secret_in_form() && of("not base64!").has_secret_in_form());
+        assert!(!of("whsec_not base64!").has_secret_in_form() && !of("whsec_").has_secret_in_form());
+    }
+
+    #[test]
+    fn patterns_are_names_or_beginnings_at_a_dot() {
         for good in ["*", "drive.*", "drive.file.*", "gmail.message.detected"] {
             assert!(target(good).has_patterns(), "{good}");
         }

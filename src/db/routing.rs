@@ -13,11 +13,14 @@ use super::Pool;
 use super::reads::Reads;
 use crate::state::DeliveryState;
 
-/// A target and the event types it receives, as LIKE patterns; empty: all.
+/// A target and the event types it receives.
 #[derive(Debug, Clone)]
 pub struct Route {
     pub target: String,
+    /// LIKE patterns; empty: all.
     pub patterns: Vec<String>,
+    /// Types that it does not receive, even if a pattern matches.
+    pub except: Vec<&'static str>,
 }
 
 /// Creates deliveries for up to `limit` events that have not been routed. Returns how many events were routed.
@@ -36,9 +39,14 @@ pub async fn route(tx: &Transaction<'_>, routes: &[Route], limit: i64) -> anyhow
         tx.execute_typed(
             "INSERT INTO outbox_deliveries (event_id, target, seq, subject)
              SELECT id, $1, seq, subject FROM outbox_events
-             WHERE id = ANY ($2) AND (cardinality($3::text[]) = 0 OR type LIKE ANY ($3))
+             WHERE id = ANY ($2) AND (cardinality($3::text[]) = 0 OR type LIKE ANY ($3)) AND type <> ALL ($4)
              ON CONFLICT DO NOTHING",
-            &[(&route.target, Type::TEXT), (&events, Type::UUID_ARRAY), (&route.patterns, Type::TEXT_ARRAY)],
+            &[
+                (&route.target, Type::TEXT),
+                (&events, Type::UUID_ARRAY),
+                (&route.patterns, Type::TEXT_ARRAY),
+                (&route.except, Type::TEXT_ARRAY),
+            ],
         )
         .await
         .context("routing events to a target")?;
@@ -64,10 +72,15 @@ pub async fn replay(tx: &Transaction<'_>, routes: &[Route], event: Uuid) -> anyh
             .execute_typed(
                 "INSERT INTO outbox_deliveries (event_id, target, seq, subject)
                  SELECT id, $1, seq, subject FROM outbox_events
-                 WHERE id = $2 AND (cardinality($3::text[]) = 0 OR type LIKE ANY ($3))
+                 WHERE id = $2 AND (cardinality($3::text[]) = 0 OR type LIKE ANY ($3)) AND type <> ALL ($4)
                  ON CONFLICT (event_id, target) DO UPDATE
                  SET state = 'pending', attempts = 0, due_at = now(), claimed_by = NULL, claimed_until = NULL, delivered_at = NULL",
-                &[(&route.target, Type::TEXT), (&event, Type::UUID), (&route.patterns, Type::TEXT_ARRAY)],
+                &[
+                    (&route.target, Type::TEXT),
+                    (&event, Type::UUID),
+                    (&route.patterns, Type::TEXT_ARRAY),
+                    (&route.except, Type::TEXT_ARRAY),
+                ],
             )
             .await
             .context("making an event due again")?;
@@ -148,7 +161,8 @@ pub async fn forget(pool: &Pool, targets: &[&str], keep: Duration, limit: i64) -
 pub struct Listed {
     pub event_id: Uuid,
     pub r#type: String,
-    pub document_id: Uuid,
+    /// `None`: the event is not about a document.
+    pub document_id: Option<Uuid>,
     pub target: String,
     pub state: DeliveryState,
     pub attempts: i32,
@@ -165,7 +179,7 @@ pub async fn list(pool: &Pool, state: Option<DeliveryState>, limit: i64) -> anyh
         .get()
         .await?
         .query_typed(
-            "SELECT e.id, e.type, e.subject, d.target, d.state, d.attempts, e.created_at, d.due_at, d.delivered_at, d.last_status, d.last_error
+            "SELECT e.id, e.type, (e.payload ->> 'document_id')::uuid, d.target, d.state, d.attempts, e.created_at, d.due_at, d.delivered_at, d.last_status, d.last_error
              FROM outbox_events e JOIN outbox_deliveries d ON d.event_id = e.id
              WHERE $1::text IS NULL OR d.state = $1 ORDER BY e.seq DESC, d.target LIMIT $2",
             &[(&state, Type::TEXT), (&limit, Type::INT8)],

@@ -91,7 +91,7 @@ pub async fn changes<S: Source>(
     }
     let (mut counts, quarantined) = apply_items(source, tx, stream, page, write).await?;
     if let (Some(_), Some(pass)) = (&write.finish, write.at.pass) {
-        counts += S::sweep(tx, stream, pass, page.pinned.as_deref()).await?;
+        counts += source.sweep(tx, stream, pass, page.pinned.as_deref()).await?;
     }
     Ok((counts, quarantined))
 }

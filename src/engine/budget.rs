@@ -85,6 +85,7 @@ async fn add_demands<S: Source, K: std::hash::Hash + Eq>(
             user_id: paced.user_id,
             kind: std::mem::take(&mut paced.kind),
             resource: std::mem::take(&mut paced.resource),
+            full_pass_at: None,
         };
         let (bounds, cost) = (source.bounds(&stream), S::cost(&stream.kind));
         let polled = paced.polled_at.unwrap_or(now);

@@ -23,7 +23,13 @@ pub enum Retried {
 /// # Errors
 /// Returns an error if the database failed; the item is then unchanged.
 pub async fn retry<S: Source>(context: &Context, source: &S, item: &Quarantined) -> anyhow::Result<Retried> {
-    let stream = Stream { id: item.stream_id, user_id: item.user_id, kind: item.kind.clone(), resource: item.resource.clone() };
+    let stream = Stream {
+        id: item.stream_id,
+        user_id: item.user_id,
+        kind: item.kind.clone(),
+        resource: item.resource.clone(),
+        full_pass_at: None,
+    };
     let decoded = RawValue::from_string(item.raw.clone())
         .map_err(|error| format!("not JSON: {error}"))
         .and_then(|raw| S::decode(&item.kind, raw).map_err(|poison| poison.error));

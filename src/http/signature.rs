@@ -1,6 +1,6 @@
-//! Signature of a body and of its signing time, as sent by the outbox and accepted by the webhook receiver.
+//! Signatures of a body and of its signing time: our own, as sent by the outbox and accepted by the webhook receiver, and that of Standard Webhooks.
 
-use data_encoding::HEXLOWER;
+use data_encoding::{BASE64, HEXLOWER};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
@@ -14,6 +14,14 @@ pub fn sign(secret: &str, at: i64, body: &[u8]) -> String {
     // HMAC accepts a key of any length.
     let Some(mac) = mac(secret, at, body) else { return String::new() };
     format!("t={at},v1={}", HEXLOWER.encode(&mac.finalize().into_bytes()))
+}
+
+/// The value of the header `webhook-signature` of Standard Webhooks: `v1,<base64 of HMAC-SHA256 over "id.t.body">`.
+pub fn standard(key: &[u8], id: &str, at: i64, body: &[u8]) -> String {
+    // HMAC accepts a key of any length.
+    let Ok(mac) = Hmac::<Sha256>::new_from_slice(key) else { return String::new() };
+    let mac = mac.chain_update(format!("{id}.{at}.")).chain_update(body);
+    format!("v1,{}", BASE64.encode(&mac.finalize().into_bytes()))
 }
 
 /// Whether the signature belongs to this body and secret, and was made at most five minutes before or after `now`, in seconds since 1970.
@@ -38,6 +46,14 @@ mod tests {
         // printf '1700000000.{"a":1}' | openssl dgst -sha256 -hmac key
         let expected = "t=1700000000,v1=a438e398bfafc57e4396bb7fc2304422f0f768e965d073ca313cb52e22e6ad03";
         assert_eq!(sign("key", 1_700_000_000, br#"{"a":1}"#), expected);
+    }
+
+    #[test]
+    fn a_standard_signature_is_that_of_the_specifications_libraries() {
+        // The example of the libraries' own tests.
+        let key = BASE64.decode(b"MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").expect("base64");
+        let signature = standard(&key, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, br#"{"test": 2432232314}"#);
+        assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
     }
 
     #[test]

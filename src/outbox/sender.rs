@@ -51,15 +51,21 @@ impl Sender {
         {
             return Outcome::Refused(private);
         }
+        let (id, at, body) = (delivery.event.to_string(), now.timestamp(), delivery.payload.as_bytes());
         let mut request = self
             .http
             .post(url.clone())
             .header(CONTENT_TYPE, "application/json")
-            .header("Idempotency-Key", delivery.event.to_string())
-            .header("X-Syncctl-Event", &delivery.kind);
+            .header("Idempotency-Key", &id)
+            .header("X-Syncctl-Event", &delivery.kind)
+            // Standard Webhooks.
+            .header("webhook-id", &id)
+            .header("webhook-timestamp", at);
         let secret = target.secret.expose_secret();
         if !secret.is_empty() {
-            request = request.header(signature::HEADER, signature::sign(secret, now.timestamp(), delivery.payload.as_bytes()));
+            request = request
+                .header(signature::HEADER, signature::sign(secret, at, body))
+                .header("webhook-signature", signature::standard(&target.standard_key(), &id, at, body));
         }
         let started = Instant::now();
         let mut response = match request.body(delivery.payload.clone()).send().await {

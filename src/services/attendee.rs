@@ -36,7 +36,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::Service;
-use crate::config::{self, Limits, Quota, Settings};
+use crate::config::{self, EventTypes, Limits, Quota, Settings};
 use crate::db::Pool;
 use crate::db::claims::Selection;
 use crate::db::items::Poison;
@@ -62,7 +62,7 @@ pub struct Attendee {
 }
 
 impl Service for Attendee {
-    const EVENTS: &'static [&'static str] = &finish::EVENTS;
+    const EVENTS: EventTypes = EventTypes { standard: &finish::EVENTS, opt_in: &[] };
     const JOBS: &'static [&'static str] = &["schedule"];
     const OWNERS: &'static str = "projects";
 
@@ -120,7 +120,7 @@ impl Source for Attendee {
     }
 
     /// Does nothing: a bot that no list names is requested by its id.
-    async fn sweep(_tx: &Transaction<'_>, _stream: &Stream, _pass: i64, _pinned: Option<&str>) -> anyhow::Result<Counts> {
+    async fn sweep(&self, _tx: &Transaction<'_>, _stream: &Stream, _pass: i64, _pinned: Option<&str>) -> anyhow::Result<Counts> {
         Ok(Counts::default())
     }
 

@@ -1,5 +1,6 @@
 //! Google Calendar: a user's list of calendars, and the events of each.
 
+mod changes;
 mod confirm;
 mod derived;
 mod detect;
@@ -12,11 +13,13 @@ mod push;
 mod read;
 mod removed;
 mod series;
+mod starting;
 mod store;
 mod sweep;
 pub mod upcoming;
 mod verify;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +27,7 @@ use deadpool_postgres::Transaction;
 use serde_json::value::RawValue;
 
 use super::{Probe, Registered, Service};
-use crate::config::{self, Limits, Quota, Settings};
+use crate::config::{self, EventTypes, Limits, Quota, Settings};
 use crate::db::claims::Selection;
 use crate::db::items::Poison;
 use crate::db::runs::Tables;
@@ -69,11 +72,16 @@ pub const REGISTERED: Registered = Registered {
 const SUMMARIES: [(&str, &str); 2] =
     [("renew-watches", "calendar_watch_renewal_summaries"), ("renew-webhooks", "calendar_webhook_renewal_summaries")];
 
+/// The types of its outbox events.
+const EVENT_TYPES: EventTypes = EventTypes { standard: &[], opt_in: &changes::OPT_IN };
+
 /// The Calendar service of one run.
 pub struct Calendar {
     google: Arc<google::Client>,
     batcher: Arc<google::Batcher>,
     settings: config::Calendar,
+    /// Types of outbox events that targets ask for.
+    requested: HashSet<&'static str>,
     lookups: confirm::Lookups,
 }
 
@@ -89,6 +97,7 @@ pub enum Change {
 
 impl Service for Calendar {
     const GOOGLE: Option<Registered> = Some(REGISTERED);
+    const EVENTS: EventTypes = EVENT_TYPES;
 
     fn enabled(settings: &Settings) -> bool {
         settings.calendar.enabled
@@ -97,7 +106,12 @@ impl Service for Calendar {
     async fn load(context: &Context, _selection: &Selection, _dry_run: bool) -> anyhow::Result<Self> {
         let (google, settings) = (Arc::clone(&context.google), &context.settings);
         let batcher = Arc::new(google::Batcher::new(Arc::clone(&google), settings.google.batch_size));
-        Ok(Self { google, batcher, settings: settings.calendar.clone(), lookups: confirm::Lookups::default() })
+        let requested = settings.outbox.requested(&EVENT_TYPES);
+        Ok(Self { google, batcher, settings: settings.calendar.clone(), requested, lookups: confirm::Lookups::default() })
+    }
+
+    async fn announce(context: &Context) -> anyhow::Result<()> {
+        starting::announce(&context.pool, &context.settings).await
     }
 }
 
@@ -144,7 +158,7 @@ impl Source for Calendar {
     ) -> anyhow::Result<Counts> {
         match stream.kind.as_str() {
             LIST => list::apply(tx, &self.settings.calendars, stream, pass, items).await,
-            _ => store::apply(tx, &self.settings, stream, pass, items).await,
+            _ => store::apply(tx, &self.settings, &self.requested, stream, pass, items).await,
         }
     }
 
@@ -155,10 +169,10 @@ impl Source for Calendar {
         }
     }
 
-    async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Option<&str>) -> anyhow::Result<Counts> {
+    async fn sweep(&self, tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Option<&str>) -> anyhow::Result<Counts> {
         match stream.kind.as_str() {
             LIST => list::sweep(tx, stream, pass).await,
-            _ => sweep::sweep(tx, stream, pass, pinned).await,
+            _ => sweep::sweep(tx, &self.requested, stream, pass, pinned).await,
         }
     }
 

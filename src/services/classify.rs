@@ -25,7 +25,7 @@ use uuid::Uuid;
 
 use super::Service;
 use crate::classify::decide::Evidence;
-use crate::config::{Limits, Quota, Settings};
+use crate::config::{EventTypes, Limits, Quota, Settings};
 use crate::db::Pool;
 use crate::db::claims::Selection;
 use crate::db::classify::classified::CLASSIFIED;
@@ -86,7 +86,7 @@ pub enum Change {
 }
 
 impl Service for Classify {
-    const EVENTS: &'static [&'static str] = &[CLASSIFIED, UNDECIDED];
+    const EVENTS: EventTypes = EventTypes { standard: &[CLASSIFIED, UNDECIDED], opt_in: &[] };
 
     fn enabled(settings: &Settings) -> bool {
         settings.classify.enabled
@@ -164,7 +164,7 @@ impl Source for Classify {
     }
 
     /// Does nothing: a document that no page names still exists.
-    async fn sweep(_tx: &Transaction<'_>, _stream: &Stream, _pass: i64, _pinned: Option<&str>) -> anyhow::Result<Counts> {
+    async fn sweep(&self, _tx: &Transaction<'_>, _stream: &Stream, _pass: i64, _pinned: Option<&str>) -> anyhow::Result<Counts> {
         Ok(Counts::default())
     }
 

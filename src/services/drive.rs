@@ -31,7 +31,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::{Probe, Registered, Service};
-use crate::config::{self, Limits, Quota, Settings};
+use crate::config::{self, EventTypes, Limits, Quota, Settings};
 use crate::db::claims::Selection;
 use crate::db::items::Poison;
 use crate::db::runs::Tables;
@@ -95,7 +95,7 @@ pub enum Change {
 
 impl Service for Drive {
     const GOOGLE: Option<Registered> = Some(REGISTERED);
-    const EVENTS: &'static [&'static str] = &action::EVENTS;
+    const EVENTS: EventTypes = EventTypes { standard: &action::EVENTS, opt_in: &[] };
 
     fn enabled(settings: &Settings) -> bool {
         settings.drive.enabled
@@ -162,7 +162,7 @@ impl Source for Drive {
         access::fingerprint(tx, stream, id).await
     }
 
-    async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Option<&str>) -> anyhow::Result<Counts> {
+    async fn sweep(&self, tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Option<&str>) -> anyhow::Result<Counts> {
         match stream.kind.as_str() {
             LIST => drives::sweep(tx, stream, pass).await,
             _ => store::sweep(tx, stream, pass, pinned == Some(fetch::GONE)).await,

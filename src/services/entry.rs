@@ -4,7 +4,7 @@ use futures_util::future::LocalBoxFuture;
 use uuid::Uuid;
 
 use super::{Registered, Service};
-use crate::config::{Limits, Push, Quota, Settings};
+use crate::config::{EventTypes, Limits, Push, Quota, Settings};
 use crate::db::Pool;
 use crate::db::claims::Selection;
 use crate::db::items::Quarantined;
@@ -36,7 +36,7 @@ pub struct Entry {
     /// `None`: its streams do not belong to accounts at Google.
     pub google: Option<Registered>,
     /// The types of its outbox events.
-    pub events: &'static [&'static str],
+    pub events: EventTypes,
     /// `Service::JOBS`
     pub jobs: &'static [&'static str],
     /// `Service::OWNERS`
@@ -50,6 +50,8 @@ pub struct Entry {
     pub limits: fn(&Quota) -> Limits,
     /// Whether there is anything to poll.
     pub is_in_use: for<'a> fn(&'a Pool) -> Work<'a, bool>,
+    /// `Service::announce`
+    pub announce: for<'a> fn(&'a Context) -> Work<'a, ()>,
     /// Runs a job that polls streams. Does not deliver events.
     pub run: for<'a> fn(&'a Context, &'a Job) -> Work<'a, Report>,
     /// Applies quarantined items again that were received, without calling the provider.
@@ -86,6 +88,7 @@ impl Entry {
             enabled: S::enabled,
             limits: S::limits,
             is_in_use: |pool| Box::pin(S::is_in_use(pool)),
+            announce: |context| Box::pin(S::announce(context)),
             run: run::<S>,
             retry: retry::<S>,
             refetch: fetch_again::<S>,

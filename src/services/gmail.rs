@@ -1,5 +1,6 @@
 //! Gmail: a user's mailbox, followed by its history. Messages to virtual addresses become documents.
 
+mod changes;
 mod cursor;
 mod derived;
 pub mod detect;
@@ -26,7 +27,7 @@ use tokio::sync::Semaphore;
 
 use super::{Probe, Registered, Service};
 use crate::address;
-use crate::config::{self, Limits, Quota, QuotaProfile, Settings};
+use crate::config::{self, EventTypes, Limits, Quota, QuotaProfile, Settings};
 use crate::db::accounts;
 use crate::db::claims::Selection;
 use crate::db::items::Poison;
@@ -36,6 +37,7 @@ use crate::engine::{Auth, Calls, Context, Counts, Decoded, Item, Page, Position,
 use crate::error::Failure;
 use crate::google::{self, Endpoint, Host};
 
+use changes::Announcer;
 use cursor::Cursor;
 use message::Change;
 
@@ -83,11 +85,13 @@ pub struct Gmail {
     concurrency: usize,
     memory: Semaphore,
     addressed: HashSet<i64>,
+    /// Opt-in types of outbox events that targets ask for.
+    requested: HashSet<&'static str>,
 }
 
 impl Service for Gmail {
     const GOOGLE: Option<Registered> = Some(REGISTERED);
-    const EVENTS: &'static [&'static str] = &detect::EVENTS;
+    const EVENTS: EventTypes = EventTypes { standard: &detect::EVENTS, opt_in: &changes::OPT_IN };
 
     fn enabled(settings: &Settings) -> bool {
         settings.gmail.enabled
@@ -114,6 +118,7 @@ impl Service for Gmail {
             },
             concurrency: 2 * settings.google.batch_size as usize,
             memory: Semaphore::new(MEMORY_MIB as usize),
+            requested: settings.outbox.requested(&Self::EVENTS),
             settings: gmail,
             addressed,
         })
@@ -174,9 +179,13 @@ impl Source for Gmail {
         pass: Option<i64>,
         items: &[Item<Change>],
     ) -> anyhow::Result<Counts> {
+        let announcer = Announcer::of_page(tx, &self.requested, stream, pass, items).await?;
         let counts = store::apply(tx, stream, pass, items).await?;
         detect::apply(tx, &self.pattern, stream, items).await?;
         labels::store::apply(tx, stream, pass, items).await?;
+        if let Some(announcer) = announcer {
+            announcer.announce(tx, stream).await?;
+        }
         Ok(counts)
     }
 
@@ -189,8 +198,8 @@ impl Source for Gmail {
         store::known(tx, stream, id).await
     }
 
-    async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Option<&str>) -> anyhow::Result<Counts> {
-        store::sweep(tx, stream, pass, pinned).await
+    async fn sweep(&self, tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Option<&str>) -> anyhow::Result<Counts> {
+        store::sweep(tx, &self.requested, stream, pass, pinned).await
     }
 
     fn limits(quota: &Quota) -> Limits {

@@ -7,7 +7,7 @@ use super::classify::Classify;
 use super::drive::Drive;
 use super::entry::Entry;
 use super::gmail::Gmail;
-use crate::config::Settings;
+use crate::config::{EventTypes, Settings};
 use crate::error::Fault;
 
 /// All services, in the order in which they are run and printed.
@@ -53,8 +53,8 @@ pub fn enabled(settings: &Settings) -> impl Iterator<Item = &'static Registered>
 }
 
 /// The types of all outbox events.
-pub fn event_types() -> Vec<&'static str> {
-    SERVICES.iter().flat_map(|service| service.events).copied().collect()
+pub fn event_types() -> Vec<EventTypes> {
+    SERVICES.iter().map(|service| service.events).collect()
 }
 
 /// The OAuth scopes that a token needs.
@@ -98,6 +98,20 @@ mod tests {
             }
             let summaries = format!("{}_cron_summaries", service.name);
             assert!(erasure::SUMMARIES.contains(&summaries.as_str()), "{summaries} is missing in db::erasure");
+        }
+    }
+
+    #[test]
+    fn the_first_word_of_an_event_type_names_its_service() {
+        let first = |kind: &'static str| kind.split('.').next();
+        for (at, service) in SERVICES.iter().enumerate() {
+            let others = SERVICES.iter().enumerate().filter(|(other, _)| *other != at);
+            let others: Vec<&str> = others.flat_map(|(_, other)| other.events.all()).collect();
+            for kind in service.events.all() {
+                assert!(!others.iter().any(|other| first(other) == first(kind)), "{kind}: another service has such a type");
+            }
+            let both = service.events.opt_in.iter().filter(|kind| service.events.standard.contains(kind));
+            assert_eq!(both.count(), 0, "{}", service.name);
         }
     }
 

@@ -5,6 +5,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use rand::{Rng as _, SeedableRng as _};
 use serde_json::json;
 
+use crate::events;
 use crate::support::gate::Gate;
 use crate::support::service::{ATTENDEE, CALENDAR, DRIVE, GMAIL, Service};
 use crate::support::{World, postgres};
@@ -40,6 +41,10 @@ fn a_hundred_kills(service: &'static Service) {
     if let Some(page_size) = service.page_size {
         world.set(page_size, "6");
     }
+    events::ask_for(
+        &mut world,
+        &["calendar.event.*", "gmail.message.received", "gmail.message.labelled", "gmail.message.removed"],
+    );
     // Cursors expire more often here than a day allows.
     world.set("SYNCCTL_ENGINE_RESYNCS_PER_DAY", "1000");
     world.sync_all().expect(0);
@@ -78,6 +83,7 @@ fn a_hundred_kills(service: &'static Service) {
     world.sync_all().expect(0);
     world.assert_in_step();
     world.assert_no_leftovers();
+    events::assert_each_change_once(&world);
     let abandoned = world.results_in(service.name, "abandoned");
     println!("{}: {killed} of {round} runs killed; {abandoned} of them had opened their row", service.name);
     // Those killed before they had a row left none.

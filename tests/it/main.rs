@@ -21,6 +21,7 @@ mod drive_permissions;
 mod drive_poll;
 mod drive_shared;
 mod endpoint;
+mod events;
 mod faults;
 mod first_sync;
 mod gmail;

@@ -2,6 +2,7 @@
 
 mod failures;
 mod runs;
+mod standard;
 mod targets;
 
 use uuid::Uuid;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::Findings;
-use crate::config::{Outbox, Settings, Target};
+use crate::config::{self, EventTypes, Outbox, Settings, Target};
 use crate::db::classify::offers::UNDECIDED;
 use crate::outbox::{self, Reached};
 use crate::services::registry;
@@ -27,7 +27,7 @@ pub async fn check(settings: &Settings, offline: bool, findings: &mut Findings) 
 fn programs(settings: &Settings, findings: &mut Findings) {
     let targets = &settings.outbox.targets;
     let takes =
-        |target: &Target| target.events.is_empty() || target.events.iter().any(|pattern| outbox::matches(pattern, UNDECIDED));
+        |target: &Target| target.events.is_empty() || target.events.iter().any(|pattern| config::matches(pattern, UNDECIDED));
     if settings.webhook.lets_programs_decide() {
         if !targets.iter().any(takes) {
             findings.warn(
@@ -49,12 +49,12 @@ fn programs(settings: &Settings, findings: &mut Findings) {
 
 /// Reports patterns that match no event type: the intended events would silently never be sent.
 fn events(target: &Target, findings: &mut Findings) {
-    let types = registry::event_types();
+    let types: Vec<&str> = registry::event_types().iter().flat_map(EventTypes::all).collect();
     let unmatched: Vec<&str> = target
         .events
         .iter()
         .map(String::as_str)
-        .filter(|pattern| !types.iter().any(|kind| outbox::matches(pattern, kind)))
+        .filter(|pattern| !types.iter().any(|kind| config::matches(pattern, kind)))
         .collect();
     if !unmatched.is_empty() {
         findings.fail(

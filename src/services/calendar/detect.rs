@@ -33,7 +33,7 @@ pub fn meeting(event: &Event, words: &[String]) -> Option<Detected> {
 
 /// The meeting link, in the order: video entry point, hangoutLink, location, description. A link that a bot can join takes precedence, and
 /// among links to the same room one with a passcode.
-fn link(event: &Event) -> Option<(&'static str, Link)> {
+pub fn link(event: &Event) -> Option<(&'static str, Link)> {
     let video = event
         .conference_data
         .iter()

@@ -1,6 +1,6 @@
 //! Events in `calendar_events`: upserts and tombstones. No network access.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use anyhow::Context as _;
 use chrono::{DateTime, NaiveDate, Utc};
@@ -8,6 +8,7 @@ use deadpool_postgres::Transaction;
 use deadpool_postgres::tokio_postgres::Row;
 use deadpool_postgres::tokio_postgres::types::Type;
 
+use super::changes::Announcer;
 use super::event::{Event, When};
 use super::{Change, confirm, instances, meetings};
 use crate::config;
@@ -20,10 +21,11 @@ const CHUNK: usize = 2_500;
 /// An event and its JSON, as received.
 pub type Sent<'a> = (&'a Event, &'a str);
 
-/// Stores a page of events and their meetings.
+/// Stores a page of events and their meetings. `requested`: types of outbox events that targets ask for.
 pub async fn apply(
     tx: &Transaction<'_>,
     settings: &config::Calendar,
+    requested: &HashSet<&'static str>,
     stream: &Stream,
     pass: Option<i64>,
     items: &[Item<Change>],
@@ -45,6 +47,8 @@ pub async fn apply(
         let group = if event.is_cancelled() { &mut gone } else { &mut live };
         group.push((&**event, item.raw.get()));
     }
+    let all = live.iter().chain(&gone).map(|(event, _)| *event);
+    let announcer = Announcer::of(tx, requested, stream, pass, all).await?;
     let mut counts = Counts::default();
     for part in live.chunks(CHUNK) {
         let changed = upsert(tx, stream, pass, part, &mut counts).await?;
@@ -52,9 +56,12 @@ pub async fn apply(
         if let Some(covered) = &covered {
             instances::replace(tx, stream, covered, &changed).await?;
         }
+        if let Some(announcer) = &announcer {
+            announcer.stored(tx, stream, &changed).await?;
+        }
     }
     for part in gone.chunks(CHUNK) {
-        counts += delete_cancelled(tx, stream, pass, part, &live).await?;
+        counts += delete_cancelled(tx, stream, pass, part, &live, announcer.as_ref()).await?;
     }
     let confirmed = items.iter().filter(|item| matches!(item.change, Change::Confirmed)).map(|item| item.id.as_str());
     let confirmed: Vec<&str> = confirmed.collect();
@@ -144,6 +151,7 @@ async fn delete_cancelled(
     pass: Option<i64>,
     events: &[Sent<'_>],
     live: &[Sent<'_>],
+    announcer: Option<&Announcer<'_>>,
 ) -> anyhow::Result<Counts> {
     let ids: Vec<&str> = events.iter().map(|(event, _)| event.id.as_str()).collect();
     let living = live.iter().filter(|(event, _)| event.recurring_event_id.is_some());
@@ -176,8 +184,21 @@ async fn delete_cancelled(
     // Occurrences that were cancelled without ever having been exceptions are only among `ids`.
     let occurrences = ids.iter().copied().chain(deleted_ids.iter().map(String::as_str));
     instances::delete(tx, stream, &occurrences.collect::<Vec<_>>()).await?;
-    let deleted = deleted_ids.len() as u64 + kept;
+    if let Some(announcer) = announcer {
+        let occurrences = events.iter().map(|(event, _)| *event).filter(|event| kept.new.contains(&event.id));
+        announcer.cancelled(tx, stream, &deleted_ids, occurrences).await?;
+    }
+    let deleted = deleted_ids.len() as u64 + kept.rows;
     Ok(Counts { deleted, unchanged: (events.len() as u64).saturating_sub(deleted), ..Counts::default() })
+}
+
+/// Cancelled exceptions that were kept.
+#[derive(Default)]
+struct Kept {
+    /// Rows written.
+    rows: u64,
+    /// Ids of those that were not stored before.
+    new: HashSet<String>,
 }
 
 async fn keep_cancelled_exceptions(
@@ -185,10 +206,10 @@ async fn keep_cancelled_exceptions(
     stream: &Stream,
     pass: Option<i64>,
     events: &[Sent<'_>],
-) -> anyhow::Result<u64> {
+) -> anyhow::Result<Kept> {
     let exceptions: Vec<&Sent<'_>> = events.iter().filter(|(event, _)| event.recurring_event_id.is_some()).collect();
     if exceptions.is_empty() {
-        return Ok(0);
+        return Ok(Kept::default());
     }
     let ids: Vec<&str> = exceptions.iter().map(|(event, _)| event.id.as_str()).collect();
     let series: Vec<Option<&str>> = exceptions.iter().map(|(event, _)| event.recurring_event_id.as_deref()).collect();
@@ -197,14 +218,15 @@ async fn keep_cancelled_exceptions(
     let dates: Vec<Option<NaiveDate>> = exceptions.iter().map(|(event, _)| original(event)?.date).collect();
     let etags: Vec<Option<&str>> = exceptions.iter().map(|(event, _)| event.etag.as_deref()).collect();
     let raws: Vec<&str> = exceptions.iter().map(|(_, raw)| *raw).collect();
-    tx.execute_typed(
+    let rows = tx.query_typed(
         "INSERT INTO calendar_events AS e (stream_id, user_id, calendar_id, seen_pass, event_id, status, recurring_event_id, original_start_at,
            original_start_date, etag, raw, deleted_at, cancels_occurrence)
          SELECT $1, $2, $3, $4, t.event_id, 'cancelled', t.series, t.start_at, t.start_date, t.etag, t.raw::jsonb, now(), true
          FROM unnest($5::text[], $6::text[], $7::timestamptz[], $8::date[], $9::text[], $10::text[])
            AS t (event_id, series, start_at, start_date, etag, raw)
          -- A tombstone of an exception that was no longer listed.
-         ON CONFLICT (stream_id, event_id) DO UPDATE SET cancels_occurrence = true WHERE NOT e.cancels_occurrence AND e.deleted_at IS NOT NULL",
+         ON CONFLICT (stream_id, event_id) DO UPDATE SET cancels_occurrence = true WHERE NOT e.cancels_occurrence AND e.deleted_at IS NOT NULL
+         RETURNING e.event_id, e.xmax = 0",
         &[
             (&stream.id, Type::INT8),
             (&stream.user_id, Type::UUID),
@@ -219,7 +241,14 @@ async fn keep_cancelled_exceptions(
         ],
     )
     .await
-    .context("keeping cancelled exceptions")
+    .context("keeping cancelled exceptions")?;
+    let mut kept = Kept { rows: rows.len() as u64, ..Kept::default() };
+    for row in &rows {
+        if row.try_get(1)? {
+            kept.new.insert(row.try_get(0)?);
+        }
+    }
+    Ok(kept)
 }
 
 /// A hash of the stored event that changes with every update.

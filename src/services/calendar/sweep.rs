@@ -1,10 +1,13 @@
 //! Events that a complete pass over a window should have listed but did not. No network access.
 
+use std::collections::HashSet;
+
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
 use deadpool_postgres::tokio_postgres::types::Type;
 
+use super::changes::Announcer;
 use super::event::Event;
 use super::fetch::Window;
 use super::{instances, meetings, read, series};
@@ -14,8 +17,14 @@ use crate::engine::{Counts, Stream};
 const SWEEP: &str = include_str!("sql/sweep_events.sql");
 const OWED: &str = include_str!("sql/owed_events.sql");
 
-/// Turns events that a complete pass over its window did not list into tombstones.
-pub async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Option<&str>) -> anyhow::Result<Counts> {
+/// Turns events that a complete pass over its window did not list into tombstones. `requested`: types of outbox events that targets ask for.
+pub async fn sweep(
+    tx: &Transaction<'_>,
+    requested: &HashSet<&'static str>,
+    stream: &Stream,
+    pass: i64,
+    pinned: Option<&str>,
+) -> anyhow::Result<Counts> {
     let pinned = pinned.context("a full pass of events without its window")?;
     let (start, end) = Window::parse(pinned)?.span()?;
     let series = reaching_series(tx, stream, (start, end), Some(pass), None).await?;
@@ -34,6 +43,9 @@ pub async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Opt
         .context("sweeping events")?;
     let deleted: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     meetings::cancel(tx, stream, &deleted).await?;
+    if let Some(announcer) = Announcer::of(tx, requested, stream, Some(pass), std::iter::empty()).await? {
+        announcer.cancelled(tx, stream, &deleted, std::iter::empty()).await?;
+    }
     instances::delete(tx, stream, &deleted).await?;
     restore_occurrences(tx, stream, &deleted).await?;
     instances::windows::note_listed(tx, stream, instances::Window { from: start, until: end }).await?;

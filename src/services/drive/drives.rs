@@ -96,7 +96,13 @@ pub async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64) -> anyhow::
         .await
         .context("retiring streams of shared drives")?;
     for row in rows {
-        let feed = Stream { id: row.try_get(0)?, user_id: stream.user_id, kind: CHANGES.into(), resource: String::new() };
+        let feed = Stream {
+            id: row.try_get(0)?,
+            user_id: stream.user_id,
+            kind: CHANGES.into(),
+            resource: String::new(),
+            full_pass_at: None,
+        };
         shared::give_back(tx, &feed).await?;
         access::lose_all(tx, &feed, None).await?;
         items::forget(tx, feed.id, None).await?;

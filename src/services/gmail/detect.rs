@@ -21,7 +21,7 @@ pub const SOURCE: &str = "gmail";
 /// Event types.
 const DETECTED: &str = "gmail.message.detected";
 const DELETED: &str = "gmail.message.deleted";
-/// All event types of Gmail.
+/// All standard event types of Gmail.
 pub const EVENTS: [&str; 2] = [DETECTED, DELETED];
 
 /// Which detections emit an event.

@@ -1,6 +1,7 @@
 //! Messages in `gmail_messages`: upserts, labels, tombstones, and the sweep of a full pass. No network access.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
@@ -8,6 +9,7 @@ use deadpool_postgres::Transaction;
 use deadpool_postgres::tokio_postgres::types::{Json, Type};
 use serde_json::{Value, json};
 
+use super::changes::Announcer;
 use super::detect;
 use super::fetch::Pinned;
 use super::message::{Change, Message};
@@ -137,7 +139,14 @@ pub async fn known(tx: &Transaction<'_>, stream: &Stream, id: &str) -> anyhow::R
 }
 
 /// Turns the messages of the window that a complete pass did not list into tombstones. Those that this pass quarantined count as listed.
-pub async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Option<&str>) -> anyhow::Result<Counts> {
+/// `requested`: opt-in types of outbox events that targets ask for.
+pub async fn sweep(
+    tx: &Transaction<'_>,
+    requested: &HashSet<&'static str>,
+    stream: &Stream,
+    pass: i64,
+    pinned: Option<&str>,
+) -> anyhow::Result<Counts> {
     let pinned = Pinned::parse(pinned.context("a full pass of a mailbox without its start")?)?;
     let after: Option<DateTime<Utc>> = pinned.after.and_then(|after| DateTime::from_timestamp(after, 0));
     let rows = tx
@@ -151,5 +160,10 @@ pub async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Opt
         .context("looking for deleted messages")?;
     let gone: Vec<&str> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
     items::doubt(tx, stream.id, pass).await?;
-    Ok(Counts { deleted: delete_messages(tx, stream, &gone).await?, ..Counts::default() })
+    let announcer = Announcer::of_missing(tx, requested, stream, pass, &gone).await?;
+    let deleted = delete_messages(tx, stream, &gone).await?;
+    if let Some(announcer) = announcer {
+        announcer.announce(tx, stream).await?;
+    }
+    Ok(Counts { deleted, ..Counts::default() })
 }

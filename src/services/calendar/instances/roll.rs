@@ -92,7 +92,7 @@ pub async fn step(pool: &Pool, settings: &config::Calendar, id: i64) -> anyhow::
         .context("locking a calendar")?;
     // Removed meanwhile.
     let Some(row) = row else { return Ok(Step::Done) };
-    let stream = Stream { id, user_id: row.try_get(0)?, kind: EVENTS.into(), resource: row.try_get(1)? };
+    let stream = Stream { id, user_id: row.try_get(0)?, kind: EVENTS.into(), resource: row.try_get(1)?, full_pass_at: None };
     let row = tx
         .query_typed_opt(
             "SELECT lower(covered), upper(covered), time_zone, rebuilt_to FROM calendar_windows WHERE stream_id = $1 AND covered IS NOT NULL FOR UPDATE",

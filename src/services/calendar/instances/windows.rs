@@ -91,6 +91,21 @@ pub async fn complete(tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<O
     row.as_ref().map(covered).transpose()
 }
 
+/// The window of the last complete pass.
+///
+/// # Errors
+/// Returns an error of the database.
+pub async fn listed(tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<Option<Window>> {
+    let row = tx
+        .query_typed_opt(
+            "SELECT lower(listed), upper(listed) FROM calendar_windows WHERE stream_id = $1 AND listed IS NOT NULL",
+            &[(&stream.id, Type::INT8)],
+        )
+        .await
+        .context("reading the window of the last complete pass")?;
+    row.map(|row| Ok(Window { from: row.try_get(0)?, until: row.try_get(1)? })).transpose()
+}
+
 fn covered(row: &Row) -> anyhow::Result<Covered> {
     let window = Window { from: row.try_get(0)?, until: row.try_get(1)? };
     Ok(Covered { window, zone: zone(row.try_get(2)?) })
