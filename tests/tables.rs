@@ -20,7 +20,7 @@ const OWNERS: [(&str, &str); 5] = [
          user_activity users",
     ),
     ("services/attendee/", "attendee_bot_meetings attendee_bots attendee_projects attendee_transcripts attendee_utterances"),
-    ("services/calendar/", "calendar_events calendar_instances calendar_windows calendars meetings"),
+    ("services/calendar/", "calendar_events calendar_instances calendar_windows calendars deleted_meetings meetings"),
     ("services/drive/", "drive_file_access drive_file_watches drive_files drives"),
     ("services/gmail/", "gmail_detections gmail_messages"),
 ];

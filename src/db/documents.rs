@@ -81,7 +81,8 @@ pub async fn put(tx: &Transaction<'_>, document: &Document<'_>) -> anyhow::Resul
                  THEN d.project_id ELSE excluded.project_id END,
                title = excluded.title, author = excluded.author, occurred_at = excluded.occurred_at, mime_type = excluded.mime_type,
                snippet = excluded.snippet, body = coalesce(excluded.body, d.body), details = excluded.details, note = excluded.note,
-               content_hash = $15 || coalesce($16, substring(d.content_hash FROM 33)), version = d.version + 1, status = 'updated', updated_at = now()
+               content_hash = $15 || coalesce($16, substring(d.content_hash FROM 33)), version = d.version + 1, status = 'updated', updated_at = now(),
+               changed_xid = DEFAULT
              WHERE d.content_hash <> $15 || coalesce($16, substring(d.content_hash FROM 33)) OR d.status = 'deleted'
              RETURNING id, version, xmax = 0 AS is_new, user_id
              ), queued AS (
@@ -139,7 +140,7 @@ pub async fn holds(tx: &Transaction<'_>, user: Uuid, source: &str, source_id: &s
 pub async fn retire(tx: &Transaction<'_>, source: &str, source_ids: &[&str], user: Option<Uuid>) -> anyhow::Result<Vec<Retired>> {
     let rows = tx
         .query_typed(
-            "UPDATE documents SET status = 'deleted', version = version + 1, updated_at = now()
+            "UPDATE documents SET status = 'deleted', version = version + 1, updated_at = now(), changed_xid = DEFAULT
              WHERE source = $1 AND source_id = ANY ($2) AND ($3::uuid IS NULL OR user_id = $3) AND status <> 'deleted'
              RETURNING id, version, source_id, user_id, project_id",
             &[(&source, Type::TEXT), (&source_ids, Type::TEXT_ARRAY), (&user, Type::UUID)],
@@ -172,9 +173,12 @@ pub struct Retired {
 
 /// Sets the project of a document. Its version stays, because its content is the same.
 pub async fn set_project(tx: &Transaction<'_>, document: Uuid, project: Option<Uuid>) -> anyhow::Result<()> {
-    tx.execute_typed("UPDATE documents SET project_id = $2 WHERE id = $1", &[(&document, Type::UUID), (&project, Type::UUID)])
-        .await
-        .context("setting the project of a document")?;
+    tx.execute_typed(
+        "UPDATE documents SET project_id = $2, changed_xid = DEFAULT WHERE id = $1",
+        &[(&document, Type::UUID), (&project, Type::UUID)],
+    )
+    .await
+    .context("setting the project of a document")?;
     Ok(())
 }
 

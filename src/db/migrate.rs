@@ -47,6 +47,7 @@ const MIGRATIONS: &[(i32, &str, &str)] = &[
     (35, "offers", include_str!("../../sql/migrations/0035_offers.sql")),
     (36, "passes", include_str!("../../sql/migrations/0036_passes.sql")),
     (37, "instances", include_str!("../../sql/migrations/0037_instances.sql")),
+    (41, "changes", include_str!("../../sql/migrations/0041_changes.sql")),
 ];
 
 /// Key of the advisory lock: "syncctl" in ASCII. Any number unlikely to be used by other programs would do.
@@ -163,16 +164,7 @@ pub fn migrate(target: &Target) -> anyhow::Result<Vec<String>> {
         tx.batch_execute(&format!("SET LOCAL ROLE {}", owner.try_get::<_, &str>(0)?))
             .context("switching to the owner of the schema")?;
     }
-    let rows = tx
-        .simple_query("SELECT version, checksum FROM schema_migrations ORDER BY version")
-        .context("reading schema_migrations")?;
-    let mut applied = std::collections::BTreeMap::new();
-    for message in rows {
-        if let SimpleQueryMessage::Row(row) = message {
-            let version: i32 = row.get(0).unwrap_or_default().parse().context("schema_migrations.version")?;
-            applied.insert(version, row.get(1).unwrap_or_default().to_owned());
-        }
-    }
+    let applied = checksums(&mut tx)?;
     if let Some((version, _)) = applied.last_key_value()
         && let ahead @ Schema::Ahead { .. } = compare(*version)
     {
@@ -198,8 +190,24 @@ pub fn migrate(target: &Target) -> anyhow::Result<Vec<String>> {
         .context("recording the migration")?;
         done.push(format!("{version:04}_{name}"));
     }
+    tx.batch_execute(include_str!("sql/forget_foreign_changes.sql")).context("forgetting the transactions of another server")?;
     tx.commit().context("committing the migration")?;
     Ok(done)
+}
+
+/// The applied migrations with their checksums.
+fn checksums(tx: &mut Transaction<'_>) -> anyhow::Result<std::collections::BTreeMap<i32, String>> {
+    let rows = tx
+        .simple_query("SELECT version, checksum FROM schema_migrations ORDER BY version")
+        .context("reading schema_migrations")?;
+    let mut applied = std::collections::BTreeMap::new();
+    for message in rows {
+        if let SimpleQueryMessage::Row(row) = message {
+            let version: i32 = row.get(0).unwrap_or_default().parse().context("schema_migrations.version")?;
+            applied.insert(version, row.get(1).unwrap_or_default().to_owned());
+        }
+    }
+    Ok(applied)
 }
 
 /// Every migration with the time it was applied, including migrations of a newer binary.

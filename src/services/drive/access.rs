@@ -80,7 +80,7 @@ pub async fn upsert(tx: &Transaction<'_>, stream: &Stream, pass: Option<i64>, se
            AS t (file_id, name, parents, trashed, version, content_key)
          ON CONFLICT (stream_id, file_id) DO UPDATE SET name = excluded.name, parents = excluded.parents, trashed = excluded.trashed,
            version = excluded.version, content_key = excluded.content_key, seen_pass = coalesce(excluded.seen_pass, a.seen_pass),
-           lost_at = NULL, synced_at = now()",
+           lost_at = NULL, synced_at = now(), changed_xid = DEFAULT",
         &[
             (&stream.id, Type::INT8),
             (&stream.user_id, Type::UUID),
@@ -152,7 +152,8 @@ pub async fn lose(tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) -> anyhow
     }
     let lost = tx
         .execute_typed(
-            "UPDATE drive_file_access SET lost_at = now(), synced_at = now() WHERE stream_id = $1 AND file_id = ANY ($2) AND lost_at IS NULL",
+            "UPDATE drive_file_access SET lost_at = now(), synced_at = now(), changed_xid = DEFAULT
+             WHERE stream_id = $1 AND file_id = ANY ($2) AND lost_at IS NULL",
             &[(&stream.id, Type::INT8), (&ids, Type::TEXT_ARRAY)],
         )
         .await

@@ -1,6 +1,7 @@
 //! One test's world: a fresh database, a simulator, and the binary with the settings that connect them.
 
 mod accounts;
+mod changed;
 mod checks;
 mod events;
 mod items;
@@ -125,6 +126,7 @@ impl World {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let world = Self { sim: Sim::start(), database, folder, url, settings: Vec::new(), service: &CALENDAR };
         world.syncctl(&["accounts", "rekey", "--new-key", "--set", "db.auto_migrate=on"]).expect(0);
+        world.refuse_silent_changes();
         world
     }
 

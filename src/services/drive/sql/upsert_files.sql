@@ -16,5 +16,5 @@ ORDER BY file_id
 ON CONFLICT (file_id) DO UPDATE SET drive_id = excluded.drive_id, name = excluded.name, mime_type = excluded.mime_type,
   parents = excluded.parents, trashed = excluded.trashed, version = excluded.version, md5_checksum = excluded.md5_checksum,
   head_revision_id = excluded.head_revision_id, size = excluded.size, modified_at = excluded.modified_at,
-  web_view_link = excluded.web_view_link, raw = excluded.raw, gone_at = NULL, synced_at = now()
+  web_view_link = excluded.web_view_link, raw = excluded.raw, gone_at = NULL, synced_at = now(), changed_xid = DEFAULT
 WHERE excluded.version > coalesce(f.version, 0) OR (f.gone_at IS NOT NULL AND excluded.version >= f.version)
