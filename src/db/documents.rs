@@ -74,15 +74,14 @@ pub async fn put(tx: &Transaction<'_>, document: &Document<'_>) -> anyhow::Resul
              INSERT INTO documents AS d (id, user_id, source, source_id, kind, project_id, title, author, occurred_at, mime_type, snippet,
                body, details, note, content_hash)
              VALUES (coalesce($1, gen_random_uuid()), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15 || coalesce($16, ''))
-             ON CONFLICT (source, source_id, user_id) DO UPDATE SET kind = excluded.kind,
+             ON CONFLICT (source, source_id, user_id) DO UPDATE SET changed_xid = DEFAULT, kind = excluded.kind,
                -- A decision about the document overrides the project named by its source, and a project that a person removed is not set again.
                project_id = CASE WHEN excluded.project_id IS NULL OR EXISTS (SELECT FROM document_projects p WHERE p.document_id = d.id)
                    OR EXISTS (SELECT FROM project_corrections c WHERE c.document_id = d.id AND c.was_project_id = excluded.project_id)
                  THEN d.project_id ELSE excluded.project_id END,
                title = excluded.title, author = excluded.author, occurred_at = excluded.occurred_at, mime_type = excluded.mime_type,
                snippet = excluded.snippet, body = coalesce(excluded.body, d.body), details = excluded.details, note = excluded.note,
-               content_hash = $15 || coalesce($16, substring(d.content_hash FROM 33)), version = d.version + 1, status = 'updated', updated_at = now(),
-               changed_xid = DEFAULT
+               content_hash = $15 || coalesce($16, substring(d.content_hash FROM 33)), version = d.version + 1, status = 'updated', updated_at = now()
              WHERE d.content_hash <> $15 || coalesce($16, substring(d.content_hash FROM 33)) OR d.status = 'deleted'
              RETURNING id, version, xmax = 0 AS is_new, user_id
              ), queued AS (

@@ -2,6 +2,7 @@
 
 mod beside;
 mod places;
+mod replica;
 mod rights;
 mod writers;
 
@@ -113,4 +114,30 @@ fn readers_look_up_changes_in_an_index_even_without_statistics() {
     // The first read needs no index.
     let all = world.texts("EXPLAIN SELECT * FROM calendar_events WHERE changes_since(changed_xid, NULL)").join("\n");
     assert!(!all.contains("Filter"), "{all}");
+}
+
+/// The blocks of statements on docs/readers.md, but for the template of a tool.
+#[test]
+fn the_statements_of_the_page_run() {
+    let (world, user, _) = with_reader();
+    world.document(&crate::support::library::email(user, "1", "Title", "Text"));
+    world.execute(&message(1));
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/readers.md")).expect("the page");
+    let blocks: Vec<&str> = page.split("```sql\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let (templates, plain): (Vec<&str>, Vec<&str>) = blocks.into_iter().partition(|block| block.contains("{{"));
+    assert_eq!((templates.len(), plain.len()), (1, 2), "the page has changed");
+    for block in plain {
+        world.execute(&block.replace("$1", "NULL"));
+    }
+    assert_eq!(world.rows("settled_messages"), 1);
+    // As the template reads on, with the largest value so far.
+    let condition = templates[0].split("WHERE ").nth(1).and_then(|rest| rest.split('\n').next()).expect("a condition");
+    assert_eq!(world.rows(&format!("gmail_messages WHERE {condition}")), 1);
+    let largest = world.count("SELECT max(changed_xid) FROM settled_messages");
+    let mut earlier = begun(&world, 2);
+    world.execute(&message(3));
+    let settled = format!("settled_messages WHERE changed_xid > {largest}");
+    assert_eq!(world.rows(&settled), 0, "another transaction is open");
+    earlier.batch_execute("COMMIT").expect("committed");
+    assert_eq!(world.rows(&settled), 2);
 }

@@ -121,3 +121,29 @@ fn a_reader_behind_a_pooler_reads_the_same() {
     world.execute(&message(1));
     assert_eq!(copy.read(), ONE);
 }
+
+#[test]
+fn the_private_cluster_serves_logical_replication_if_that_is_set() {
+    let server = crate::ground::private();
+    let run = |arguments: &[&str], logical: &str| {
+        let mut command = crate::ground::syncctl(&server, arguments);
+        let ran = command.env("SYNCCTL_DB_LOGICAL_REPLICATION", logical).output().expect("syncctl");
+        assert!(ran.status.success(), "{arguments:?}: {ran:?}");
+    };
+    run(&["db", "migrate"], "false");
+    let level = || server.connect("syncctl").query_one("SHOW wal_level", &[]).expect("a setting").get::<_, String>(0);
+    assert_eq!(level(), "minimal");
+    run(&["db", "stop"], "true");
+    run(&["db", "start"], "true");
+    assert_eq!(level(), "logical");
+    let mut client = server.connect("syncctl");
+    client.batch_execute("CREATE PUBLICATION readers FOR TABLE gmail_messages").expect("a publication");
+    client.batch_execute("SELECT pg_create_logical_replication_slot('reader', 'pgoutput')").expect("a slot");
+    client.batch_execute(&message(1)).expect("a row");
+    let sent = "SELECT count(*) FROM pg_logical_slot_get_binary_changes('reader', NULL, NULL, 'proto_version', '1', 'publication_names', 'readers')
+      WHERE get_byte(data, 0) = ascii('I')";
+    assert_eq!(client.query_one(sent, &[]).expect("changes").get::<_, i64>(0), 1);
+    // A reader that stays away does not fill the disk.
+    let bound = client.query_one("SHOW max_slot_wal_keep_size", &[]).expect("a setting").get::<_, String>(0);
+    assert_eq!(bound, "4GB");
+}
