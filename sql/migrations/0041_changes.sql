@@ -60,10 +60,10 @@ RETURN cursor IS NULL OR (
 CREATE FUNCTION syncctl_changes_cursor(previous text, origin text, newest bigint) RETURNS text LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  current constant pg_snapshot := pg_current_snapshot();
-  until bigint := least(coalesce(newest, 2) + 1, CASE WHEN current_setting('in_hot_standby')::boolean THEN pg_snapshot_xmin(current)
-    ELSE pg_snapshot_xmax(current) END::text::bigint);
-  open text;
+  shown constant pg_snapshot := pg_current_snapshot();
+  until bigint := least(coalesce(newest, 2) + 1, CASE WHEN current_setting('in_hot_standby')::boolean THEN pg_snapshot_xmin(shown)
+    ELSE pg_snapshot_xmax(shown) END::text::bigint);
+  running text;
 BEGIN
   IF previous !~ '^-?[0-9]+([.][0-9]+){3}/[0-9]+:[0-9]+:[0-9,]*$' THEN
     RAISE EXCEPTION 'this is not a cursor: "%"', left(previous, 100) USING ERRCODE = 'invalid_text_representation',
@@ -74,12 +74,12 @@ BEGIN
       USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = format('The cursor begins with %s, those of this database with %s.',
         split_part(previous, '/', 1), origin), HINT = 'Pass NULL, read everything, and delete what is not read.';
   END IF;
-  IF pg_snapshot_xmax(split_part(previous, '/', 2)::pg_snapshot)::text::bigint > pg_snapshot_xmax(current)::text::bigint THEN
+  IF pg_snapshot_xmax(split_part(previous, '/', 2)::pg_snapshot)::text::bigint > pg_snapshot_xmax(shown)::text::bigint THEN
     RAISE EXCEPTION 'the cursor is ahead of this server' USING ERRCODE = 'object_not_in_prerequisite_state',
       HINT = 'If the server is a replica, wait until it has caught up. If it was restored to an earlier time, pass NULL and read everything.';
   END IF;
-  SELECT string_agg(id::text, ',' ORDER BY id::text::bigint) INTO open FROM pg_snapshot_xip(current) AS id WHERE id::text::bigint < until;
-  RETURN format('%s/%s:%s:%s', origin, least(pg_snapshot_xmin(current)::text::bigint, until), until, open);
+  SELECT string_agg(id::text, ',' ORDER BY id::text::bigint) INTO running FROM pg_snapshot_xip(shown) AS id WHERE id::text::bigint < until;
+  RETURN format('%s/%s:%s:%s', origin, least(pg_snapshot_xmin(shown)::text::bigint, until), until, running);
 END
 $$;
 
