@@ -127,7 +127,7 @@ WITH tables AS (
     AND EXISTS (SELECT 1 FROM pg_class m WHERE m.relnamespace = n.oid AND m.relname = 'schema_migrations')
     AND (c.relname IN ('schema_migrations', 'runs', 'job_locks', 'users', 'accounts', 'streams', 'quarantined_items', 'calendars', 'calendar_events', 'calendar_instances',
            'calendar_windows',
-           'meetings', 'documents', 'drives', 'channels', 'notifications', 'user_activity',
+           'meetings', 'deleted_meetings', 'documents', 'drives', 'channels', 'notifications', 'user_activity',
            'projects', 'document_projects', 'project_corrections', 'project_models', 'document_judgements', 'classify_queue', 'classify_passes',
            'model_usage', 'model_budgets')
       OR c.relname ~ '^((calendar|drive|gmail|attendee|classify|sync)_cron_(results|metrics|summaries)|calendar_(watch|webhook)_renewal_summaries)$'
@@ -149,8 +149,12 @@ UNION ALL
 -- Not by name alone: a function of another role would get the owner's rights.
 SELECT 'FUNCTION', p.oid, p.oid::regprocedure::text, p.proname::text, p.proowner, p.proacl
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-WHERE n.nspname = current_setting('syncctl.schema') AND p.proname IN ('syncctl_forget_calendar', 'syncctl_forget_mailbox', 'syncctl_forget_drive')
-  AND p.prorettype = 'trigger'::regtype AND NOT p.prosecdef
+WHERE n.nspname = current_setting('syncctl.schema') AND NOT p.prosecdef
+  AND ((p.prorettype = 'trigger'::regtype
+      AND p.proname IN ('syncctl_forget_calendar', 'syncctl_forget_mailbox', 'syncctl_forget_drive', 'syncctl_note_deleted_meetings'))
+    -- The migration made them: it would have failed if there had been others with these arguments.
+    OR (p.proname, oidvectortypes(p.proargtypes)) IN (('changes_since', 'bigint, text'), ('changes_cursor', 'text'),
+      ('syncctl_changes_cursor', 'text, text, bigint'), ('syncctl_changes_origin', 'oid')))
 UNION ALL
 SELECT 'COLUMN', t.oid, t.oid::regclass::text, a.attname::text, t.relowner, a.attacl
 FROM tables t JOIN pg_attribute a ON a.attrelid = t.oid AND a.attacl IS NOT NULL;
@@ -185,9 +189,12 @@ BEGIN
   LOOP
     EXECUTE format('REVOKE ALL ON %s %s FROM %s CASCADE', found.kind, found.name, found.grantee);
   END LOOP;
-  -- Only triggers run them.
-  FOR found IN SELECT name FROM pg_temp.syncctl_ours WHERE kind = 'FUNCTION' LOOP
+  FOR found IN SELECT name, short FROM pg_temp.syncctl_ours WHERE kind = 'FUNCTION' LOOP
     EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', found.name);
+    -- Readers of changes call them; all others are run by triggers only.
+    IF found.short LIKE '%changes%' THEN
+      EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO syncctl_runtime, syncctl_readonly', found.name);
+    END IF;
   END LOOP;
   FOR found IN SELECT name FROM pg_temp.syncctl_ours WHERE kind = 'VIEW' LOOP
     EXECUTE format('GRANT SELECT ON %s TO syncctl_runtime, syncctl_readonly', found.name);

@@ -96,6 +96,8 @@ pub struct Db {
     pub connect_timeout: Duration,
     /// Data folder of the private cluster, not writable by other users. Empty: `$XDG_DATA_HOME/syncctl/postgres`, or `/var/lib/syncctl/postgres` for root.
     pub data_dir: PathBuf,
+    /// Let logical replication read the private cluster (`wal_level = logical`). Takes effect when its server is started next.
+    pub logical_replication: bool,
 }
 
 /// When migrations are applied automatically.
@@ -175,6 +177,7 @@ impl Default for Db {
             pool_size: 8,
             connect_timeout: Duration::from_secs(10),
             data_dir: PathBuf::new(),
+            logical_replication: false,
         }
     }
 }

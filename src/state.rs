@@ -222,7 +222,7 @@ mod tests {
         for (migration, words) in [
             (include_str!("../sql/migrations/0025_told_apart.sql"), words(AccountState::ALL, AccountState::as_str)),
             (include_str!("../sql/migrations/0017_services_off.sql"), words(StreamState::ALL, StreamState::as_str)),
-            (include_str!("../sql/migrations/0042_unsupported_channels.sql"), words(ChannelState::ALL, ChannelState::as_str)),
+            (include_str!("../sql/migrations/0041_unsupported_channels.sql"), words(ChannelState::ALL, ChannelState::as_str)),
             (include_str!("../sql/migrations/0010_attendee.sql"), words(BotState::ALL, BotState::as_str)),
             (include_str!("../sql/migrations/0006_documents.sql"), words(DocumentStatus::ALL, DocumentStatus::as_str)),
             (include_str!("../sql/migrations/0006_documents.sql"), words(DeliveryState::ALL, DeliveryState::as_str)),

@@ -20,7 +20,7 @@ const OWNERS: [(&str, &str); 5] = [
          user_activity users",
     ),
     ("services/attendee/", "attendee_bot_meetings attendee_bots attendee_projects attendee_transcripts attendee_utterances"),
-    ("services/calendar/", "calendar_events calendar_instances calendar_windows calendars meetings"),
+    ("services/calendar/", "calendar_events calendar_instances calendar_windows calendars deleted_meetings meetings"),
     ("services/drive/", "drive_file_access drive_file_watches drive_files drive_permissions drives"),
     ("services/gmail/", "gmail_detections gmail_labels gmail_messages"),
 ];
@@ -163,6 +163,51 @@ fn every_table_of_the_migrations_has_one_owner() {
     owned.sort_unstable();
     let to_own: Vec<&str> = created.into_iter().filter(|table| !is_run_table(table)).collect();
     assert_eq!(owned, to_own);
+}
+
+/// Tables whose rows have the id of the transaction that changed them last.
+const FOR_READERS: &str = "calendar_events|meetings|gmail_messages|drive_files|drive_file_access|documents";
+
+/// Statements of a text that change rows of these tables and do not set `changed_xid`.
+fn silent(text: &str) -> Vec<String> {
+    static CHANGE: LazyLock<Regex> = LazyLock::new(|| {
+        let update = format!(r"\bUPDATE\s+(?:{FOR_READERS})\s+(?:[a-z]\s+)?SET\b");
+        let upsert = format!(r"\bINSERT INTO\s+(?:{FOR_READERS})\b[^;]*?\bDO UPDATE SET\b");
+        Regex::new(&format!("(?:{update}|{upsert})")).expect("a pattern")
+    });
+    let assigned = |end: usize| {
+        let rest = &text[end..];
+        let until = ["\"", "WHERE", "RETURNING"].iter().filter_map(|word| rest.find(word)).min().unwrap_or(rest.len());
+        rest[..until].trim().to_owned()
+    };
+    // The stamp of a full pass is no change.
+    let is_stamp = |set: &str| set.starts_with("seen_pass = ") && set.matches(" = ").count() == 1;
+    let is_silent = |set: &String| !set.contains("changed_xid") && !is_stamp(set);
+    CHANGE.find_iter(text).map(|found| assigned(found.end())).filter(is_silent).collect()
+}
+
+#[test]
+fn statements_that_change_rows_for_readers_set_their_changed_xid() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let silent: Vec<(PathBuf, Vec<String>)> = files(&src, &["rs", "sql"])
+        .into_iter()
+        .map(|path| (path.clone(), silent(&fs::read_to_string(path).expect("a source file"))))
+        .filter(|(_, silent)| !silent.is_empty())
+        .collect();
+    assert!(silent.is_empty(), "add `changed_xid = DEFAULT`, or `= excluded.changed_xid` where it applies: {silent:#?}");
+}
+
+#[test]
+fn a_statement_that_changes_rows_silently_is_seen() {
+    assert_eq!(silent("UPDATE documents d SET title = 'x' WHERE id = 1").len(), 1);
+    assert_eq!(
+        silent("INSERT INTO meetings AS m (id) SELECT 1\n ON CONFLICT (id) DO UPDATE SET title = excluded.title\n WHERE true")
+            .len(),
+        1
+    );
+    assert_eq!(silent("UPDATE documents SET title = 'x', changed_xid = DEFAULT WHERE id = 1").len(), 0);
+    assert_eq!(silent("UPDATE drive_file_access SET seen_pass = $2 WHERE stream_id = $1").len(), 0);
+    assert_eq!(silent("INSERT INTO documents (id) VALUES (1) ON CONFLICT DO NOTHING").len(), 0);
 }
 
 #[test]

@@ -74,7 +74,7 @@ pub async fn put(tx: &Transaction<'_>, document: &Document<'_>) -> anyhow::Resul
              INSERT INTO documents AS d (id, user_id, source, source_id, kind, project_id, title, author, occurred_at, mime_type, snippet,
                body, details, note, content_hash)
              VALUES (coalesce($1, gen_random_uuid()), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15 || coalesce($16, ''))
-             ON CONFLICT (source, source_id, user_id) DO UPDATE SET kind = excluded.kind,
+             ON CONFLICT (source, source_id, user_id) DO UPDATE SET changed_xid = DEFAULT, kind = excluded.kind,
                -- A decision about the document overrides the project named by its source, and a project that a person removed is not set again.
                project_id = CASE WHEN excluded.project_id IS NULL OR EXISTS (SELECT FROM document_projects p WHERE p.document_id = d.id)
                    OR EXISTS (SELECT FROM project_corrections c WHERE c.document_id = d.id AND c.was_project_id = excluded.project_id)
@@ -139,7 +139,7 @@ pub async fn holds(tx: &Transaction<'_>, user: Uuid, source: &str, source_id: &s
 pub async fn retire(tx: &Transaction<'_>, source: &str, source_ids: &[&str], user: Option<Uuid>) -> anyhow::Result<Vec<Retired>> {
     let rows = tx
         .query_typed(
-            "UPDATE documents SET status = 'deleted', version = version + 1, updated_at = now()
+            "UPDATE documents SET status = 'deleted', version = version + 1, updated_at = now(), changed_xid = DEFAULT
              WHERE source = $1 AND source_id = ANY ($2) AND ($3::uuid IS NULL OR user_id = $3) AND status <> 'deleted'
              RETURNING id, version, source_id, user_id, project_id",
             &[(&source, Type::TEXT), (&source_ids, Type::TEXT_ARRAY), (&user, Type::UUID)],
@@ -172,9 +172,12 @@ pub struct Retired {
 
 /// Sets the project of a document. Its version stays, because its content is the same.
 pub async fn set_project(tx: &Transaction<'_>, document: Uuid, project: Option<Uuid>) -> anyhow::Result<()> {
-    tx.execute_typed("UPDATE documents SET project_id = $2 WHERE id = $1", &[(&document, Type::UUID), (&project, Type::UUID)])
-        .await
-        .context("setting the project of a document")?;
+    tx.execute_typed(
+        "UPDATE documents SET project_id = $2, changed_xid = DEFAULT WHERE id = $1",
+        &[(&document, Type::UUID), (&project, Type::UUID)],
+    )
+    .await
+    .context("setting the project of a document")?;
     Ok(())
 }
 

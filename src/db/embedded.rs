@@ -49,6 +49,7 @@ pub struct Cluster {
     config: Vec<String>,
     port: u16,
     tcp: bool,
+    logical: bool,
 }
 
 /// How a cluster was stopped.
@@ -101,7 +102,7 @@ impl Cluster {
         let data_dir = files::resolve(data_dir);
         let port = 5432;
         let socket_dir = files::socket_dir(&data_dir);
-        Self { named, data_dir, socket_dir, config: Vec::new(), port, tcp: false }
+        Self { named, data_dir, socket_dir, config: Vec::new(), port, tcp: false, logical: false }
     }
 
     /// Adds lines of `postgresql.conf` after the defaults. They take effect at the next start.
@@ -113,6 +114,12 @@ impl Cluster {
     /// Also listens on 127.0.0.1, with password authentication. Takes effect at the next start.
     pub fn with_tcp(mut self, port: u16) -> Self {
         (self.port, self.tcp) = (port, true);
+        self
+    }
+
+    /// Lets logical replication read it. Takes effect at the next start.
+    pub fn with_logical_replication(mut self, logical: bool) -> Self {
+        self.logical = logical;
         self
     }
 

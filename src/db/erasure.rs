@@ -64,6 +64,8 @@ const OWN: [(&str, &str); 36] = [
     ("gmail_detections", OF_STREAMS),
     ("gmail_messages", OF_STREAMS),
     ("meetings", "(t.stream_id IN (SELECT id FROM streams WHERE user_id = $1) OR t.user_id = $1)"),
+    // Deleting meetings adds rows to it.
+    ("deleted_meetings", OF_USER),
     ("calendar_instances", OF_USER),
     ("calendar_windows", OF_STREAMS),
     ("calendar_events", OF_STREAMS),

@@ -1,14 +1,15 @@
 //! The schema: numbered, embedded migrations, applied in one transaction under a lock. Synchronous: needs no async runtime.
 
+mod enter;
+
 use anyhow::Context;
-use postgres::error::SqlState;
-use postgres::types::Type;
-use postgres::{Client, Error, SimpleQueryMessage, Transaction};
+use postgres::{Client, SimpleQueryMessage, Transaction};
 use sha2::{Digest, Sha256};
 
 use super::conninfo::{self, Target};
-use super::search_path::{self, Located};
+use super::search_path;
 use crate::error::Fault;
+pub(super) use enter::make_room;
 
 /// Number, name, text. A migration is never edited after its release.
 const MIGRATIONS: &[(i32, &str, &str)] = &[
@@ -51,22 +52,12 @@ const MIGRATIONS: &[(i32, &str, &str)] = &[
     (37, "instances", include_str!("../../sql/migrations/0037_instances.sql")),
     (38, "gmail_labels", include_str!("../../sql/migrations/0038_gmail_labels.sql")),
     (39, "drive_permissions", include_str!("../../sql/migrations/0039_drive_permissions.sql")),
-    (42, "unsupported_channels", include_str!("../../sql/migrations/0042_unsupported_channels.sql")),
+    (40, "changes", include_str!("../../sql/migrations/0040_changes.sql")),
+    (41, "unsupported_channels", include_str!("../../sql/migrations/0041_unsupported_channels.sql")),
 ];
 
 /// Key of the advisory lock: "syncctl" in ASCII. Any number unlikely to be used by other programs would do.
 const LOCK: i64 = 0x0073_796e_6363_746c;
-
-/// The owner of the tables, if it differs from the current role and the current role can switch to it. Safe with an untrusted search path.
-const OWNER: &str = "SELECT pg_catalog.quote_ident(r.rolname) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) c.relowner
-  WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass('schema_migrations')::pg_catalog.oid
-    AND r.rolname OPERATOR(pg_catalog.<>) current_user::pg_catalog.name
-    AND CASE WHEN pg_catalog.current_setting('server_version_num')::pg_catalog.int4 OPERATOR(pg_catalog.>=) 160000
-      THEN pg_catalog.pg_has_role(r.oid, 'SET') ELSE pg_catalog.pg_has_role(r.oid, 'MEMBER') END";
-
-/// A table in the schema `$1` that has one of the names `$2`.
-const TAKEN: &str = "SELECT c.relname::pg_catalog.text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
-  WHERE n.nspname::pg_catalog.text OPERATOR(pg_catalog.=) $1 AND c.relname::pg_catalog.text OPERATOR(pg_catalog.=) ANY ($2) ORDER BY 1 LIMIT 1";
 
 /// The schema of the database compared with the one that this binary knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,17 +160,8 @@ pub fn migrate(target: &Target) -> anyhow::Result<Vec<String>> {
     let mut client = connect(target)?;
     let mut tx = begin(&mut client, "beginning the migration")?;
     lock(&mut tx)?;
-    enter(&mut tx, target.schema())?;
-    let rows = tx
-        .simple_query("SELECT version, checksum FROM schema_migrations ORDER BY version")
-        .context("reading schema_migrations")?;
-    let mut applied = std::collections::BTreeMap::new();
-    for message in rows {
-        if let SimpleQueryMessage::Row(row) = message {
-            let version: i32 = row.get(0).unwrap_or_default().parse().context("schema_migrations.version")?;
-            applied.insert(version, row.get(1).unwrap_or_default().to_owned());
-        }
-    }
+    enter::enter(&mut tx, target.schema())?;
+    let applied = checksums(&mut tx)?;
     if let Some((version, _)) = applied.last_key_value()
         && let ahead @ Schema::Ahead { .. } = compare(*version)
     {
@@ -205,63 +187,29 @@ pub fn migrate(target: &Target) -> anyhow::Result<Vec<String>> {
         .context("recording the migration")?;
         done.push(format!("{version:04}_{name}"));
     }
+    tx.batch_execute(include_str!("sql/forget_foreign_changes.sql")).context("forgetting the transactions of another server")?;
     tx.commit().context("committing the migration")?;
     Ok(done)
 }
 
-/// Enters the schema of the tables. In a new installation, creates it and `schema_migrations`.
-fn enter(tx: &mut Transaction<'_>, schema: &str) -> anyhow::Result<()> {
-    let located = search_path::locate_in(tx, schema)?;
-    if !located.is_installed {
-        make_room(tx, &located)?;
+/// The applied migrations with their checksums.
+fn checksums(tx: &mut Transaction<'_>) -> anyhow::Result<std::collections::BTreeMap<i32, String>> {
+    let rows = tx
+        .simple_query("SELECT version, checksum FROM schema_migrations ORDER BY version")
+        .context("reading schema_migrations")?;
+    let mut applied = std::collections::BTreeMap::new();
+    for message in rows {
+        if let SimpleQueryMessage::Row(row) = message {
+            let version: i32 = row.get(0).unwrap_or_default().parse().context("schema_migrations.version")?;
+            applied.insert(version, row.get(1).unwrap_or_default().to_owned());
+        }
     }
-    tx.batch_execute(&located.local()).context("setting the search path of the migration")?;
-    if !located.is_installed {
-        tx.batch_execute(
-            "CREATE TABLE schema_migrations (
-               version int PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())",
-        )
-        .context("creating schema_migrations")?;
-    }
-    // New tables get the same owner as the existing ones, so that this owner's default privileges apply.
-    let owner = tx.query_typed_opt(OWNER, &[]).context("looking for the owner of the schema")?;
-    if let Some(owner) = owner {
-        tx.batch_execute(&format!("SET LOCAL ROLE {}", owner.try_get::<_, &str>(0)?))
-            .context("switching to the owner of the schema")?;
-    }
-    Ok(())
+    Ok(applied)
 }
 
 /// Waits until no other host migrates or moves the tables.
 pub(super) fn lock(tx: &mut Transaction<'_>) -> anyhow::Result<()> {
     tx.batch_execute(&format!("SELECT pg_catalog.pg_advisory_xact_lock({LOCK})")).context("taking the migration lock")
-}
-
-/// Creates the schema unless it exists.
-///
-/// # Errors
-/// Returns `Fault::settings` if the role may not, or the schema has a table with one of our names.
-pub(super) fn make_room(tx: &mut Transaction<'_>, schema: &Located) -> anyhow::Result<()> {
-    let name = &schema.name;
-    if !schema.exists {
-        let create = format!("CREATE SCHEMA {}", schema.quoted);
-        return tx.batch_execute(&create).map_err(|error| may_not_create(name, error));
-    }
-    let taken =
-        tx.query_typed_opt(TAKEN, &[(name, Type::TEXT), (&tables(), Type::TEXT_ARRAY)]).context("looking for other tables")?;
-    taken.map_or(Ok(()), |table| {
-        let table: &str = table.try_get(0)?;
-        let remedy = "choose a schema that syncctl has for itself, such as syncctl (db.schema)";
-        Err(Fault::settings(format!("the schema {name} has another program's table {table}: {remedy}")).into())
-    })
-}
-
-fn may_not_create(name: &str, error: Error) -> anyhow::Error {
-    if error.code() != Some(&SqlState::INSUFFICIENT_PRIVILEGE) {
-        return anyhow::Error::new(error).context("creating the schema");
-    }
-    let remedy = "have an administrator run CREATE SCHEMA … AUTHORIZATION this role, or set db.schema to a schema in which it may create tables";
-    Fault::settings(format!("the role in db.url may not create the schema {name}: {remedy}")).into()
 }
 
 /// Every migration with the time it was applied, including migrations of a newer binary.

@@ -42,7 +42,7 @@ pub fn locate(settings: &Db) -> anyhow::Result<DatabaseLocation> {
         log::info!("database: {}", target.display());
         return Ok(DatabaseLocation { target, cluster: None });
     }
-    let cluster = Cluster::at(&data_dir(settings)?);
+    let cluster = Cluster::at(&data_dir(settings)?).with_logical_replication(settings.logical_replication);
     let target = Target::parse(&cluster.url(), None, settings.connect_timeout)?.with_schema(&settings.schema);
     log::info!("database: the private cluster, {}", target.display());
     Ok(DatabaseLocation { target, cluster: Some(cluster) })

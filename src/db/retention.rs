@@ -79,7 +79,7 @@ pub const RULES: [Rule; 30] = [
         end: End::Emptied {
             columns:
                 "from_address = NULL, from_name = NULL, to_addresses = '{}', cc_addresses = '{}', subject = NULL, snippet = NULL,
-              rfc822_message_id = NULL, headers = '[]', body = NULL, attachments = NULL, note = NULL",
+              rfc822_message_id = NULL, headers = '[]', body = NULL, attachments = NULL, note = NULL, changed_xid = DEFAULT",
             also: None,
         },
     },
@@ -89,7 +89,8 @@ pub const RULES: [Rule; 30] = [
         since: "updated_at",
         only: "old.status = 'deleted' AND (num_nonnulls(old.title, old.author, old.snippet, old.body, old.note) > 0 OR old.details <> '{}')",
         end: End::Emptied {
-            columns: "title = NULL, author = NULL, snippet = NULL, body = NULL, details = '{}', note = NULL, content_hash = ''",
+            columns: "title = NULL, author = NULL, snippet = NULL, body = NULL, details = '{}', note = NULL, content_hash = '',
+              changed_xid = DEFAULT",
             // A file that comes back is read again.
             also: Some(
                 "UPDATE drive_file_watches w SET content_key = NULL FROM ended e WHERE w.user_id = e.user_id AND w.file_id = e.source_id",
@@ -114,6 +115,7 @@ pub const RULES: [Rule; 30] = [
     ),
     tombstone("drive_files", "gone_at", "NOT EXISTS (SELECT 1 FROM drive_file_watches w WHERE w.file_id = old.file_id)"),
     tombstone("drives", "deleted_at", "true"),
+    tombstone("deleted_meetings", "deleted_at", "true"),
     Rule { table: "quarantined_items", kept: Kept::Quarantine, since: "last_tried_at", only: "true", end: End::Deleted },
 ];
 

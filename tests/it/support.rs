@@ -14,6 +14,7 @@ pub mod pgbouncer;
 pub mod postgres;
 pub mod prometheus;
 pub mod proxy;
+pub mod reader;
 pub mod receiver;
 pub mod service;
 pub mod sim;

@@ -32,6 +32,9 @@ const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// Size in bytes at which the server's log is rotated.
 const LOG_MAX: u64 = 8 << 20;
 
+/// Settings for logical replication. A reader that stays away must not fill the disk: its slot is given up once it holds back this much.
+const LOGICAL: &str = "wal_level = logical\nmax_wal_senders = 10\nmax_replication_slots = 10\nmax_slot_wal_keep_size = '4GB'";
+
 impl Cluster {
     /// Starts the server. Returns `true` if the cluster was created first.
     pub(super) fn start(&self) -> anyhow::Result<bool> {
@@ -190,6 +193,7 @@ impl Cluster {
         let folder = self.socket_dir.to_string_lossy().replace('"', "\"\"");
         let folder = folder.replace('\\', r"\\").replace('\'', "''");
         let addresses = if self.tcp { "127.0.0.1" } else { "" };
+        let replication = if self.logical { LOGICAL } else { "wal_level = minimal\nmax_wal_senders = 0" };
         let mut text = format!(
             "# Rewritten at each start. Settings of ALTER SYSTEM take precedence.
 listen_addresses = '{addresses}'
@@ -201,8 +205,7 @@ max_connections = 100
 shared_buffers = '32MB'
 max_wal_size = '1GB'
 min_wal_size = '32MB'
-wal_level = minimal
-max_wal_senders = 0
+{replication}
 jit = off
 timezone = 'UTC'
 log_timezone = 'UTC'

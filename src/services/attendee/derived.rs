@@ -45,7 +45,8 @@ pub async fn rebuild(tx: &Transaction<'_>, differences: &Differences) -> anyhow:
     let bots: Vec<Uuid> =
         wrong(differences).into_iter().map(str::parse).collect::<Result<_, _>>().context("reading ids of bots")?;
     tx.execute_typed(
-        "UPDATE documents o SET content_hash = '' FROM attendee_bots b WHERE b.id = ANY ($1) AND o.source = $2 AND o.source_id = b.bot_id",
+        "UPDATE documents o SET content_hash = '', changed_xid = DEFAULT FROM attendee_bots b
+         WHERE b.id = ANY ($1) AND o.source = $2 AND o.source_id = b.bot_id",
         &[(&bots, Type::UUID_ARRAY), (&SERVICE, Type::TEXT)],
     )
     .await

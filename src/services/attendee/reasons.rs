@@ -22,7 +22,7 @@ pub async fn explain<'a>(pool: &Pool, ineligible: &'a [Ineligible]) -> anyhow::R
         .get()
         .await?
         .query_typed(
-            "UPDATE meetings m SET bot_reason = t.why, updated_at = now()
+            "UPDATE meetings m SET bot_reason = t.why, updated_at = now(), changed_xid = DEFAULT
              FROM (SELECT DISTINCT ON (id) id, why FROM unnest($1::uuid[], $2::text[]) AS t (id, why) ORDER BY id, why) t
              WHERE m.id = t.id AND m.bot_id IS NULL AND m.bot_reason IS DISTINCT FROM t.why RETURNING m.id",
             &[(&ids, Type::UUID_ARRAY), (&whys, Type::TEXT_ARRAY)],
@@ -37,7 +37,7 @@ pub async fn explain<'a>(pool: &Pool, ineligible: &'a [Ineligible]) -> anyhow::R
 pub async fn at_meetings(client: &Connection, bot: Uuid, why: &str) -> anyhow::Result<()> {
     client
         .execute_typed(
-            "UPDATE meetings m SET bot_reason = $2 FROM attendee_bot_meetings bm
+            "UPDATE meetings m SET bot_reason = $2, changed_xid = DEFAULT FROM attendee_bot_meetings bm
              WHERE bm.bot = $1 AND m.stream_id = bm.stream_id AND m.event_id = bm.meeting_event_id AND m.bot_reason IS DISTINCT FROM $2",
             &[(&bot, Type::UUID), (&why, Type::TEXT)],
         )

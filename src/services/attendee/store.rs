@@ -248,7 +248,7 @@ async fn hear(tx: &Transaction<'_>, bot: Uuid, utterances: &[Utterance]) -> anyh
 pub async fn show(tx: &Transaction<'_>, bots: &[Uuid]) -> anyhow::Result<()> {
     tx.execute_typed(
         "UPDATE meetings m SET bot_id = shown.bot_id, bot_status = coalesce(shown.status, 'none'), bot_reason = shown.why, updated_at = now(),
-           transcript_id = coalesce(shown.transcript, m.transcript_id)
+           transcript_id = coalesce(shown.transcript, m.transcript_id), changed_xid = DEFAULT
          FROM (
            SELECT e.stream_id, e.event_id, b.*
            FROM (SELECT DISTINCT stream_id, meeting_event_id AS event_id FROM attendee_bot_meetings WHERE bot = ANY ($1)) e

@@ -203,7 +203,7 @@ fn gone(id: &str) -> Option<Item<Change>> {
 /// Records when these meetings were looked up.
 pub async fn note(tx: &Transaction<'_>, stream: &Stream, event_ids: &[&str]) -> anyhow::Result<()> {
     tx.execute_typed(
-        "UPDATE meetings SET confirmed_at = now() WHERE stream_id = $1 AND event_id = ANY ($2)",
+        "UPDATE meetings SET confirmed_at = now(), changed_xid = DEFAULT WHERE stream_id = $1 AND event_id = ANY ($2)",
         &[(&stream.id, Type::INT8), (&event_ids, Type::TEXT_ARRAY)],
     )
     .await

@@ -52,7 +52,8 @@ async fn upsert(tx: &Transaction<'_>, stream: &Stream, detections: &[(&Event, de
            AS t (event_id, title, start_at, end_at, link, link_kind, bot_capable, detected_by, event_status, is_series)
          ON CONFLICT (stream_id, event_id) DO UPDATE SET title = excluded.title, start_at = excluded.start_at, end_at = excluded.end_at,
            link = excluded.link, link_kind = excluded.link_kind, bot_capable = excluded.bot_capable, detected_by = excluded.detected_by,
-           event_status = excluded.event_status, is_series = excluded.is_series, next_start_at = excluded.next_start_at, updated_at = now()
+           event_status = excluded.event_status, is_series = excluded.is_series, next_start_at = excluded.next_start_at, updated_at = now(),
+           changed_xid = DEFAULT
          WHERE (m.title, m.start_at, m.end_at, m.link, m.link_kind, m.bot_capable, m.detected_by, m.event_status, m.is_series)
            IS DISTINCT FROM (excluded.title, excluded.start_at, excluded.end_at, excluded.link, excluded.link_kind, excluded.bot_capable,
              excluded.detected_by, excluded.event_status, excluded.is_series)",
@@ -83,7 +84,7 @@ pub async fn cancel(tx: &Transaction<'_>, stream: &Stream, event_ids: &[String])
     }
     remove_empty(tx, stream, event_ids).await?;
     tx.execute_typed(
-        "UPDATE meetings SET event_status = 'cancelled', updated_at = now()
+        "UPDATE meetings SET event_status = 'cancelled', updated_at = now(), changed_xid = DEFAULT
          WHERE stream_id = $1 AND event_id = ANY ($2) AND event_status <> 'cancelled'",
         &[(&stream.id, Type::INT8), (&event_ids, Type::TEXT_ARRAY)],
     )
@@ -95,7 +96,7 @@ pub async fn cancel(tx: &Transaction<'_>, stream: &Stream, event_ids: &[String])
 /// Clears the links of kept rows that are no longer meetings, so that no bot joins them.
 async fn unlink(tx: &Transaction<'_>, stream: &Stream, event_ids: &[&str]) -> anyhow::Result<()> {
     tx.execute_typed(
-        "UPDATE meetings SET link = NULL, link_kind = NULL, bot_capable = false, updated_at = now()
+        "UPDATE meetings SET link = NULL, link_kind = NULL, bot_capable = false, updated_at = now(), changed_xid = DEFAULT
          WHERE stream_id = $1 AND event_id = ANY ($2) AND bot_capable",
         &[(&stream.id, Type::INT8), (&event_ids, Type::TEXT_ARRAY)],
     )

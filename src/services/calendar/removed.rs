@@ -17,10 +17,10 @@ const GONE: &str = "SELECT id FROM streams WHERE service = $1 AND kind = $2 AND 
 /// Turns the events of a user's calendars that are no longer synced into tombstones.
 pub async fn delete_events(tx: &Transaction<'_>, user: Option<Uuid>) -> anyhow::Result<()> {
     let statements = [
-        "UPDATE calendar_events SET status = 'cancelled', deleted_at = now(), synced_at = now()
+        "UPDATE calendar_events SET status = 'cancelled', deleted_at = now(), synced_at = now(), changed_xid = DEFAULT
          WHERE deleted_at IS NULL AND stream_id IN (GONE)",
         "DELETE FROM meetings WHERE bot_id IS NULL AND transcript_id IS NULL AND project_id IS NULL AND stream_id IN (GONE)",
-        "UPDATE meetings SET event_status = 'cancelled', updated_at = now()
+        "UPDATE meetings SET event_status = 'cancelled', updated_at = now(), changed_xid = DEFAULT
          WHERE event_status <> 'cancelled' AND stream_id IN (GONE)",
         "DELETE FROM calendar_instances WHERE stream_id IN (GONE) AND ($3::uuid IS NULL OR user_id = $3)",
         "DELETE FROM calendar_windows WHERE stream_id IN (GONE)",

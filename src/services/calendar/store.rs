@@ -161,7 +161,7 @@ async fn delete_cancelled(
     let rows = tx
         .query_typed(
             "UPDATE calendar_events e SET status = 'cancelled', deleted_at = now(), synced_at = now(),
-               seen_pass = coalesce($2, e.seen_pass), etag = coalesce(gone.etag, e.etag),
+               changed_xid = DEFAULT, seen_pass = coalesce($2, e.seen_pass), etag = coalesce(gone.etag, e.etag),
                cancels_occurrence = e.recurring_event_id IS NOT NULL AND e.event_id = gone.event_id
              FROM unnest($3::text[], $4::text[], $5::timestamptz[]) AS gone (event_id, etag, updated)
              WHERE e.stream_id = $1 AND e.deleted_at IS NULL AND (e.event_id = gone.event_id
@@ -225,7 +225,8 @@ async fn keep_cancelled_exceptions(
          FROM unnest($5::text[], $6::text[], $7::timestamptz[], $8::date[], $9::text[], $10::text[])
            AS t (event_id, series, start_at, start_date, etag, raw)
          -- A tombstone of an exception that was no longer listed.
-         ON CONFLICT (stream_id, event_id) DO UPDATE SET cancels_occurrence = true WHERE NOT e.cancels_occurrence AND e.deleted_at IS NOT NULL
+         ON CONFLICT (stream_id, event_id) DO UPDATE SET cancels_occurrence = true, changed_xid = DEFAULT
+         WHERE NOT e.cancels_occurrence AND e.deleted_at IS NOT NULL
          RETURNING e.event_id, e.xmax = 0",
         &[
             (&stream.id, Type::INT8),
@@ -266,7 +267,8 @@ pub async fn known(tx: &Transaction<'_>, stream: &Stream, id: &str) -> anyhow::R
 /// Makes the next complete pass rewrite every event, because the words that mark a meeting have changed.
 pub async fn distrust(tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<()> {
     tx.execute_typed(
-        "UPDATE calendar_events SET etag = NULL WHERE stream_id = $1 AND deleted_at IS NULL AND etag IS NOT NULL",
+        "UPDATE calendar_events SET etag = NULL, changed_xid = DEFAULT
+         WHERE stream_id = $1 AND deleted_at IS NULL AND etag IS NOT NULL",
         &[(&stream.id, Type::INT8)],
     )
     .await

@@ -92,7 +92,8 @@ pub async fn follow_series(pool: &Pool) -> anyhow::Result<()> {
     }
     client
         .execute_typed(
-            "UPDATE meetings m SET next_start_at = n.at FROM unnest($1::uuid[], $2::timestamptz[]) AS n (id, at) WHERE m.id = n.id",
+            "UPDATE meetings m SET next_start_at = n.at, changed_xid = DEFAULT FROM unnest($1::uuid[], $2::timestamptz[]) AS n (id, at)
+             WHERE m.id = n.id",
             &[(&ids, Type::UUID_ARRAY), (&next, Type::TIMESTAMPTZ_ARRAY)],
         )
         .await

@@ -55,7 +55,8 @@ impl Verify for Calendar {
         // A complete pass writes every entry of the list.
         if stream.kind == EVENTS {
             tx.execute_typed(
-                "UPDATE calendar_events SET etag = NULL, updated = NULL WHERE stream_id = $1 AND event_id = ANY ($2)",
+                "UPDATE calendar_events SET etag = NULL, updated = NULL, changed_xid = DEFAULT
+                 WHERE stream_id = $1 AND event_id = ANY ($2)",
                 &[(&stream.id, Type::INT8), (&ids, Type::TEXT_ARRAY)],
             )
             .await

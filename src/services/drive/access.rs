@@ -157,7 +157,7 @@ pub async fn lose(tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) -> anyhow
     }
     let lost = tx
         .execute_typed(
-            "UPDATE drive_file_access SET lost_at = now(), permissions_known = NULL, synced_at = now()
+            "UPDATE drive_file_access SET lost_at = now(), permissions_known = NULL, synced_at = now(), changed_xid = DEFAULT
              WHERE stream_id = $1 AND file_id = ANY ($2) AND lost_at IS NULL",
             &[(&stream.id, Type::INT8), (&ids, Type::TEXT_ARRAY)],
         )

@@ -50,7 +50,7 @@ pub async fn distrust(drive: &Drive, tx: &Transaction<'_>, stream: &Stream, diff
     // Keep the hash of the text, so that an unchanged text does not count as a change.
     tx.execute_typed(
         "WITH documents AS (
-           UPDATE documents SET content_hash = decode(repeat('00', 32), 'hex') || substring(content_hash FROM 33)
+           UPDATE documents SET content_hash = decode(repeat('00', 32), 'hex') || substring(content_hash FROM 33), changed_xid = DEFAULT
            WHERE source = $1 AND user_id = $2 AND source_id = ANY ($3))
          UPDATE drive_file_watches SET content_key = NULL, retry_at = NULL WHERE user_id = $2 AND file_id = ANY ($3)",
         &[(&REGISTERED.service, Type::TEXT), (&stream.user_id, Type::UUID), (&ids, Type::TEXT_ARRAY)],

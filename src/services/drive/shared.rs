@@ -96,7 +96,7 @@ pub async fn take_over(tx: &Transaction<'_>, stream: &Stream, seen: &[SeenFile<'
     }
     let taken = tx
         .query_typed(
-            "UPDATE drive_file_access SET lost_at = now(), permissions_known = NULL
+            "UPDATE drive_file_access SET lost_at = now(), permissions_known = NULL, changed_xid = DEFAULT
              WHERE user_id = $1 AND stream_id <> $2 AND file_id = ANY ($3) AND lost_at IS NULL RETURNING stream_id, file_id",
             &[(&stream.user_id, Type::UUID), (&stream.id, Type::INT8), (&ids, Type::TEXT_ARRAY)],
         )
@@ -131,7 +131,7 @@ pub async fn give_back(tx: &Transaction<'_>, drive: &Stream) -> anyhow::Result<(
     let own: i64 = own.try_get(0)?;
     let back = tx
         .execute_typed(
-            "UPDATE drive_file_access a SET lost_at = NULL FROM drive_file_access d
+            "UPDATE drive_file_access a SET lost_at = NULL, changed_xid = DEFAULT FROM drive_file_access d
              WHERE a.stream_id = $2 AND d.stream_id = $1 AND d.file_id = a.file_id AND d.lost_at IS NULL AND a.lost_at IS NOT NULL",
             &[(&drive.id, Type::INT8), (&own, Type::INT8)],
         )

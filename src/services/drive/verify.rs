@@ -105,8 +105,8 @@ impl Verify for Drive {
         // Lock in the order in which the feeds of several users write files.
         tx.execute_typed(
             "WITH files AS (SELECT file_id FROM drive_files WHERE file_id = ANY ($2) ORDER BY file_id FOR NO KEY UPDATE),
-             unknown AS (UPDATE drive_file_access SET version = NULL WHERE stream_id = $1 AND file_id = ANY ($2))
-             UPDATE drive_files f SET version = NULL FROM files WHERE f.file_id = files.file_id",
+             unknown AS (UPDATE drive_file_access SET version = NULL, changed_xid = DEFAULT WHERE stream_id = $1 AND file_id = ANY ($2))
+             UPDATE drive_files f SET version = NULL, changed_xid = DEFAULT FROM files WHERE f.file_id = files.file_id",
             &[(&stream.id, Type::INT8), (&ids, Type::TEXT_ARRAY)],
         )
         .await

@@ -88,7 +88,8 @@ pub async fn made(tx: &Transaction<'_>, stream: &Stream, pattern: &Pattern, diff
     }
     // A document is rewritten if its hash differs: without a hash it always is.
     tx.execute_typed(
-        "UPDATE documents SET content_hash = '' WHERE source = $1 AND source_id IN (SELECT $2::text || '/' || id FROM unnest($3::text[]) AS id)",
+        "UPDATE documents SET content_hash = '', changed_xid = DEFAULT
+         WHERE source = $1 AND source_id IN (SELECT $2::text || '/' || id FROM unnest($3::text[]) AS id)",
         &[(&detect::SOURCE, Type::TEXT), (&stream.user_id.to_string(), Type::TEXT), (&ids, Type::TEXT_ARRAY)],
     )
     .await

@@ -101,7 +101,8 @@ async fn relabel(tx: &Transaction<'_>, stream: &Stream, labels: &[(&str, i64, Va
     let sets: Vec<&Value> = labels.iter().map(|(.., labels)| labels).collect();
     let updated = tx
         .execute_typed(
-            "UPDATE gmail_messages m SET labels = ARRAY(SELECT jsonb_array_elements_text(t.labels)), history_id = t.history_id, synced_at = now()
+            "UPDATE gmail_messages m SET labels = ARRAY(SELECT jsonb_array_elements_text(t.labels)), history_id = t.history_id, synced_at = now(),
+               changed_xid = DEFAULT
              FROM unnest($2::text[], $3::bigint[], $4::jsonb[]) AS t (message_id, history_id, labels)
              WHERE m.stream_id = $1 AND m.message_id = t.message_id AND (m.history_id IS NULL OR m.history_id < t.history_id)",
             &[(&stream.id, Type::INT8), (&ids, Type::TEXT_ARRAY), (&history_ids, Type::INT8_ARRAY), (&sets, Type::JSONB_ARRAY)],
@@ -115,7 +116,7 @@ async fn relabel(tx: &Transaction<'_>, stream: &Stream, labels: &[(&str, i64, Va
 async fn delete_messages(tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) -> anyhow::Result<u64> {
     let rows = tx
         .query_typed(
-            "UPDATE gmail_messages SET deleted_at = now(), synced_at = now()
+            "UPDATE gmail_messages SET deleted_at = now(), synced_at = now(), changed_xid = DEFAULT
              WHERE stream_id = $1 AND message_id = ANY ($2) AND deleted_at IS NULL RETURNING message_id",
             &[(&stream.id, Type::INT8), (&ids, Type::TEXT_ARRAY)],
         )

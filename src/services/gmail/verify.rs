@@ -99,7 +99,7 @@ impl Verify for Gmail {
 
     async fn distrust(&self, tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) -> anyhow::Result<()> {
         tx.execute_typed(
-            "UPDATE gmail_messages SET history_id = NULL WHERE stream_id = $1 AND message_id = ANY ($2)",
+            "UPDATE gmail_messages SET history_id = NULL, changed_xid = DEFAULT WHERE stream_id = $1 AND message_id = ANY ($2)",
             &[(&stream.id, Type::INT8), (&ids, Type::TEXT_ARRAY)],
         )
         .await

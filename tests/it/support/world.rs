@@ -1,6 +1,7 @@
 //! One test's world: a fresh database, a simulator, and the binary with the settings that connect them.
 
 mod accounts;
+mod changed;
 mod checks;
 mod events;
 mod items;
@@ -129,6 +130,7 @@ impl World {
     pub fn on(database: Database, url: String) -> Self {
         let world = Self::unmigrated(database, url);
         world.syncctl(&["accounts", "rekey", "--new-key", "--set", "db.auto_migrate=on"]).expect(0);
+        world.refuse_silent_changes();
         world
     }
 

@@ -70,7 +70,7 @@ pub(super) async fn withdraw(tx: &Transaction<'_>, documents: &[Uuid]) -> anyhow
     }
     tx.execute_typed(
         "WITH gone AS (DELETE FROM document_projects WHERE document_id = ANY ($1) RETURNING document_id)
-         UPDATE documents d SET project_id = NULL FROM gone WHERE d.id = gone.document_id",
+         UPDATE documents d SET project_id = NULL, changed_xid = DEFAULT FROM gone WHERE d.id = gone.document_id",
         &[(&documents, Type::UUID_ARRAY)],
     )
     .await
@@ -99,7 +99,8 @@ pub(super) async fn decide(tx: &Transaction<'_>, user: Uuid, stream: Option<i64>
              confidence = excluded.confidence, reason = excluded.reason, content_hash = excluded.content_hash,
              model_version = excluded.model_version, run = excluded.run, decided_at = now()
            RETURNING document_id, project_id)
-         UPDATE documents d SET project_id = new.project_id FROM new WHERE d.id = new.document_id AND d.project_id IS DISTINCT FROM new.project_id",
+         UPDATE documents d SET project_id = new.project_id, changed_xid = DEFAULT FROM new
+         WHERE d.id = new.document_id AND d.project_id IS DISTINCT FROM new.project_id",
         &[
             (&user, Type::UUID),
             (&stream, Type::INT8),

@@ -3,7 +3,7 @@
 -- no time zone, hence a margin of one day at each edge.
 -- $1 stream, $2 pass, $3 window start, $4 window end, $5 series
 UPDATE calendar_events e
-SET status = 'cancelled', deleted_at = now(), synced_at = now()
+SET status = 'cancelled', deleted_at = now(), synced_at = now(), changed_xid = DEFAULT
 WHERE e.stream_id = $1
   AND e.deleted_at IS NULL
   AND e.seen_pass IS DISTINCT FROM $2

@@ -22,7 +22,9 @@ ON CONFLICT (stream_id, event_id) DO UPDATE SET
   ical_uid = excluded.ical_uid, etag = excluded.etag, updated = excluded.updated,
   raw = excluded.raw, unread = excluded.unread, deleted_at = NULL, cancels_occurrence = false,
   synced_at = CASE WHEN e.etag = excluded.etag AND e.deleted_at IS NULL AND (excluded.seen_pass IS NOT NULL OR e.raw = excluded.raw)
-    THEN e.synced_at ELSE now() END
+    THEN e.synced_at ELSE now() END,
+  -- Full passes list unchanged events, and some that have changed without a new etag.
+  changed_xid = CASE WHEN e.etag = excluded.etag AND e.deleted_at IS NULL AND e.raw = excluded.raw THEN e.changed_xid ELSE excluded.changed_xid END
 -- The feed gives the current state, whatever its time: `updated` goes back when a calendar is restored or imported.
 WHERE (e.etag IS DISTINCT FROM excluded.etag OR e.etag IS NULL OR e.deleted_at IS NOT NULL
        OR (excluded.seen_pass IS NOT NULL AND e.seen_pass IS DISTINCT FROM excluded.seen_pass)

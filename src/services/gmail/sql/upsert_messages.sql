@@ -16,7 +16,14 @@ ON CONFLICT (stream_id, message_id) DO UPDATE SET
   snippet = excluded.snippet, size_estimate = excluded.size_estimate, rfc822_message_id = excluded.rfc822_message_id,
   headers = excluded.headers, body = coalesce(excluded.body, m.body), attachments = coalesce(excluded.attachments, m.attachments),
   note = excluded.note, deleted_at = NULL,
-  synced_at = CASE WHEN m.history_id = excluded.history_id AND m.deleted_at IS NULL THEN m.synced_at ELSE now() END
+  synced_at = CASE WHEN m.history_id = excluded.history_id AND m.deleted_at IS NULL THEN m.synced_at ELSE now() END,
+  -- A full pass can read more of an unchanged message than was stored.
+  changed_xid = CASE WHEN m.history_id = excluded.history_id AND m.deleted_at IS NULL AND (m.thread_id, m.labels, m.received_at, m.sent_at,
+      m.from_address, m.from_name, m.to_addresses, m.cc_addresses, m.subject, m.snippet, m.size_estimate, m.rfc822_message_id, m.headers, m.body,
+      m.attachments, m.note) IS NOT DISTINCT FROM (excluded.thread_id, excluded.labels, excluded.received_at, excluded.sent_at, excluded.from_address,
+      excluded.from_name, excluded.to_addresses, excluded.cc_addresses, excluded.subject, excluded.snippet, excluded.size_estimate,
+      excluded.rfc822_message_id, excluded.headers, coalesce(excluded.body, m.body), coalesce(excluded.attachments, m.attachments), excluded.note)
+    THEN m.changed_xid ELSE excluded.changed_xid END
 -- A full pass gives the current state, whatever its history id.
 WHERE (m.history_id IS NULL OR excluded.history_id IS NULL OR excluded.history_id >= m.history_id OR excluded.seen_pass IS NOT NULL)
   AND (m.history_id IS DISTINCT FROM excluded.history_id OR m.history_id IS NULL OR m.deleted_at IS NOT NULL
