@@ -50,7 +50,7 @@ const fn tombstone(table: &'static str, since: &'static str, only: &'static str)
 
 /// Every table that grows over time, except tables with their own `forget` function (`outbox_events`, `notifications`) or cleaned up by runs
 /// (`channels`, `quota_usage`, `quota_minutes`, `model_budgets`).
-pub const RULES: [Rule; 30] = [
+pub const RULES: [Rule; 31] = [
     run("calendar_cron_results", "start_time", "status IS DISTINCT FROM 'running'"),
     run("drive_cron_results", "start_time", "status IS DISTINCT FROM 'running'"),
     run("gmail_cron_results", "start_time", "status IS DISTINCT FROM 'running'"),
