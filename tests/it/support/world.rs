@@ -7,6 +7,7 @@ mod events;
 mod items;
 mod meetings;
 mod projects;
+mod result;
 pub mod runs;
 mod server;
 mod streams;
@@ -14,7 +15,10 @@ mod streams;
 use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
 
-use serde_json::{Value, json};
+use serde_json::json;
+
+pub use result::RunResult;
+use result::run_result;
 
 use super::postgres::{self, Database};
 use super::service::{CALENDAR, Service};
@@ -47,34 +51,6 @@ impl Way {
             Ok("slow") => Self::Slow,
             Ok(other) => panic!("SYNCCTL_TEST_WAY is pooler, tls or slow, not {other:?}"),
         }
-    }
-}
-
-/// The result of a run of the binary.
-#[derive(Debug)]
-pub struct RunResult {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
-}
-
-impl RunResult {
-    /// The result on stdout of a run with `--json`.
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("no JSON on stdout ({error}): {self:?}"))
-    }
-
-    #[track_caller]
-    pub fn expect(self, code: i32) -> Self {
-        // Its end says why, and is what a shortened log of CI keeps.
-        assert!(
-            self.code == code,
-            "exit code {} instead of {code}\nstdout:\n{}\nstderr:\n{}",
-            self.code,
-            self.stdout,
-            self.stderr
-        );
-        self
     }
 }
 
@@ -213,6 +189,11 @@ impl World {
             .env("SYNCCTL_ENGINE_BACKOFF_BASE", "1ms")
             .env("SYNCCTL_ENGINE_BACKOFF_CAP", "10ms")
             .env("SYNCCTL_ENGINE_TRIES", "12")
+            // On a busy machine an answer may take long; it must not be requested twice.
+            .envs(
+                ["GOOGLE_TIMEOUT", "GOOGLE_CONNECT_TIMEOUT", "DB_CONNECT_TIMEOUT", "OUTBOX_TIMEOUT"]
+                    .map(|name| (format!("SYNCCTL_{name}"), "5m")),
+            )
             .envs(self.settings.iter().map(|(name, value)| (*name, value.as_str())))
             .stdin(Stdio::null());
         command
@@ -286,13 +267,5 @@ impl World {
 
     pub fn execute(&self, statement: &str) {
         self.database.connect().batch_execute(statement).unwrap_or_else(|error| panic!("{statement}: {error}"));
-    }
-}
-
-fn run_result(output: std::process::Output) -> RunResult {
-    RunResult {
-        code: output.status.code().unwrap_or(-1),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
 }
