@@ -42,7 +42,7 @@ fn everything_in_the_schema_has_a_comment_and_is_listed() {
     let all = world.texts(
         "SELECT relname::text FROM pg_class WHERE relnamespace = 'syncctl'::regnamespace AND relkind IN ('r', 'p', 'v', 'm')",
     );
-    assert_eq!(listed, all.iter().map(String::as_str).collect(), "each in one group of sql/comments");
+    assert_eq!(listed, all.iter().map(String::as_str).collect::<BTreeSet<_>>(), "each in one group of sql/comments");
     // A column of a view has a comment of its own unless it is that of a column of the same name.
     for relation in relations(&catalog) {
         for column in relation["columns"].as_array().expect("columns") {
