@@ -34,6 +34,7 @@ pub mod quota;
 mod remedies;
 pub mod report;
 pub mod resync;
+mod schema;
 pub mod service;
 pub mod simulate;
 mod size;

@@ -5,11 +5,13 @@
 pub mod accounts;
 pub mod activity;
 pub mod assignments;
+pub mod catalog;
 pub mod change_times;
 pub mod channels;
 pub mod channels_read;
 pub mod claims;
 pub mod classify;
+mod comments;
 pub mod connection;
 pub mod conninfo;
 pub mod deliveries;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
-use super::{Output, complain, prune, reading, seal_key_file, size, table, with_context};
+use super::{Output, complain, prune, reading, schema, seal_key_file, size, table, with_context};
 use crate::config::Settings;
 use crate::db::embedded::backup::BEFORE;
 use crate::db::embedded::{Cluster, Stopped};
@@ -23,6 +23,8 @@ pub enum Verb {
     Migrate,
     /// Show which migrations are applied and whether the private cluster is running
     Status,
+    /// Print the meaning of every table, view, column and function as Markdown, or with --json as data
+    Schema,
     /// Start the private cluster
     Start,
     /// Stop the private cluster
@@ -64,6 +66,7 @@ pub fn run(verb: &Verb, settings: &Settings, output: Output) -> anyhow::Result<E
     match verb {
         Verb::Migrate => migrate(&location, output)?,
         Verb::Status => status(&location, output)?,
+        Verb::Schema => schema::run(&location, output)?,
         Verb::Start => {
             cluster(&location)?;
             location.ensure_running()?;

@@ -6,6 +6,7 @@ use anyhow::Context;
 use postgres::{Client, SimpleQueryMessage, Transaction};
 use sha2::{Digest, Sha256};
 
+use super::comments;
 use super::conninfo::{self, Target};
 use super::search_path;
 use crate::error::Fault;
@@ -188,6 +189,9 @@ pub fn migrate(target: &Target) -> anyhow::Result<Vec<String>> {
         done.push(format!("{version:04}_{name}"));
     }
     tx.batch_execute(include_str!("sql/forget_foreign_changes.sql")).context("forgetting the transactions of another server")?;
+    if !done.is_empty() {
+        comments::apply(&mut tx)?;
+    }
     tx.commit().context("committing the migration")?;
     Ok(done)
 }

@@ -9,6 +9,7 @@ mod attendee;
 mod batches;
 mod bots;
 mod calendars;
+mod catalog;
 mod changes;
 mod classify;
 mod doctor;

@@ -1,0 +1,66 @@
+-- # Mail
+COMMENT ON TABLE gmail_messages IS
+  'Messages of each mailbox within gmail.window (messages.get, history.list). Only those that gmail.store names have a body.';
+COMMENT ON COLUMN gmail_messages.stream_id IS 'Feed of the mailbox (streams.id).';
+COMMENT ON COLUMN gmail_messages.message_id IS 'messages: id. Unique within the mailbox.';
+COMMENT ON COLUMN gmail_messages.user_id IS 'Owner of the mailbox (users.id).';
+COMMENT ON COLUMN gmail_messages.thread_id IS 'messages: threadId.';
+COMMENT ON COLUMN gmail_messages.history_id IS 'Last change that is in the row. messages: historyId.';
+COMMENT ON COLUMN gmail_messages.labels IS 'IDs of its labels, sorted; gmail_labels has their names. messages: labelIds.';
+COMMENT ON COLUMN gmail_messages.unread IS 'Whether it has the label UNREAD.';
+COMMENT ON COLUMN gmail_messages.received_at IS 'When Gmail received it. messages: internalDate.';
+COMMENT ON COLUMN gmail_messages.sent_at IS 'Date header. NULL: missing, or not a date.';
+COMMENT ON COLUMN gmail_messages.from_address IS 'First address of the From header. NULL: it has none.';
+COMMENT ON COLUMN gmail_messages.from_name IS 'Name of the sender in the From header, decoded. NULL: it has none.';
+COMMENT ON COLUMN gmail_messages.to_addresses IS 'Addresses of the To headers, at most 2,000.';
+COMMENT ON COLUMN gmail_messages.cc_addresses IS 'Addresses of the Cc headers, at most 2,000.';
+COMMENT ON COLUMN gmail_messages.subject IS 'First Subject header, decoded. NULL: it has none.';
+COMMENT ON COLUMN gmail_messages.snippet IS 'First words of the text, as plain text. messages: snippet.';
+COMMENT ON COLUMN gmail_messages.size_estimate IS 'Bytes. messages: sizeEstimate.';
+COMMENT ON COLUMN gmail_messages.rfc822_message_id IS 'Message-ID header. NULL: it has none.';
+COMMENT ON COLUMN gmail_messages.headers IS 'All headers in their order: [[name, value], …], at most 1,000 and 1 MiB. messages: payload.headers.';
+COMMENT ON COLUMN gmail_messages.body IS 'Text; HTML is converted. messages: raw. NULL: not fetched in full, or without text.';
+COMMENT ON COLUMN gmail_messages.attachments IS '[{name, mime_type, size}]; size in bytes when decoded. NULL: not fetched in full.';
+COMMENT ON COLUMN gmail_messages.note IS 'What could not be read, or was left out. NULL: nothing.';
+COMMENT ON COLUMN gmail_messages.seen_pass IS 'Last full pass that listed it, as in streams.pass. NULL: only changes did.';
+COMMENT ON COLUMN gmail_messages.deleted_at IS 'When its deletion was found; moving to the trash is none. NULL: it exists.';
+COMMENT ON COLUMN gmail_messages.synced_at IS 'When its content or its labels last changed here.';
+COMMENT ON COLUMN gmail_messages.changed_xid IS 'Transaction that last changed the row, for changes_since. NULL: changed before there was this column.';
+
+COMMENT ON TABLE gmail_labels IS 'Labels of each mailbox (labels.list, labels.get): Gmail''s own and those of users.';
+COMMENT ON COLUMN gmail_labels.stream_id IS 'Feed of the mailbox (streams.id).';
+COMMENT ON COLUMN gmail_labels.label_id IS 'labels: id. Unique within the mailbox.';
+COMMENT ON COLUMN gmail_labels.user_id IS 'Owner of the mailbox (users.id).';
+COMMENT ON COLUMN gmail_labels.name IS 'labels: name. Nested ones contain slashes: Parent/Child. NULL: a message bears the label, and it is not listed yet.';
+COMMENT ON COLUMN gmail_labels.kind IS 'system (Gmail''s own) or user. labels: type.';
+COMMENT ON COLUMN gmail_labels.text_color IS '#rrggbb. labels: color.textColor. NULL: none is set.';
+COMMENT ON COLUMN gmail_labels.background_color IS '#rrggbb. labels: color.backgroundColor. NULL: none is set.';
+COMMENT ON COLUMN gmail_labels.label_list_visibility IS 'labelShow, labelShowIfUnread or labelHide. labels: labelListVisibility. NULL: not sent.';
+COMMENT ON COLUMN gmail_labels.message_list_visibility IS 'show or hide. labels: messageListVisibility. NULL: not sent.';
+COMMENT ON COLUMN gmail_labels.deleted_at IS 'When its deletion was found. NULL: it exists.';
+COMMENT ON COLUMN gmail_labels.synced_at IS 'When the row last changed.';
+
+COMMENT ON VIEW gmail_messages_by_label IS 'Messages by the names of their labels: one row for each message and label, without deleted ones.';
+COMMENT ON COLUMN gmail_messages_by_label.email IS 'Address of the mailbox''s owner.';
+COMMENT ON COLUMN gmail_messages_by_label.label IS 'Name of the label, or its ID as long as the name is not known.';
+COMMENT ON COLUMN gmail_messages_by_label.label_kind IS 'system (Gmail''s own) or user.';
+
+COMMENT ON VIEW gmail_threads IS 'Threads, as far as their messages are stored.';
+COMMENT ON COLUMN gmail_threads.email IS 'Address of the mailbox''s owner.';
+COMMENT ON COLUMN gmail_threads.subject IS 'Subject of the first message.';
+COMMENT ON COLUMN gmail_threads.first_at IS 'When the first message was received.';
+COMMENT ON COLUMN gmail_threads.last_at IS 'When the last message was received.';
+COMMENT ON COLUMN gmail_threads.messages IS 'Number of messages.';
+COMMENT ON COLUMN gmail_threads.unread IS 'Number of unread messages.';
+
+COMMENT ON TABLE gmail_detections IS 'Virtual addresses (gmail.virtual_address) that messages were sent to, each once per message.';
+COMMENT ON COLUMN gmail_detections.stream_id IS 'Feed of the mailbox (streams.id).';
+COMMENT ON COLUMN gmail_detections.message_id IS 'Message (gmail_messages.message_id).';
+COMMENT ON COLUMN gmail_detections.address IS 'Virtual address, in lower case.';
+COMMENT ON COLUMN gmail_detections.username IS 'Name in the address.';
+COMMENT ON COLUMN gmail_detections.status IS 'found, or user_not_found: the name matches no user, or several.';
+COMMENT ON COLUMN gmail_detections.user_id IS 'User whom the address names (users.id). NULL: user_not_found.';
+COMMENT ON COLUMN gmail_detections.kind IS 'email, drive_share (links to a file on Drive) or invitation (has a calendar part).';
+COMMENT ON COLUMN gmail_detections.document_id IS 'Document of that user (documents.id). NULL: user_not_found.';
+COMMENT ON COLUMN gmail_detections.detected_at IS 'When the address was found.';
+COMMENT ON FUNCTION syncctl_forget_mailbox() IS 'Trigger of streams: deletes the messages, labels and detections of a deleted mailbox feed.';
