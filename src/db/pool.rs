@@ -149,15 +149,12 @@ impl Pool {
     /// Returns an error if the database cannot be reached or read.
     pub async fn check_schema(&self) -> anyhow::Result<migrate::Schema> {
         let client = self.object().await?;
-        let located = search_path::locate(&client, self.target.schema()).await?;
-        if !located.is_installed {
-            return Ok(migrate::Schema::Behind { version: 0 });
+        let (located, version) = search_path::version(&client, self.target.schema()).await?;
+        if located.is_installed {
+            // Fails if it is already set, which is harmless.
+            self.path.set(located.setting().map(Arc::from)).ok();
         }
-        // Fails if it is already set, which is harmless.
-        self.path.set(located.setting().map(Arc::from)).ok();
-        let statement = format!("SELECT pg_catalog.max(version) FROM {}.schema_migrations", located.quoted);
-        let row = client.query_typed_one(&statement, &[]).await.context("reading the schema version")?;
-        Ok(migrate::compare(row.try_get::<_, Option<i32>>(0)?.unwrap_or(0)))
+        Ok(migrate::compare(version.unwrap_or(0)))
     }
 }
 

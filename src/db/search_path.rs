@@ -40,11 +40,14 @@ const LOCATE: &str = "WITH path AS (
     SELECT coalesce((SELECT name FROM found), CASE WHEN $1 OPERATOR(pg_catalog.<>) '' THEN $1::pg_catalog.name END,
       CASE WHEN p.names[1] OPERATOR(pg_catalog.<>) 'public'::pg_catalog.name THEN p.names[1] END, 'syncctl'::pg_catalog.name) AS name, p.names
     FROM path p
+  ), located AS (
+    SELECT o.name::pg_catalog.text, pg_catalog.quote_ident(o.name::pg_catalog.text), EXISTS (SELECT FROM found),
+      EXISTS (SELECT FROM pg_catalog.pg_namespace n WHERE n.nspname OPERATOR(pg_catalog.=) o.name),
+      o.names OPERATOR(pg_catalog.=) ARRAY[o.name]
+    FROM ours o
   )
-  SELECT o.name::pg_catalog.text, pg_catalog.quote_ident(o.name::pg_catalog.text), EXISTS (SELECT FROM found),
-    EXISTS (SELECT FROM pg_catalog.pg_namespace n WHERE n.nspname OPERATOR(pg_catalog.=) o.name),
-    o.names OPERATOR(pg_catalog.=) ARRAY[o.name]
-  FROM ours o";
+  SELECT l.*";
+const FROM: &str = "FROM located l";
 
 /// The schema of the tables.
 #[derive(Debug, Clone)]
@@ -84,13 +87,40 @@ impl Located {
 
 /// Locates the schema. `schema` is the setting `db.schema`.
 pub(super) async fn locate(client: &Client, schema: &str) -> anyhow::Result<Located> {
-    let row = client.query_typed_one(LOCATE, &[(&schema, Type::TEXT)]).await.context("looking for the schema of the tables")?;
+    let statement = format!("{LOCATE} {FROM}");
+    let row =
+        client.query_typed_one(&statement, &[(&schema, Type::TEXT)]).await.context("looking for the schema of the tables")?;
     Ok(Located::of(&row)?)
+}
+
+/// Locates the schema, and reads the version of its tables in the same statement if it is the likely one. `None`: there are no tables.
+pub(super) async fn version(client: &Client, schema: &str) -> anyhow::Result<(Located, Option<i32>)> {
+    let likely = if schema.is_empty() { DEFAULT } else { schema };
+    let version = |quoted: &str| format!("(SELECT pg_catalog.max(version) FROM {quoted}.schema_migrations)");
+    let statement = format!("{LOCATE}, {} {FROM}", version(&format!("\"{}\"", likely.replace('"', "\"\""))));
+    let located = match client.query_typed_one(&statement, &[(&schema, Type::TEXT)]).await {
+        Ok(row) => {
+            let located = Located::of(&row)?;
+            if located.name == likely {
+                return Ok((located, row.try_get(5)?));
+            }
+            located
+        }
+        // There is no such table, or it is another program's.
+        Err(_) => locate(client, schema).await?,
+    };
+    if !located.is_installed {
+        return Ok((located, None));
+    }
+    let statement = format!("SELECT {}", version(&located.quoted));
+    let row = client.query_typed_one(&statement, &[]).await.context("reading the schema version")?;
+    Ok((located, row.try_get(0)?))
 }
 
 /// The same for synchronous transactions.
 pub fn locate_in(tx: &mut Transaction<'_>, schema: &str) -> anyhow::Result<Located> {
-    let row = tx.query_typed_one(LOCATE, &[(&schema, Type::TEXT)]).context("looking for the schema of the tables")?;
+    let statement = format!("{LOCATE} {FROM}");
+    let row = tx.query_typed_one(&statement, &[(&schema, Type::TEXT)]).context("looking for the schema of the tables")?;
     Ok(Located::of(&row)?)
 }
 

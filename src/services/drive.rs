@@ -22,6 +22,7 @@ mod verify;
 pub mod watches;
 mod workbook;
 
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -76,6 +77,8 @@ pub struct Drive {
     google: Arc<google::Client>,
     batcher: Arc<google::Batcher>,
     settings: config::Drive,
+    /// The opt-in event types that targets ask for.
+    requested: HashSet<&'static str>,
     watched: watches::Watched,
     /// Limits the workbooks in memory.
     workbooks: Semaphore,
@@ -95,7 +98,7 @@ pub enum Change {
 
 impl Service for Drive {
     const GOOGLE: Option<Registered> = Some(REGISTERED);
-    const EVENTS: EventTypes = EventTypes { standard: &action::EVENTS, opt_in: &[] };
+    const EVENTS: EventTypes = EventTypes { standard: &action::EVENTS, opt_in: &permissions::announce::OPT_IN };
 
     fn enabled(settings: &Settings) -> bool {
         settings.drive.enabled
@@ -106,7 +109,8 @@ impl Service for Drive {
         let (google, settings) = (Arc::clone(&context.google), &context.settings);
         let batcher = Arc::new(google::Batcher::new(Arc::clone(&google), settings.google.batch_size));
         let watched = watches::Watched::load(&context.pool, selection).await?;
-        Ok(Self { google, batcher, settings: settings.drive.clone(), watched, workbooks: Semaphore::new(WORKBOOKS) })
+        let requested = settings.outbox.requested(&Self::EVENTS);
+        Ok(Self { google, batcher, settings: settings.drive.clone(), requested, watched, workbooks: Semaphore::new(WORKBOOKS) })
     }
 }
 
@@ -150,7 +154,7 @@ impl Source for Drive {
     ) -> anyhow::Result<Counts> {
         match stream.kind.as_str() {
             LIST => drives::apply(tx, stream, pass, items).await,
-            _ => store::apply(tx, self.settings.documents, stream, pass, items).await,
+            _ => store::apply(tx, &self.requested, self.settings.documents, stream, pass, items).await,
         }
     }
 

@@ -97,7 +97,7 @@ fn owners_and_permissions_are_those_that_google_shows_to_each_user() {
     // What is shared by all users is in no row of one.
     assert_eq!(world.rows("drive_files WHERE raw ?| '{permissions,permissionIds,ownedByMe,starred,description}'"), 0);
     let report = world.syncctl(&["verify", "drive", "--all", "--json"]).expect(0).json();
-    assert_eq!(report["in_step"], true, "{report}");
+    assert_eq!(report["consistent"], true, "{report}");
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn rows_of_an_earlier_version_are_filled_by_a_full_pass_without_an_event() {
          UPDATE streams SET full_pass_at = 'epoch' WHERE service = 'drive' AND kind = 'changes'",
     );
     let report = world.syncctl(&["verify", "drive", "--all", "--json"]).expect(0).json();
-    assert_eq!(report["in_step"], true, "what has not been read yet is not wrong: {report}");
+    assert_eq!(report["consistent"], true, "what has not been read yet is not wrong: {report}");
     let listed = world.syncctl(&["drive", "list", &ann]).expect(1);
     assert!(listed.stderr.contains("owners and permissions are read by its next full pass"), "{listed:?}");
     world.sim.reset_ledger();

@@ -1,6 +1,7 @@
 //! Events about items of calendars and mailboxes, which targets must ask for: one for each change, in the transaction of the change.
 
 mod calendar;
+mod drive;
 mod gmail;
 mod opt_in;
 mod page;

@@ -58,13 +58,13 @@ fn a_stopped_cluster_is_reported_and_keeps_its_rows() {
     assert_eq!(server.cluster.status().expect("a status").version, None);
     server.cluster.stop().expect("nothing to stop");
     let pid = start(&server.cluster);
-    server.connect("syncctl").batch_execute("CREATE TABLE kept AS SELECT 7 AS number").expect("a table");
+    server.connect("syncctl").batch_execute("CREATE TABLE public.kept AS SELECT 7 AS number").expect("a table");
     server.cluster.stop().expect("stopped");
     server.cluster.stop().expect("stopped already");
     let status = server.cluster.status().expect("a status");
     assert!(!status.running && status.pid.is_none() && status.version.is_some(), "{status}");
     assert_ne!(start(&server.cluster), pid);
-    let number: i32 = server.connect("syncctl").query_one("SELECT number FROM kept", &[]).expect("a row").get(0);
+    let number: i32 = server.connect("syncctl").query_one("SELECT number FROM public.kept", &[]).expect("a row").get(0);
     assert_eq!(number, 7);
 }
 
@@ -74,7 +74,7 @@ fn a_server_that_hangs_is_stopped_anyway_with_a_message() {
     let server = Postgres::new(None, &["synchronous_commit = on"]);
     start(&server.cluster);
     let mut client = server.connect("syncctl");
-    client.batch_execute("CREATE TABLE kept AS SELECT 7 AS number").expect("a table");
+    client.batch_execute("CREATE TABLE public.kept AS SELECT 7 AS number").expect("a table");
     let pid: i32 = client.query_one("SELECT pg_backend_pid()", &[]).expect("a pid").get(0);
     let hanging = rustix::process::Pid::from_raw(pid).expect("a pid");
     rustix::process::kill_process(hanging, rustix::process::Signal::STOP).expect("a signal");
@@ -88,7 +88,7 @@ fn a_server_that_hangs_is_stopped_anyway_with_a_message() {
     assert!(began.elapsed().as_secs() < 120, "{:?}", began.elapsed());
     assert!(!server.cluster.status().expect("a status").running);
     start(&server.cluster);
-    let number: i32 = server.connect("syncctl").query_one("SELECT number FROM kept", &[]).expect("a row").get(0);
+    let number: i32 = server.connect("syncctl").query_one("SELECT number FROM public.kept", &[]).expect("a row").get(0);
     assert_eq!(number, 7);
 }
 
@@ -97,10 +97,10 @@ fn a_killed_server_is_started_again_with_what_it_had_committed() {
     let server = Postgres::new(None, &["synchronous_commit = on"]);
     let pid = start(&server.cluster);
     let mut client = server.connect("syncctl");
-    client.batch_execute("CREATE TABLE kept AS SELECT 7 AS number").expect("a table");
+    client.batch_execute("CREATE TABLE public.kept AS SELECT 7 AS number").expect("a table");
     kill(&server);
     assert_ne!(start(&server.cluster), pid);
-    let number: i32 = server.connect("syncctl").query_one("SELECT number FROM kept", &[]).expect("a row").get(0);
+    let number: i32 = server.connect("syncctl").query_one("SELECT number FROM public.kept", &[]).expect("a row").get(0);
     assert_eq!(number, 7);
 }
 

@@ -146,3 +146,15 @@ fn windows_roll_on_and_older_installations_get_their_instances() {
     world.syncctl(&["calendar", "roll-instances"]).expect(0);
     assert_eq!(world.count("SELECT count(*) FROM calendar_instances WHERE upper(during) < now() - interval '1 minute'"), 0);
 }
+
+#[test]
+fn a_calendar_that_was_empty_at_its_first_pass_has_the_instances_of_later_events() {
+    let world = World::with_users(1, 0);
+    world.sync_all().expect(0);
+    world.sync_all().expect(0);
+    let day = Utc::now().date_naive().to_string();
+    let event = serde_json::json!({ "id": "first", "start": { "date": day }, "end": { "date": day }, "recurrence": ["RRULE:FREQ=DAILY;COUNT=3"] });
+    world.sim.admin("events", serde_json::json!({ "user": world.first_user(), "calendar": "primary", "event": event }));
+    world.sync_all().expect(0);
+    assert_eq!(world.rows("calendar_instances WHERE series_id = 'first'"), 3);
+}

@@ -128,6 +128,8 @@ fn age_everything(world: &mut World) {
            SELECT 1, e, gen_random_uuid(), 'c', 'cancelled', s, '{{}}', d FROM (VALUES ('gone', NULL, {old}), ('gone_1', 'gone', {old}),
              ('series', NULL, NULL), ('series_1', 'series', {old}), ('young', NULL, now())) AS t (e, s, d);
          INSERT INTO calendars (user_id, calendar_id, raw, deleted_at) SELECT id, 'gone', '{{}}', {old} FROM users;
+         INSERT INTO deleted_meetings (id, user_id, stream_id, event_id, deleted_at)
+           SELECT gen_random_uuid(), gen_random_uuid(), 1, 'gone', d FROM unnest(ARRAY[{old}, now()]) d;
          INSERT INTO gmail_messages (stream_id, message_id, user_id, thread_id, body, deleted_at)
            VALUES (1, 'gone', gen_random_uuid(), 't', 'x', {old}), (1, 'young', gen_random_uuid(), 't', 'x', now());
          INSERT INTO gmail_labels (stream_id, label_id, user_id, kind, deleted_at)

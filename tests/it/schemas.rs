@@ -119,6 +119,7 @@ fn tables_in_public_stay_there_until_they_are_moved_with_all_their_rows() {
     let moved = world.syncctl(&["db", "move-schema"]).expect(0);
     assert!(moved.stdout.contains("from public to syncctl") && moved.stdout.contains("set db.schema = \"syncctl\""), "{moved:?}");
     assert!(schemas(&world).iter().all(|(name, _)| name == "syncctl"), "{:?}", schemas(&world));
+    assert_eq!(world.rows("pg_proc WHERE pronamespace = 'public'::regnamespace"), 0);
     world.execute(&format!("ALTER DATABASE {} SET search_path = syncctl", world.database.name()));
     assert_eq!(contents(&world).iter().filter(|row| !before.contains(row)).collect::<Vec<_>>(), Vec::<&(String, String)>::new());
     assert_eq!(contents(&world).len(), before.len());

@@ -121,9 +121,8 @@ impl<'a> Announcer<'a> {
     fn would_have_listed(&self, event: &Event) -> bool {
         let Some(listed) = self.listed else { return true };
         let margin = TimeDelta::days(1);
-        let at = |when: Option<&When>| {
-            when.and_then(|when| when.instant().or(Some(when.date?.and_time(chrono::NaiveTime::MIN).and_utc())))
-        };
+        let midnight = |when: &When| Some(when.date?.and_time(chrono::NaiveTime::MIN).and_utc());
+        let at = |when: Option<&When>| when.and_then(|when| when.instant().or_else(|| midnight(when)));
         let start = at(event.start.as_ref().or(event.original_start_time.as_ref()));
         let ends_inside = if event.recurrence.is_empty() {
             at(event.end.as_ref()).or(start).is_some_and(|end| end > listed.from + margin)

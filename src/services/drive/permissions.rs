@@ -1,5 +1,6 @@
 //! Permissions of files: decodes them, and computes what has changed. Pure.
 
+pub mod announce;
 pub mod store;
 
 use std::collections::BTreeMap;

@@ -1,21 +1,23 @@
 //! Writes a page of files: the files, who sees them, their permissions, and their documents. No network access.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use deadpool_postgres::Transaction;
 
 use super::action::{self, Action, LastSeen};
 use super::file::{Content, File};
 use super::last_seen::SeenFile;
+use super::permissions::announce::announce;
 use super::permissions::store as permissions;
 use super::{Change, MY_DRIVE, access, documents, files, shared, watches};
 use crate::config::DriveDocuments;
 use crate::db::{items, streams};
 use crate::engine::{Counts, Item, Stream};
 
-/// Writes a page of files.
+/// Writes a page of files. `requested`: the opt-in event types that targets ask for.
 pub async fn apply(
     tx: &Transaction<'_>,
+    requested: &HashSet<&'static str>,
     followed: DriveDocuments,
     stream: &Stream,
     pass: Option<i64>,
@@ -61,6 +63,7 @@ pub async fn apply(
         watches::follow(tx, stream.user_id, &seen).await?;
     }
     let watches = documents::watches(tx, stream.user_id, &seen).await?;
+    announce(tx, requested, stream, &news, &changes).await?;
     counts.permissions = changes.iter().filter(|change| watches.contains_key(&change.file_id)).count() as u64;
     documents::update(tx, stream, &seen, &watches).await?;
     counts.deleted = access::lose(tx, stream, &lost).await?;

@@ -26,6 +26,7 @@ fn replica_of(primary: &Postgres) -> Postgres {
     let replica = Postgres::new(None, &CONFIG);
     let (from, to) = (primary.folder.join("postgres"), replica.folder.join("postgres"));
     fs::create_dir(&to).expect("a folder");
+    fs::write(to.join("start.lock"), "").expect("the mark of a cluster");
     let data = to.join("data");
     let copied = primary.cluster.client("pg_basebackup", ["--checkpoint=fast", "--write-recovery-conf", "--pgdata"]);
     let copied = copied.expect("the server exists").arg(&data).output().expect("pg_basebackup");

@@ -19,7 +19,7 @@ fn the_reading_role_reads_changes_and_strangers_do_not() {
         assert!(copy.read().rows > 0, "{role}");
         assert_eq!(copy.read().rows, 0, "{role}");
     }
-    world.execute("GRANT USAGE ON SCHEMA public TO anon");
+    world.execute("GRANT USAGE ON SCHEMA syncctl TO anon");
     refused(&world, "anon", "SELECT changes_cursor(NULL)");
     refused(&world, "anon", "SELECT changes_since(1, '1.1.1.1/1:1:')");
     refused(&world, "syncctl_readonly", "DELETE FROM deleted_meetings");
@@ -34,7 +34,7 @@ fn row_level_security_holds_for_changes_and_the_index_is_used() {
     apply(&world);
     // After roles.sql, as it says.
     world.execute(&format!(
-        "GRANT USAGE ON SCHEMA public TO {role}; GRANT SELECT ON calendar_events TO {role};
+        "GRANT USAGE ON SCHEMA syncctl TO {role}; GRANT SELECT ON calendar_events TO {role};
          GRANT EXECUTE ON FUNCTION changes_since(bigint, text) TO {role};
          CREATE POLICY own ON calendar_events FOR SELECT TO {role} USING (user_id = '{user}')"
     ));

@@ -47,9 +47,9 @@ fn unknown_event_types_are_reported_with_the_known_ones() {
         ", events = [\"drive.file.modified\", \"gmail.*\", \"attendee.transcript.*\"]",
     );
     assert!(!doctor(&world, &["--offline"]).lines("fail").join("").contains("match"));
-    target(&mut world, "https://n8n.invalid/hook", ", events = [\"drive.*\", \"drive.file.changed\", \"calendar.*\"]");
+    target(&mut world, "https://n8n.invalid/hook", ", events = [\"drive.*\", \"drive.file.changed\", \"tasks.*\"]");
     let report = doctor(&world, &["--offline"]);
-    report.has("fail", "outbox: n8n: no event type matches drive.file.changed, calendar.*");
+    report.has("fail", "outbox: n8n: no event type matches drive.file.changed, tasks.*");
     let remedy =
         report.checks.iter().filter_map(|line| line["remedy"].as_str()).find(|text| text.contains("drive.file.modified"));
     assert!(remedy.is_some_and(|text| text.contains("gmail.message.detected") && text.contains("attendee.transcript.created")));

@@ -135,6 +135,8 @@ fn write_events_of_drive(world: &World) {
     world.sync_drive().expect(0);
     world.drive_admin("PUT", "files", &json!({ "id": file, "content": "two more" }));
     world.sync_drive().expect(0);
+    world.sim.admin("drive/share", json!({ "id": file, "anyone": true }));
+    world.sync_drive().expect(0);
 }
 
 #[test]
@@ -144,7 +146,10 @@ fn the_examples_of_the_page_are_what_is_written() {
     // Dates are fixed: the first pass looks back far enough.
     world.set("SYNCCTL_CALENDAR_WINDOW_PAST", "36500days");
     world.set("SYNCCTL_CALENDAR_MEETING_NOTICE", "1h");
-    ask_for(&mut world, &["calendar.*", "gmail.message.received", "gmail.message.labelled", "gmail.message.removed"]);
+    ask_for(
+        &mut world,
+        &["calendar.*", "gmail.message.received", "gmail.message.labelled", "gmail.message.removed", "drive.permission.changed"],
+    );
     world.import();
     world.sync_all().expect(0);
     world.sync_all().expect(0);
@@ -158,7 +163,7 @@ fn the_examples_of_the_page_are_what_is_written() {
         written.entry(payload["type"].as_str().expect("a type").to_owned()).or_insert(payload);
     }
     let examples = examples();
-    assert!(examples.len() >= 12, "{:?}", examples.keys());
+    assert!(examples.len() >= 13, "{:?}", examples.keys());
     for (kind, example) in &examples {
         let payload = written.get(kind).unwrap_or_else(|| panic!("no {kind} among {:?}", written.keys()));
         assert_eq!(comparable(payload), comparable(example), "{kind}: {payload:#}");

@@ -56,8 +56,6 @@ impl Postgres {
         let database = Database { server: self, name: format!("test_{number}") };
         let mut client = self.connect("postgres");
         client.batch_execute(&format!("CREATE DATABASE {}", database.name)).expect("a new database");
-        // As docs/schedules.md recommends; without it, transactions set the search path.
-        client.batch_execute(&format!("ALTER DATABASE {} SET search_path = syncctl", database.name)).expect("a search path");
         database
     }
 

@@ -76,16 +76,14 @@ impl World {
         let (database, url) = match way {
             Way::Direct | Way::Slow => {
                 let database = postgres::shared().database();
+                // As docs/schedules.md recommends. Without it, as through the pooler, transactions set the search path.
+                let set = format!("ALTER DATABASE {} SET search_path = syncctl", database.name());
+                database.connect().batch_execute(&set).expect("a search path");
                 let url = database.url();
                 (database, url)
             }
             Way::Pooler => {
                 let database = postgres::shared().database();
-                // Through it, transactions set the search path.
-                database
-                    .connect()
-                    .batch_execute(&format!("ALTER DATABASE {} RESET search_path", database.name()))
-                    .expect("a reset");
                 let url = pgbouncer::shared().url(database.name());
                 (database, url)
             }

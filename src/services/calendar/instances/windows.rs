@@ -41,10 +41,11 @@ pub async fn of(tx: &Transaction<'_>, settings: &config::Calendar, stream: &Stre
     }
     let window = Window::at(Utc::now(), settings, stream.id % STRIDE_DAYS);
     tx.execute_typed(
-        "INSERT INTO calendar_windows (stream_id, user_id, covered, time_zone)
+        "INSERT INTO calendar_windows AS w (stream_id, user_id, covered, time_zone)
          SELECT $1, $2, tstzrange($4, $5), (SELECT time_zone FROM calendars WHERE user_id = $2 AND calendar_id = $3)
          WHERE NOT EXISTS (SELECT FROM calendar_events WHERE stream_id = $1)
-         ON CONFLICT (stream_id) DO NOTHING",
+         -- A complete pass of a calendar without events has noted its own window only.
+         ON CONFLICT (stream_id) DO UPDATE SET covered = excluded.covered WHERE w.covered IS NULL",
         &parameters(stream, &window),
     )
     .await

@@ -87,7 +87,7 @@ async fn remove(tx: &Transaction<'_>, stream: &Stream, ids: &[String]) -> anyhow
         return Ok(());
     }
     tx.execute_typed(
-        "UPDATE gmail_messages SET synced_at = now(),
+        "UPDATE gmail_messages SET synced_at = now(), changed_xid = DEFAULT,
            labels = ARRAY(SELECT id FROM unnest(labels) WITH ORDINALITY AS label (id, place) WHERE id <> ALL ($2) ORDER BY place)
          WHERE stream_id = $1 AND labels && $2",
         &[(&stream.id, Type::INT8), (&ids, Type::TEXT_ARRAY)],

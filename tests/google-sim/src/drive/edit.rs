@@ -1,6 +1,7 @@
 //! User operations on files beyond writing: move, trash, share.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -111,9 +112,11 @@ pub fn transfer(store: &mut Store, id: &str, to: &str, now: DateTime<Utc>) -> Re
     Ok(())
 }
 
-/// Changes a file, and evaluates again what it and its contents inherit.
+/// Changes a file, and evaluates again what it and its contents inherit. What is in a folder that appears or disappears for a user has another parent for
+/// this user.
 fn evaluate(store: &mut Store, id: &str, now: DateTime<Utc>, change: impl FnOnce(&mut File)) {
     let mut change = Some(change);
+    let mut changed = HashSet::new();
     for id in store.tree(id) {
         let Some(before) = store.file(&id) else { continue };
         let mut file = before.clone();
@@ -121,7 +124,12 @@ fn evaluate(store: &mut Store, id: &str, now: DateTime<Utc>, change: impl FnOnce
             change(&mut file);
         }
         inherit(store, &mut file);
-        if file.shared != before.shared || file.home != before.home {
+        let is_in_changed = file.parent.as_ref().is_some_and(|parent| changed.contains(parent));
+        let is_changed = file.shared != before.shared || file.home != before.home;
+        if is_changed {
+            changed.insert(Arc::clone(&id));
+        }
+        if is_changed || is_in_changed {
             store.put(&id, file, now);
         }
     }
