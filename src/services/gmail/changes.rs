@@ -177,10 +177,13 @@ fn listed<'a>(labels: impl Iterator<Item = &'a String>) -> Value {
 mod tests {
     use super::*;
 
+    /// Labels before and now, whether it is gone, whether it is new, the type of its event.
+    type Case = (Option<&'static str>, &'static str, bool, bool, Option<&'static str>);
+
     #[test]
     fn a_message_arrives_is_labelled_and_goes_and_drafts_are_left_out() {
         let labels = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-        let rows: [(Option<&str>, &str, bool, bool, Option<&str>); 12] = [
+        let rows: [Case; 12] = [
             (None, "INBOX UNREAD", false, true, Some(RECEIVED)),
             (None, "SPAM", false, true, Some(RECEIVED)),
             (None, "SENT INBOX", false, true, Some(RECEIVED)),
