@@ -25,7 +25,10 @@ fn two_hundred_users_are_stored_and_an_idle_run_costs_one_call_a_stream() {
     assert_eq!(world.sim.ledger()["total"].as_u64(), Some(streams), "{}", world.sim.ledger());
     let statements = world.statements();
     let per_stream = statements as f64 / streams as f64;
-    assert!(per_stream <= 0.05, "{statements} statements for {streams} idle streams");
+    // Where the search path is not ours alone, each statement has a BEGIN, a SET and a COMMIT in the same round trip.
+    let is_alone = world.count("SELECT cardinality(current_schemas(false))::bigint") == 1;
+    let most = if is_alone { 0.05 } else { 0.2 };
+    assert!(per_stream <= most, "{statements} statements for {streams} idle streams");
     world.assert_in_step();
     world.assert_no_leftovers();
 }
