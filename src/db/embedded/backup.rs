@@ -74,11 +74,18 @@ impl Cluster {
         client.batch_execute(set.context("quoting the schema")?.try_get(0)?).context("setting the search path")
     }
 
+    /// Whether any schema has users: `db.schema` may name another one than that of the search path.
     fn has_users(&self) -> anyhow::Result<bool> {
+        const TABLES: &str = "SELECT format('SELECT EXISTS (SELECT FROM %s.users)', u.relnamespace::regnamespace) FROM pg_class u
+          WHERE u.relname = 'users' AND u.relkind = 'r'
+            AND EXISTS (SELECT FROM pg_class m WHERE m.relname = 'schema_migrations' AND m.relnamespace = u.relnamespace)";
         let mut client = self.open(NAME)?;
-        let table: bool =
-            client.query_one("SELECT to_regclass('users') IS NOT NULL", &[]).context("looking for users")?.try_get(0)?;
-        Ok(table && client.query_one("SELECT EXISTS (SELECT 1 FROM users)", &[]).context("looking for users")?.try_get(0)?)
+        for table in client.query(TABLES, &[]).context("looking for tables of users")? {
+            if client.query_one(table.try_get::<_, &str>(0)?, &[]).context("looking for users")?.try_get(0)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn open(&self, database: &str) -> anyhow::Result<Client> {
