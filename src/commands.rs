@@ -142,8 +142,8 @@ where
     let schema = runtime.block_on(context.pool.check_schema())?;
     match schema {
         migrate::Schema::Behind { .. } if migrates => {
-            let applied = migrate::migrate(&location.target)?;
-            log::info!("applied {} migrations", applied.len());
+            let done = migrate::migrate(&location.target)?;
+            log::info!("applied {} migrations", done.applied.len());
         }
         schema => schema.must_be_current()?,
     }

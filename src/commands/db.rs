@@ -101,7 +101,7 @@ pub fn run(verb: &Verb, settings: &Settings, output: Output) -> anyhow::Result<E
 
 fn migrate(location: &DatabaseLocation, output: Output) -> anyhow::Result<()> {
     location.ensure_running()?;
-    let applied = migrate::migrate(&location.target)?;
+    let done = migrate::migrate(&location.target)?;
     let creators = foreign_grants::creators(&location.target)?;
     if !creators.is_empty() {
         complain(format!(
@@ -109,9 +109,15 @@ fn migrate(location: &DatabaseLocation, output: Output) -> anyhow::Result<()> {
             creators.join(", ")
         ));
     }
-    output.print(&serde_json::json!({ "applied": applied, "version": migrate::newest() }), || match applied.as_slice() {
-        [] => format!("schema is current (version {})", migrate::newest()),
-        applied => format!("applied {}", applied.join(", ")),
+    output.print(&done, || {
+        let applied = match done.applied.as_slice() {
+            [] => format!("schema is current (version {})", done.version),
+            applied => format!("applied {}", applied.join(", ")),
+        };
+        match done.indexes.as_slice() {
+            [] => applied,
+            indexes => format!("{applied}\nbuilt the indexes {}", indexes.join(", ")),
+        }
     })
 }
 
@@ -143,7 +149,7 @@ fn restore(location: &DatabaseLocation, file: &Path, replace: bool, output: Outp
     location.ensure_running()?;
     cluster(location)?.restore(file, replace)?;
     let migrated = migrate::migrate(&location.target)?;
-    output.print(&serde_json::json!({ "restored": file, "before": BEFORE, "applied": migrated }), || {
+    output.print(&serde_json::json!({ "restored": file, "before": BEFORE, "applied": migrated.applied }), || {
         format!("restored {}; the previous contents are kept as the database {BEFORE}", file.display())
     })
 }

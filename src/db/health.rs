@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use tokio_postgres::types::Type;
 
 use super::Pool;
+use super::migrate::indexes;
 
 /// Number of round trips for the latency.
 const ROUND_TRIPS: usize = 20;
@@ -50,6 +51,13 @@ pub async fn server(pool: &Pool) -> anyhow::Result<Server> {
         role: row.try_get(5)?,
         now: row.try_get(6)?,
     })
+}
+
+/// The names of the indexes of our tables that are missing, or unfinished since their build was interrupted.
+pub async fn missing_indexes(pool: &Pool) -> anyhow::Result<Vec<String>> {
+    let client = pool.get().await?;
+    let rows = client.query_typed(indexes::UNFINISHED, &[(&indexes::names(), Type::TEXT_ARRAY)]).await;
+    rows.context("looking for missing indexes")?.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
 /// The median of some round trips.

@@ -1,6 +1,9 @@
-//! The schema: numbered, embedded migrations, applied in one transaction under a lock. Synchronous: needs no async runtime.
+//! The schema: numbered, embedded migrations, applied in one transaction under a lock, and then their indexes. Synchronous: needs no async runtime.
 
 mod enter;
+pub(super) mod indexes;
+
+use std::collections::BTreeMap;
 
 use anyhow::Context;
 use postgres::{Client, SimpleQueryMessage, Transaction};
@@ -153,25 +156,49 @@ pub(super) fn begin<'a>(client: &'a mut Client, what: &'static str) -> anyhow::R
     Ok(tx)
 }
 
-/// Applies missing migrations. Returns their names. Safe on two hosts concurrently: the second waits, then has nothing to do.
+/// What `migrate` did.
+#[derive(Debug, serde::Serialize)]
+pub struct Migrated {
+    /// Number and name of each migration.
+    pub applied: Vec<String>,
+    pub version: i32,
+    /// Names of the indexes that were built afterwards.
+    pub indexes: Vec<&'static str>,
+}
+
+/// Applies missing migrations, in one transaction, and builds missing indexes. Safe on two hosts concurrently: the second waits, then has nothing to do.
 ///
 /// # Errors
-/// Returns an error if a migration fails (all changes are rolled back), if the schema is newer, or if an applied migration has another checksum.
-pub fn migrate(target: &Target) -> anyhow::Result<Vec<String>> {
+/// Returns an error if a migration fails (all changes are rolled back), if the schema is newer, if an applied migration has another checksum, or if an
+/// index cannot be built (the migrations are applied by then).
+pub fn migrate(target: &Target) -> anyhow::Result<Migrated> {
     let mut client = connect(target)?;
     let mut tx = begin(&mut client, "beginning the migration")?;
     lock(&mut tx)?;
-    enter::enter(&mut tx, target.schema())?;
-    let applied = checksums(&mut tx)?;
-    if let Some((version, _)) = applied.last_key_value()
+    let schema = enter::enter(&mut tx, target.schema())?;
+    let known = checksums(&mut tx)?;
+    if let Some((version, _)) = known.last_key_value()
         && let ahead @ Schema::Ahead { .. } = compare(*version)
     {
         ahead.must_be_current()?;
     }
-    let mut done = Vec::new();
+    let applied = apply(&mut tx, &known)?;
+    tx.batch_execute(include_str!("sql/forget_foreign_changes.sql")).context("forgetting the transactions of another server")?;
+    if !applied.is_empty() {
+        comments::apply(&mut tx)?;
+    }
+    let missing = indexes::missing(&mut tx, &schema)?;
+    tx.commit().context("committing the migration")?;
+    let indexes = if missing.is_empty() { Vec::new() } else { indexes::build(target)? };
+    Ok(Migrated { applied, version: newest(), indexes })
+}
+
+/// Applies the migrations that are not among the known ones. Returns their numbers and names.
+fn apply(tx: &mut Transaction<'_>, known: &BTreeMap<i32, String>) -> anyhow::Result<Vec<String>> {
+    let mut pending = Vec::new();
     for &(version, name, text) in MIGRATIONS {
         let checksum = checksum(text);
-        match applied.get(&version) {
+        match known.get(&version) {
             Some(known) if *known == checksum => continue,
             Some(_) => {
                 return Err(Fault::settings(format!(
@@ -179,29 +206,29 @@ pub fn migrate(target: &Target) -> anyhow::Result<Vec<String>> {
                 ))
                 .into());
             }
-            None => {}
+            None => pending.push((version, name, text, checksum)),
         }
-        tx.batch_execute(text).with_context(|| format!("applying migration {version} ({name})"))?;
+    }
+    let first = pending.first().map_or(0, |(version, ..)| *version);
+    let mut applied = Vec::new();
+    for (version, name, text, checksum) in pending {
+        tx.batch_execute(&indexes::without_late(version, text, first))
+            .with_context(|| format!("applying migration {version} ({name})"))?;
         tx.batch_execute(&format!(
             "INSERT INTO schema_migrations (version, name, checksum) VALUES ({version}, '{name}', '{checksum}')"
         ))
         .context("recording the migration")?;
-        done.push(format!("{version:04}_{name}"));
+        applied.push(format!("{version:04}_{name}"));
     }
-    tx.batch_execute(include_str!("sql/forget_foreign_changes.sql")).context("forgetting the transactions of another server")?;
-    if !done.is_empty() {
-        comments::apply(&mut tx)?;
-    }
-    tx.commit().context("committing the migration")?;
-    Ok(done)
+    Ok(applied)
 }
 
 /// The applied migrations with their checksums.
-fn checksums(tx: &mut Transaction<'_>) -> anyhow::Result<std::collections::BTreeMap<i32, String>> {
+fn checksums(tx: &mut Transaction<'_>) -> anyhow::Result<BTreeMap<i32, String>> {
     let rows = tx
         .simple_query("SELECT version, checksum FROM schema_migrations ORDER BY version")
         .context("reading schema_migrations")?;
-    let mut applied = std::collections::BTreeMap::new();
+    let mut applied = BTreeMap::new();
     for message in rows {
         if let SimpleQueryMessage::Row(row) = message {
             let version: i32 = row.get(0).unwrap_or_default().parse().context("schema_migrations.version")?;

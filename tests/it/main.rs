@@ -82,6 +82,7 @@ mod terminal;
 mod tokens;
 mod traces;
 mod unfetched;
+mod upgrade;
 mod verify;
 mod versions;
 mod ways;

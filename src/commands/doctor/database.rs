@@ -32,6 +32,19 @@ pub async fn connect(location: &DatabaseLocation, settings: &Settings, findings:
     }
 }
 
+/// Reports a schema of the right version, and which of its indexes are missing.
+fn current(missing: anyhow::Result<Vec<String>>, findings: &mut Findings) {
+    match missing {
+        Ok(missing) if missing.is_empty() => findings.ok("schema", format!("version {}", migrate::newest())),
+        Ok(missing) => findings.warn(
+            "schema",
+            format!("version {}, without {} of its indexes ({}): jobs are slower", migrate::newest(), missing.len(), missing.join(", ")),
+            "run `syncctl db migrate`, which builds them while jobs run",
+        ),
+        Err(error) => findings.attempt("schema", Err(error)),
+    }
+}
+
 /// Returns whether the schema is the one this version expects.
 pub async fn check(pool: &Pool, location: &DatabaseLocation, settings: &Settings, findings: &mut Findings) -> bool {
     let before = Utc::now();
@@ -48,7 +61,7 @@ pub async fn check(pool: &Pool, location: &DatabaseLocation, settings: &Settings
         Err(error) => findings.attempt(CHECK, Err(error)),
     }
     match schema {
-        Ok(Schema::Current) => findings.ok("schema", format!("version {}", migrate::newest())),
+        Ok(Schema::Current) => current(health::missing_indexes(pool).await, findings),
         Ok(Schema::Behind { version }) if location.migrates_itself(&settings.db) => {
             findings.warn(
                 "schema",

@@ -20,8 +20,8 @@ const OWNER: &str = "SELECT pg_catalog.quote_ident(r.rolname) FROM pg_catalog.pg
 const TAKEN: &str = "SELECT c.relname::pg_catalog.text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
   WHERE n.nspname::pg_catalog.text OPERATOR(pg_catalog.=) $1 AND c.relname::pg_catalog.text OPERATOR(pg_catalog.=) ANY ($2) ORDER BY 1 LIMIT 1";
 
-/// Enters the schema of the tables. In a new installation, creates it and `schema_migrations`.
-pub(super) fn enter(tx: &mut Transaction<'_>, schema: &str) -> anyhow::Result<()> {
+/// Enters the schema of the tables, and returns it. In a new installation, creates it and `schema_migrations`.
+pub(super) fn enter(tx: &mut Transaction<'_>, schema: &str) -> anyhow::Result<Located> {
     let located = search_path::locate_in(tx, schema)?;
     if !located.is_installed {
         make_room(tx, &located)?;
@@ -40,7 +40,7 @@ pub(super) fn enter(tx: &mut Transaction<'_>, schema: &str) -> anyhow::Result<()
         tx.batch_execute(&format!("SET LOCAL ROLE {}", owner.try_get::<_, &str>(0)?))
             .context("switching to the owner of the schema")?;
     }
-    Ok(())
+    Ok(located)
 }
 
 /// Creates the schema unless it exists.
