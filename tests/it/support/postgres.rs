@@ -52,10 +52,15 @@ impl Postgres {
 
     /// A fresh, empty database.
     pub fn database(&'static self) -> Database {
+        self.copy_of("template1")
+    }
+
+    /// A copy of a database that has no connections.
+    pub fn copy_of(&'static self, template: &str) -> Database {
         let number = self.databases.fetch_add(1, Ordering::Relaxed);
         let database = Database { server: self, name: format!("test_{number}") };
         let mut client = self.connect("postgres");
-        client.batch_execute(&format!("CREATE DATABASE {}", database.name)).expect("a new database");
+        client.batch_execute(&format!("CREATE DATABASE {} TEMPLATE {template}", database.name)).expect("a new database");
         database
     }
 

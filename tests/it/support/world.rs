@@ -14,6 +14,7 @@ mod streams;
 
 use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 
 use serde_json::json;
 
@@ -23,6 +24,7 @@ use result::run_result;
 use super::postgres::{self, Database};
 use super::service::{CALENDAR, Service};
 use super::sim::Truth;
+use super::waiting::until;
 use super::{Sim, pgbouncer, tls};
 
 /// How the binary reaches PostgreSQL, and how fast Google answers.
@@ -65,6 +67,25 @@ pub struct World {
     pub service: &'static Service,
 }
 
+/// The database whose copies tests begin with: migrations and comments would take each of them longer than most tests.
+fn template() -> &'static Database {
+    static TEMPLATE: OnceLock<Database> = OnceLock::new();
+    TEMPLATE.get_or_init(|| {
+        let database = postgres::shared().database();
+        let url = database.url();
+        let world = World::unmigrated(database, url);
+        world.search_syncctl();
+        world.syncctl(&["db", "migrate"]).expect(0);
+        world.refuse_silent_changes();
+        let database = world.database;
+        let mut server = postgres::shared().connect("postgres");
+        server.batch_execute(&format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", database.name())).expect("a closed database");
+        let connected = format!("SELECT FROM pg_stat_activity WHERE datname = '{}'", database.name());
+        until("the template is free", || server.query(&connected, &[]).expect("connections").is_empty());
+        database
+    })
+}
+
 impl World {
     /// An empty database and an empty Google.
     pub fn empty() -> Self {
@@ -73,27 +94,20 @@ impl World {
 
     /// An empty database that is reached this way, and an empty Google.
     pub fn by(way: Way) -> Self {
-        let (database, url) = match way {
-            Way::Direct | Way::Slow => {
-                let database = postgres::shared().database();
-                // As docs/schedules.md recommends. Without it, as through the pooler, transactions set the search path.
-                let set = format!("ALTER DATABASE {} SET search_path = syncctl", database.name());
-                database.connect().batch_execute(&set).expect("a search path");
-                let url = database.url();
-                (database, url)
+        let world = if way == Way::Tls {
+            let server = tls::server();
+            let url = server.url_verify_full();
+            Self::on(server.database, url)
+        } else {
+            let database = postgres::shared().copy_of(template().name());
+            let url = if way == Way::Pooler { pgbouncer::shared().url(database.name()) } else { database.url() };
+            let world = Self::unmigrated(database, url);
+            if way != Way::Pooler {
+                world.search_syncctl();
             }
-            Way::Pooler => {
-                let database = postgres::shared().database();
-                let url = pgbouncer::shared().url(database.name());
-                (database, url)
-            }
-            Way::Tls => {
-                let server = tls::server();
-                let url = server.url_verify_full();
-                (server.database, url)
-            }
+            world.syncctl(&["accounts", "rekey", "--new-key"]).expect(0);
+            world
         };
-        let world = Self::on(database, url);
         if way == Way::Slow {
             world.sim.admin("latency", json!({ "median_ms": SLOW.0, "sigma": 0.4, "per_call_ms": SLOW.1 }));
         }
@@ -112,6 +126,11 @@ impl World {
     pub fn unmigrated(database: Database, url: String) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         Self { sim: Sim::start(), database, folder, url, settings: Vec::new(), service: &CALENDAR }
+    }
+
+    /// As docs/schedules.md recommends. Without it, as through the pooler, transactions set the search path.
+    fn search_syncctl(&self) {
+        self.execute(&format!("ALTER DATABASE {} SET search_path = syncctl", self.database.name()));
     }
 
     /// This many users with this many events each, imported and not synced yet.
