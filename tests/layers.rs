@@ -64,11 +64,14 @@ fn paths(text: &str, module: &[String]) -> Vec<Vec<String>> {
         up -= usize::from(code[..at].contains("mod tests {"));
         tree(rest, &module[..module.len().saturating_sub(up)], &mut paths);
     }
-    paths
+    paths.into_iter().map(|(path, _)| path).collect()
 }
 
-/// Adds the paths of a tree like `google::{client, list::Item}` to `paths`, each after `prefix`; returns the text after the tree.
-fn tree<'a>(text: &'a str, prefix: &[String], paths: &mut Vec<Vec<String>>) -> &'a str {
+/// The words of a path, and the name after `as`.
+type Named = (Vec<String>, Option<String>);
+
+/// Adds the paths of a tree like `google::{client, list::Item as One}` to `paths`, each after `prefix`; returns the text after the tree.
+fn tree<'a>(text: &'a str, prefix: &[String], paths: &mut Vec<Named>) -> &'a str {
     let text = text.trim_start();
     if let Some(mut rest) = text.strip_prefix('{') {
         loop {
@@ -86,9 +89,10 @@ fn tree<'a>(text: &'a str, prefix: &[String], paths: &mut Vec<Vec<String>>) -> &
     match rest.strip_prefix("::") {
         Some(rest) => tree(rest, &path, paths),
         None => {
-            paths.push(path);
-            // `*`, or the name after `as`.
-            &rest[rest.find([',', '}', ';', '(', '\n']).unwrap_or(rest.len())..]
+            // After `*`, or the name after `as`.
+            let end = rest.find([',', '}', ';', '(', '\n']).unwrap_or(rest.len());
+            paths.push((path, rest[..end].trim().strip_prefix("as ").map(str::to_owned)));
+            &rest[end..]
         }
     }
 }

@@ -20,33 +20,16 @@ struct File {
 
 type Files = BTreeMap<Name, File>;
 
-/// The paths of a `use` with braces, one by one.
-fn expand(tree: &str) -> Vec<String> {
-    let (mut paths, mut prefixes, mut path) = (Vec::new(), Vec::new(), String::new());
-    for c in tree.chars().chain([',']) {
-        match c {
-            '{' => prefixes.push(path.clone()),
-            ',' | '}' => {
-                paths.push(path.trim().to_owned());
-                path = if c == '}' { prefixes.pop() } else { prefixes.last().cloned() }.unwrap_or_default();
-            }
-            _ if c.is_whitespace() && path.is_empty() => {}
-            _ => path.push(c),
-        }
-    }
-    paths.retain(|path| !path.is_empty() && !path.ends_with("::"));
-    paths
-}
-
 /// The absolute form of a path in a file; `None` if it is of another crate.
-fn absolute(path: &str, of: &Name, file: &File) -> Option<Name> {
-    let words: Vec<&str> = path.split("::").map(str::trim).filter(|word| *word != "self" && *word != "*").collect();
+fn absolute(path: &[String], of: &Name, file: &File) -> Option<Name> {
+    // `*` has no name.
+    let words: Vec<&str> = path.iter().map(String::as_str).filter(|word| *word != "self" && !word.is_empty()).collect();
     let ups = words.iter().take_while(|word| **word == "super").count();
-    let base: Name = match words.first()? {
-        &"super" => of[..of.len().checked_sub(ups)?].to_vec(),
-        &"crate" => Vec::new(),
-        first if path.starts_with("self::") || file.children.iter().any(|child| child == first) => of.clone(),
-        first => return file.imports.get(*first).map(|base| [base.as_slice(), &owned(&words[1..])].concat()),
+    let base: Name = match *words.first()? {
+        "super" => of[..of.len().checked_sub(ups)?].to_vec(),
+        "crate" => Vec::new(),
+        first if path[0] == "self" || file.children.iter().any(|child| child == first) => of.clone(),
+        first => return file.imports.get(first).map(|base| [base.as_slice(), &owned(&words[1..])].concat()),
     };
     Some([base, owned(&words[ups.max(usize::from(words[0] == "crate"))..])].concat())
 }
@@ -71,11 +54,12 @@ fn read(text: &str, of: &Name) -> File {
     for statement in lines.join("\n").split(';') {
         if let Some((_, child)) = after(statement, "mod ").filter(|(_, child)| !child.contains(char::is_whitespace)) {
             file.children.push(child.to_owned());
-        } else if let Some((for_others, tree)) = after(statement, "use ") {
-            for path in expand(tree) {
-                let (path, name) = path.split_once(" as ").map_or((path.as_str(), None), |(path, name)| (path, Some(name)));
-                let Some(absolute) = absolute(path, of, &file) else { continue };
-                let name = name.map(str::to_owned).or_else(|| absolute.last().cloned()).unwrap_or_default();
+        } else if let Some((for_others, imported)) = after(statement, "use ") {
+            let mut paths = Vec::new();
+            super::tree(imported, &[], &mut paths);
+            for (path, name) in paths {
+                let Some(absolute) = absolute(&path, of, &file) else { continue };
+                let name = name.or_else(|| absolute.last().cloned()).unwrap_or_default();
                 file.uses.extend((!for_others).then(|| absolute.clone()));
                 file.imports.insert(name, absolute);
             }

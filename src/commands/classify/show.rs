@@ -99,7 +99,7 @@ fn figures(replay: &Replay) -> Value {
 
 fn evaluation(replay: &Replay) -> String {
     let percent = |share: f64| if share.is_finite() { format!("{:.1} %", share * 100.0) } else { "-".into() };
-    let mut table = table(&["way", "assigned", "of those that belong", "right", "of those assigned"]);
+    let mut table = table(&["method", "assigned", "of those that belong", "right", "of those assigned"]);
     for (name, score) in methods(replay) {
         table.add_row([
             name.to_owned(),
@@ -113,7 +113,7 @@ fn evaluation(replay: &Replay) -> String {
     let tail = if by_method.is_empty() {
         "nothing would have been decided yet".to_owned()
     } else {
-        format!("right by way: {by_method}")
+        format!("right by method: {by_method}")
     };
     format!("{}\n{tail}\n", table.trim_fmt())
 }

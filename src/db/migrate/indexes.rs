@@ -2,10 +2,10 @@
 //! would lock them until it ends.
 
 use anyhow::Context as _;
+use postgres::Transaction;
 use postgres::types::Type;
-use postgres::{IsolationLevel, Transaction};
 
-use super::{MIGRATIONS, lock};
+use super::{MIGRATIONS, begin, lock};
 use crate::db::conninfo::Target;
 use crate::db::search_path::{self, Located};
 
@@ -98,12 +98,13 @@ pub(super) fn missing(tx: &mut Transaction<'_>, schema: &Located) -> anyhow::Res
 /// Returns an error if one cannot be built; the jobs work without it, more slowly.
 pub(super) fn build(target: &Target) -> anyhow::Result<Vec<&'static str>> {
     let mut client = super::connect(target)?;
-    // The builds wait for all snapshots that are older than they are: this transaction, which only holds the lock, must have none.
-    let transaction = client.build_transaction().isolation_level(IsolationLevel::ReadCommitted).start();
-    let mut tx = transaction.context("beginning to build indexes")?;
-    // It waits as long as the builds take. If this host dies, its lock goes with its connection.
-    tx.batch_execute("SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL tcp_keepalives_idle = 30")
-        .context("setting the timeout of the transaction")?;
+    let mut tx = begin(&mut client, "beginning to build indexes")?;
+    // This transaction only holds the lock, for as long as the builds take: if this host dies, it goes with its connection. It must not keep a snapshot
+    // between statements, because builds wait for all that are older than they are.
+    tx.batch_execute(
+        "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL tcp_keepalives_idle = 30",
+    )
+    .context("setting the timeout of the transaction")?;
     lock(&mut tx)?;
     let schema = search_path::locate_in(&mut tx, target.schema())?;
     let mut builder = super::connect(target)?;
