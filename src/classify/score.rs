@@ -86,6 +86,6 @@ mod tests {
         score.add(Label::NoneOfThem, Some((a, "sender")));
         assert_eq!((score.given, score.right, score.belong, score.covered), (3, 1, 4, 2));
         assert_eq!((score.decided, score.decided_right), (5, 2));
-        assert_eq!(score.by_way(), "kin 1 of 1, sender 0 of 1, model 1 of 3");
+        assert_eq!(score.by_method(), "kin 1 of 1, sender 0 of 1, model 1 of 3");
     }
 }

@@ -109,7 +109,7 @@ fn evaluation(replay: &Replay) -> String {
             percent(score.precision()),
         ]);
     }
-    let by_method = replay.whole.by_way();
+    let by_method = replay.whole.by_method();
     let tail = if by_method.is_empty() {
         "nothing would have been decided yet".to_owned()
     } else {

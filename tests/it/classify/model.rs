@@ -73,7 +73,7 @@ fn a_users_own_past_says_how_much_would_have_been_decided_and_how_well() {
         .json();
     assert_eq!((&later["as_decided"]["belong"], &later["as_decided"]["precision"]), (&json!(0), &json!(null)), "{later}");
     let text = desk.world.syncctl(&["classify", "eval", "ann@example.com"]).expect(0).stdout;
-    assert!(text.contains("as decided") && text.contains("right by way: model"), "{text}");
+    assert!(text.contains("as decided") && text.contains("right by method: model"), "{text}");
 }
 
 #[test]
