@@ -62,7 +62,7 @@ impl Score {
     }
 
     /// Such as `kin 1657 of 1663, sender 1319 of 1332`.
-    pub fn by_way(&self) -> String {
+    pub fn by_method(&self) -> String {
         let shown = |kind: &&str| self.by_evidence.get(*kind).map(|(decided, right)| format!("{kind} {right} of {decided}"));
         ["kin", "sender", "model"].iter().filter_map(shown).collect::<Vec<_>>().join(", ")
     }
