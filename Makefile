@@ -20,6 +20,7 @@ test: ## Run all tests against real PostgreSQL and PgBouncer servers; the tests 
 	SYNCCTL_TEST_WAY=pooler cargo test --locked --test it -- $(main_job)
 	SYNCCTL_TEST_WAY=tls cargo test --locked --test it -- $(main_job)
 	scripts/official-client
+	scripts/demo-check
 
 test-slow: ## Run the tests of kills, faults, sharing and the budget with Google's response times; about ten minutes, not part of `make test`
 	scripts/ensure-postgres
