@@ -96,7 +96,7 @@ fn add_baseline(name: &str, score: &Score, about: &str, table: &mut Table) {
 
 fn measure_mail(mail: &[Document], table: &mut Table) {
     let score = stream::replay(mail, stream::product_rule);
-    table.add("mail_precision", score.precision(), Some(">= 0.97"), &score.by_way());
+    table.add("mail_precision", score.precision(), Some(">= 0.97"), &score.by_method());
     table.add("mail_coverage", score.coverage(), Some(">= 0.60"), "");
     table.add("mail_asked", score.undecided(), Some("<= 0.40"), "documents that an endpoint would be asked about, of all");
     table.add("mail_precision_with_none", score.precision_with_none(), None, "\"none of them\" counted as well");

@@ -63,7 +63,8 @@ pub fn world() -> World {
 pub fn fill(world: &World, size: &Size) {
     let Size { users, events, messages, files } = size;
     let run = |what: &str, statement: String| {
-        let (seconds, ()) = crate::shared::figures::timed(|| world.execute(&format!("SET synchronous_commit = off; {statement}")));
+        let (seconds, ()) =
+            crate::shared::figures::timed(|| world.execute(&format!("SET synchronous_commit = off; {statement}")));
         eprintln!("  {what}: {seconds:.0} s");
     };
     run(
@@ -80,7 +81,10 @@ pub fn fill(world: &World, size: &Size) {
                WHERE u.email LIKE 'many%'"
         ),
     );
-    run("series", events_of("series", SERIES, "now() - interval '100 days' + k * interval '11 hours'", "'[\"RRULE:FREQ=WEEKLY\"]'::jsonb"));
+    run(
+        "series",
+        events_of("series", SERIES, "now() - interval '100 days' + k * interval '11 hours'", "'[\"RRULE:FREQ=WEEKLY\"]'::jsonb"),
+    );
     run("events", events_of("single", SINGLES, "now() - interval '80 days' + k * interval '5 days 7 hours'", "NULL::jsonb"));
     let history = events / users - SERIES - SINGLES;
     run("history", events_of("past", history, "now() - interval '100 days' - k * interval '9 hours'", "NULL::jsonb"));

@@ -44,7 +44,10 @@ fn main() {
     for step in &roll {
         println!("{:<52}{:>10.1}{:>10}", step.name, step.seconds, step.calendars);
     }
-    println!("\n{:>8}{:>10}{:>10}  statements of jobs that take longer among many rows (ms: alone, among many)", "ratio", "ms", "ms");
+    println!(
+        "\n{:>8}{:>10}{:>10}  statements of jobs that take longer among many rows (ms: alone, among many)",
+        "ratio", "ms", "ms"
+    );
     let slower = statements::slower(&small, &large);
     for (ratio, alone, many, text) in slower.iter().take(12) {
         println!("{ratio:>8.1}{alone:>10.3}{many:>10.3}  {text}");

@@ -62,11 +62,13 @@ pub fn ask(world: &World, size: &Size) -> Vec<Answer> {
         .iter()
         .map(|&(name, text)| {
             let text = text.replace("CURSOR", &cursor);
-            let statement = client.prepare_typed(&text, &[postgres::types::Type::TEXT]).unwrap_or_else(|error| panic!("{name}: {error}"));
+            let statement =
+                client.prepare_typed(&text, &[postgres::types::Type::TEXT]).unwrap_or_else(|error| panic!("{name}: {error}"));
             let mut times = Vec::new();
             let mut rows = 0;
             for _ in 0..=ROUNDS {
-                let (seconds, found) = timed(|| client.query(&statement, &[&user]).unwrap_or_else(|error| panic!("{name}: {error}")));
+                let (seconds, found) =
+                    timed(|| client.query(&statement, &[&user]).unwrap_or_else(|error| panic!("{name}: {error}")));
                 times.push(seconds * 1_000.0);
                 rows = found.len();
             }
@@ -78,6 +80,11 @@ pub fn ask(world: &World, size: &Size) -> Vec<Answer> {
         .collect();
     let agenda = ["calendar", "agenda", &user, "--week"];
     let times = (0..ROUNDS).map(|_| timed(|| world.syncctl(&agenda).expect(0)).0 * 1_000.0).collect();
-    answers.push(Answer { name: "`syncctl calendar agenda --week`, the whole process", ms: median(times), rows: 0, whole_tables: Vec::new() });
+    answers.push(Answer {
+        name: "`syncctl calendar agenda --week`, the whole process",
+        ms: median(times),
+        rows: 0,
+        whole_tables: Vec::new(),
+    });
     answers
 }

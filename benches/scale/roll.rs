@@ -23,7 +23,9 @@ pub fn roll(world: &World, size: &Size) -> Vec<Step> {
     let first = run("all instances for the first time", &[]);
     assert!(first.calendars >= size.users, "calendars without instances");
     // All events are known.
-    world.execute("UPDATE calendar_windows SET listed = tstzrange(lower(covered) - interval '9 days', upper(covered) + interval '9 days')");
+    world.execute(
+        "UPDATE calendar_windows SET listed = tstzrange(lower(covered) - interval '9 days', upper(covered) + interval '9 days')",
+    );
     world.execute("VACUUM ANALYZE calendar_instances; VACUUM ANALYZE calendar_events");
     // What tomorrow's window is today.
     let tomorrow = ["--set", "calendar.instances_past=89d", "--set", "calendar.instances_future=401d"];

@@ -38,7 +38,12 @@ fn current(missing: anyhow::Result<Vec<String>>, findings: &mut Findings) {
         Ok(missing) if missing.is_empty() => findings.ok("schema", format!("version {}", migrate::newest())),
         Ok(missing) => findings.warn(
             "schema",
-            format!("version {}, without {} of its indexes ({}): jobs are slower", migrate::newest(), missing.len(), missing.join(", ")),
+            format!(
+                "version {}, without {} of its indexes ({}): jobs are slower",
+                migrate::newest(),
+                missing.len(),
+                missing.join(", ")
+            ),
             "run `syncctl db migrate`, which builds them while jobs run",
         ),
         Err(error) => findings.attempt("schema", Err(error)),

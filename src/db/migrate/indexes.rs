@@ -111,7 +111,8 @@ pub(super) fn build(target: &Target) -> anyhow::Result<Vec<&'static str>> {
     let mut built = Vec::new();
     for (Index { name, table, rest, .. }, is_broken) in unfinished(&mut tx, &schema)? {
         let quoted = &schema.quoted;
-        let failed = || format!("building the index {name}: the migrations are applied and jobs can run; run `syncctl db migrate` again");
+        let failed =
+            || format!("building the index {name}: the migrations are applied and jobs can run; run `syncctl db migrate` again");
         if is_broken {
             builder.batch_execute(&format!("DROP INDEX CONCURRENTLY {quoted}.{name}")).with_context(failed)?;
         }
