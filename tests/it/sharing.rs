@@ -159,7 +159,7 @@ fn a_time_budget_ends_the_run_and_leaves_the_rest_due() {
     let mut world = World::with_users(30, 2);
     world.set("SYNCCTL_ENGINE_CONCURRENCY", "4");
     world.sim.fault(json!({ "fault": "stall", "at_call": 5, "times": 1 }));
-    let run = world.spawn(&["calendar", "cron", "--max-duration", "300ms", "--json"]);
+    let run = world.spawn(&["calendar", "cron", "--max-duration", "15s", "--json"]);
     world.wait_for_stall();
     // The withheld answer arrives only after the time budget is over: the run must end without waiting for a slow Google.
     let output = run.wait_with_output().expect("the run ends");

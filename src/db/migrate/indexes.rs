@@ -99,17 +99,20 @@ pub(super) fn missing(tx: &mut Transaction<'_>, schema: &Located) -> anyhow::Res
 pub(super) fn build(target: &Target) -> anyhow::Result<Vec<&'static str>> {
     let mut client = super::connect(target)?;
     let mut tx = begin(&mut client, "beginning to build indexes")?;
-    // This transaction only holds the lock, for as long as the builds take: if this host dies, it goes with its connection. It must not keep a snapshot
-    // between statements, because builds wait for all that are older than they are.
+    // This transaction only holds the lock, for as long as the builds take: if this host dies, it goes with its connection. It must not keep a snapshot,
+    // as it would after a query, because builds wait for all that are older than they are.
     tx.batch_execute(
         "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL tcp_keepalives_idle = 30",
     )
     .context("setting the timeout of the transaction")?;
     lock(&mut tx)?;
-    let schema = search_path::locate_in(&mut tx, target.schema())?;
     let mut builder = super::connect(target)?;
+    let mut reading = begin(&mut builder, "beginning to look for indexes")?;
+    let schema = search_path::locate_in(&mut reading, target.schema())?;
+    let unfinished = unfinished(&mut reading, &schema)?;
+    reading.commit().context("ending to look for indexes")?;
     let mut built = Vec::new();
-    for (Index { name, table, rest, .. }, is_broken) in unfinished(&mut tx, &schema)? {
+    for (Index { name, table, rest, .. }, is_broken) in unfinished {
         let quoted = &schema.quoted;
         let failed =
             || format!("building the index {name}: the migrations are applied and jobs can run; run `syncctl db migrate` again");
