@@ -49,8 +49,8 @@ fn new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     written
 }
 
-/// Whether a path names a descriptor of this process.
-fn is_open(path: &Path) -> bool {
+/// Whether a path names a descriptor of this process, such as `/dev/stdout`.
+pub fn is_open(path: &Path) -> bool {
     OPEN.iter().any(|open| path.starts_with(open))
 }
 

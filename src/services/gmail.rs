@@ -198,7 +198,7 @@ impl Source for Gmail {
         let counts = store::apply(tx, stream, pass, items).await?;
         detect::apply(tx, &self.pattern, stream, items).await?;
         labels::store::apply(tx, stream, pass, items).await?;
-        attachments::store::apply(tx, stream, pass, items).await?;
+        attachments::store::apply(tx, stream, items).await?;
         if let Some(announcer) = announcer {
             announcer.announce(tx, stream).await?;
         }

@@ -1,5 +1,6 @@
 //! `syncctl gmail attachment`: writes a stored attachment to a file.
 
+use std::io;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -44,16 +45,18 @@ pub async fn run(context: &Context, args: &Args, output: Output) -> anyhow::Resu
         Some(StoredContent::Lost) => return Err(refused("is lost: `syncctl verify gmail --repair` reads it again").into()),
         None => return Err(refused("is not stored; see `syncctl gmail show`").into()),
     };
-    if args.overwrite {
-        file::replace_with(&args.output, &bytes, 0o600)?;
-    } else {
-        if args.output.symlink_metadata().is_ok_and(|metadata| metadata.is_file() || metadata.is_symlink()) {
+    let made = if args.overwrite { file::replace_with(&args.output, &bytes, 0o600) } else { file::create(&args.output, &bytes) };
+    match made {
+        Err(error) if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::AlreadyExists) => {
             return Err(Fault::usage(format!("{} exists; use --overwrite to replace it", args.output.display())).into());
         }
-        file::create(&args.output, &bytes)?;
+        made => made?,
     }
     let written = Written { file: args.output.display().to_string(), bytes: bytes.len() as u64 };
-    output.print(&written, || format!("{} bytes written to {}", written.bytes, written.file))?;
+    // Nothing may follow the bytes on the standard output.
+    if !file::is_open(&args.output) {
+        output.print(&written, || format!("{} bytes written to {}", written.bytes, written.file))?;
+    }
     Ok(Exit::Done)
 }
 

@@ -15,7 +15,8 @@ pub const NAME: &str = "attachments";
 pub async fn compared(tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<Derived> {
     let rows = tx
         .query_typed(
-            "SELECT m.message_id, count(*) FILTER (WHERE a.deleted_at IS NULL AND (a.sha256 IS NULL OR c.size = a.size)) = jsonb_array_length(m.attachments)
+            "SELECT m.message_id, jsonb_array_length(m.attachments) = count(*) FILTER (
+               WHERE a.position <= jsonb_array_length(m.attachments) AND a.deleted_at IS NULL AND (a.sha256 IS NULL OR c.size = a.size))
              FROM gmail_messages m JOIN gmail_attachments a USING (stream_id, message_id)
              LEFT JOIN gmail_contents c ON c.user_id = a.user_id AND c.sha256 = a.sha256
              WHERE m.stream_id = $1 AND m.deleted_at IS NULL AND m.attachments IS NOT NULL GROUP BY m.stream_id, m.message_id",

@@ -16,6 +16,7 @@ use crate::services::gmail::mail::Attachment;
 use crate::services::gmail::message::{Change, Message};
 use crate::state::NotStored;
 
+const UPSERT: &str = include_str!("../sql/upsert_attachments.sql");
 /// Bytes of contents per statement, except that each statement has at least one content: a statement is copied before it is sent.
 const MAX_STATEMENT: usize = 8 << 20;
 
@@ -28,13 +29,10 @@ struct Row<'a> {
     sha256: Option<Vec<u8>>,
 }
 
-/// Stores the attachments of the messages of a page that were read completely, instead of those that they had.
-pub async fn apply(tx: &Transaction<'_>, stream: &Stream, pass: Option<i64>, items: &[Item<Change>]) -> anyhow::Result<()> {
+/// Stores the attachments of the messages of a page that were read completely. Contents that are stored stay, even if the settings no longer include them.
+pub async fn apply(tx: &Transaction<'_>, stream: &Stream, items: &[Item<Change>]) -> anyhow::Result<()> {
     let read = items.iter().filter_map(|item| match &item.change {
-        // Without any to store, only a full pass removes those that were stored under earlier settings.
-        Change::Message(message) if message.is_complete && (pass.is_some() || !message.files.is_empty()) => {
-            Some((item.id.as_str(), &**message))
-        }
+        Change::Message(message) if !message.files.is_empty() => Some((item.id.as_str(), &**message)),
         _ => None,
     });
     let read: HashMap<&str, &Message> = read.collect();
@@ -42,31 +40,27 @@ pub async fn apply(tx: &Transaction<'_>, stream: &Stream, pass: Option<i64>, ite
         return Ok(());
     }
     let ids: Vec<&str> = read.keys().copied().collect();
-    // An answer older than the deletion of its message is not stored.
-    let alive = tx
+    let known = tx
         .query_typed(
-            "SELECT message_id FROM gmail_messages WHERE stream_id = $1 AND message_id = ANY ($2) AND deleted_at IS NULL",
+            // An answer older than the deletion of its message is not stored.
+            "SELECT m.message_id, ARRAY(SELECT a.sha256 FROM gmail_attachments a WHERE a.stream_id = m.stream_id AND a.message_id = m.message_id)
+             FROM gmail_messages m WHERE m.stream_id = $1 AND m.message_id = ANY ($2) AND m.deleted_at IS NULL",
             &[(&stream.id, Type::INT8), (&ids, Type::TEXT_ARRAY)],
         )
         .await
-        .context("reading which messages exist")?;
-    let alive: Vec<&str> = alive.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
-    let rows: Vec<Row<'_>> = alive.iter().flat_map(|id| rows_of(id, read[id])).collect();
+        .context("reading the attachments of messages as stored")?;
+    let (mut rows, mut before) = (Vec::new(), Vec::new());
+    for row in &known {
+        let id: &str = row.try_get(0)?;
+        rows.extend(rows_of(id, read[id]));
+        before.extend(row.try_get::<_, Vec<Option<&[u8]>>>(1)?);
+    }
     let contents: BTreeMap<&[u8], &[u8]> = rows.iter().filter_map(content).collect();
     store_contents(tx, stream, &contents).await?;
-    let removed = tx
-        .query_typed(
-            "DELETE FROM gmail_attachments WHERE stream_id = $1 AND message_id = ANY ($2) RETURNING sha256",
-            &[(&stream.id, Type::INT8), (&alive, Type::TEXT_ARRAY)],
-        )
-        .await
-        .context("removing the attachments of messages that were read again")?;
-    if !rows.is_empty() {
-        insert(tx, stream, &rows).await?;
-    }
-    let removed: HashSet<Option<&[u8]>> = removed.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
-    let released = removed.into_iter().flatten().filter(|sha256| !contents.contains_key(sha256));
-    release(tx, stream, &Vec::from_iter(released)).await
+    upsert(tx, stream, &rows).await?;
+    // Another version may have read a message differently.
+    let before: HashSet<&[u8]> = before.into_iter().flatten().filter(|sha256| !contents.contains_key(sha256)).collect();
+    release(tx, stream, &Vec::from_iter(before)).await
 }
 
 fn rows_of<'a>(message_id: &'a str, message: &'a Message) -> impl Iterator<Item = Row<'a>> {
@@ -141,7 +135,7 @@ fn statements<'a>(contents: &[(&'a [u8], &'a [u8])]) -> Vec<(Vec<&'a [u8]>, Vec<
     statements
 }
 
-async fn insert(tx: &Transaction<'_>, stream: &Stream, rows: &[Row<'_>]) -> anyhow::Result<()> {
+async fn upsert(tx: &Transaction<'_>, stream: &Stream, rows: &[Row<'_>]) -> anyhow::Result<()> {
     fn column<'a, 'r, T>(rows: &'a [Row<'r>], read: impl Fn(&'a Row<'r>) -> T) -> Vec<T> {
         rows.iter().map(read).collect()
     }
@@ -150,8 +144,7 @@ async fn insert(tx: &Transaction<'_>, stream: &Stream, rows: &[Row<'_>]) -> anyh
         Content::Bytes(_) => None,
     };
     tx.execute_typed(
-        "INSERT INTO gmail_attachments (stream_id, user_id, message_id, position, name, mime_type, size, content_id, inline, sha256, not_stored)
-         SELECT $1, $2, * FROM unnest($3::text[], $4::int[], $5::text[], $6::text[], $7::bigint[], $8::text[], $9::bool[], $10::bytea[], $11::text[])",
+        UPSERT,
         &[
             (&stream.id, Type::INT8),
             (&stream.user_id, Type::UUID),

@@ -15,9 +15,7 @@ ON CONFLICT (stream_id, message_id) DO UPDATE SET
   from_name = excluded.from_name, to_addresses = excluded.to_addresses, cc_addresses = excluded.cc_addresses, subject = excluded.subject,
   snippet = excluded.snippet, size_estimate = excluded.size_estimate, rfc822_message_id = excluded.rfc822_message_id,
   headers = excluded.headers, body = coalesce(excluded.body, m.body), attachments = coalesce(excluded.attachments, m.attachments),
-  note = excluded.note, deleted_at = NULL,
-  -- Of a message that was read completely, what the settings say now.
-  html = CASE WHEN excluded.attachments IS NULL THEN m.html ELSE excluded.html END,
+  note = excluded.note, html = coalesce(excluded.html, m.html), deleted_at = NULL,
   synced_at = CASE WHEN m.history_id = excluded.history_id AND m.deleted_at IS NULL THEN m.synced_at ELSE now() END,
   -- A full pass can read more of an unchanged message than was stored.
   changed_xid = CASE WHEN m.history_id = excluded.history_id AND m.deleted_at IS NULL AND (m.thread_id, m.labels, m.received_at, m.sent_at,
@@ -25,7 +23,7 @@ ON CONFLICT (stream_id, message_id) DO UPDATE SET
       m.attachments, m.note, m.html) IS NOT DISTINCT FROM (excluded.thread_id, excluded.labels, excluded.received_at, excluded.sent_at, excluded.from_address,
       excluded.from_name, excluded.to_addresses, excluded.cc_addresses, excluded.subject, excluded.snippet, excluded.size_estimate,
       excluded.rfc822_message_id, excluded.headers, coalesce(excluded.body, m.body), coalesce(excluded.attachments, m.attachments), excluded.note,
-      CASE WHEN excluded.attachments IS NULL THEN m.html ELSE excluded.html END)
+      coalesce(excluded.html, m.html))
     THEN m.changed_xid ELSE excluded.changed_xid END
 -- A full pass gives the current state, whatever its history id.
 WHERE (m.history_id IS NULL OR excluded.history_id IS NULL OR excluded.history_id >= m.history_id OR excluded.seen_pass IS NOT NULL)
