@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use futures_util::future::join_all;
 use serde_json::value::RawValue;
 
-use super::attachments::memory::{PageContents, fitting};
+use super::attachments::memory::PageContents;
 use super::list::{LIST_COST, LIST_FIELDS, Listed};
 use super::message::{Change, Content, HistoryChange, Resource, decode};
 use super::{BATCH, Gmail, SCOPE, content, detect};
@@ -49,7 +49,7 @@ pub async fn messages(
     sizes: &BTreeMap<String, u64>,
 ) -> Result<Read, Failure> {
     let max = calls.booked().map_or(MAX_MESSAGES, |units| gmail.affordable(units));
-    let now = fitting(&ids[..ids.len().min(max)], |id| sizes.get(id).copied());
+    let now = gmail.contents.fitting(&ids[..ids.len().min(max)], |id| sizes.get(id).copied());
     let later = &ids[now.len()..];
     let Requested { mut read, answered, failed, .. } = request(gmail, calls, now).await;
     if !failed.is_empty() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 /// Maximum total size of contents held by a run, in bytes, except that each page may have one message.
-pub const MAX_HELD: u64 = 32 << 20;
+const MAX_HELD: u64 = 32 << 20;
 
 /// The memory of one run.
 #[derive(Clone)]
@@ -41,6 +41,19 @@ impl ContentMemory {
         }
         Some(Held { memory: self.clone(), bytes })
     }
+
+    /// The messages to request for a page: all, or the first ones if those whose sizes are known, because they had to wait for memory, would have to wait
+    /// again.
+    pub fn fitting<'a>(&self, ids: &'a [String], size: impl Fn(&str) -> Option<u64>) -> &'a [String] {
+        let free = u64::try_from(self.0.load(Ordering::Relaxed)).unwrap_or(0);
+        let mut total: u64 = 0;
+        let fitting = ids.iter().take_while(|id| {
+            let fits = total == 0 || total < free;
+            total = total.saturating_add(size(id).unwrap_or(0));
+            fits
+        });
+        &ids[..fitting.count()]
+    }
 }
 
 impl Held {
@@ -56,17 +69,6 @@ impl Drop for Held {
     fn drop(&mut self) {
         self.memory.0.fetch_add(self.bytes, Ordering::Relaxed);
     }
-}
-
-/// The messages to request for one page: all, or the first ones if the sizes of those that earlier pages had no memory for exceed it.
-pub fn fitting<'a>(ids: &'a [String], size: impl Fn(&str) -> Option<u64>) -> &'a [String] {
-    let mut total: u64 = 0;
-    let fitting = ids.iter().take_while(|id| {
-        let is_first = total == 0;
-        total = total.saturating_add(size(id).unwrap_or(0));
-        is_first || total <= MAX_HELD
-    });
-    &ids[..fitting.count()]
 }
 
 #[cfg(test)]
@@ -95,16 +97,16 @@ mod tests {
     #[test]
     fn messages_of_known_size_are_requested_as_far_as_memory_allows() {
         let ids: Vec<String> = ["a", "b", "c", "d"].map(str::to_owned).into();
-        let sizes = |sizes: &[(&'static str, u64)]| -> HashMap<&str, u64> { sizes.iter().copied().collect() };
-        for (known, count) in [
-            (&[][..], 4),
-            (&[("a", MAX_HELD / 2), ("b", MAX_HELD / 2)], 4),
-            (&[("a", MAX_HELD / 2), ("b", MAX_HELD / 2), ("c", 1)], 2),
-            (&[("a", 3 * MAX_HELD)], 1),
-            (&[("b", 3 * MAX_HELD)], 2),
-        ] {
-            let known = sizes(known);
-            assert_eq!(fitting(&ids, |id| known.get(id).copied()).len(), count, "{known:?}");
-        }
+        let memory = ContentMemory::default();
+        let count = |known: &[(&str, u64)]| {
+            let known: HashMap<&str, u64> = known.iter().copied().collect();
+            memory.fitting(&ids, |id| known.get(id).copied()).len()
+        };
+        const HALF: u64 = MAX_HELD / 2;
+        assert_eq!([count(&[]), count(&[("a", HALF), ("b", HALF)]), count(&[("a", HALF), ("b", HALF - 1), ("c", 2)])], [4, 2, 3]);
+        assert_eq!([count(&[("a", 3 * MAX_HELD)]), count(&[("b", 3 * MAX_HELD)])], [1, 2]);
+        let held = memory.take(&PageContents::default(), MAX_HELD);
+        assert_eq!([count(&[]), count(&[("a", 1), ("b", 1)])], [4, 1]);
+        drop(held);
     }
 }
