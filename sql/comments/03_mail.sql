@@ -42,7 +42,7 @@ COMMENT ON COLUMN gmail_attachments.content_id IS 'Content-ID header, by which H
 COMMENT ON COLUMN gmail_attachments.inline IS 'Whether it is shown within the text: Content-Disposition is inline, or is missing and there is a Content-ID.';
 COMMENT ON COLUMN gmail_attachments.sha256 IS 'SHA-256 of its content (gmail_contents.sha256). NULL: not stored.';
 COMMENT ON COLUMN gmail_attachments.not_stored IS
-  'excluded (by gmail.attachments), too_large (gmail.attachment_max_size) or unreadable (its transfer encoding is damaged or unknown). NULL: stored.';
+  'excluded (by gmail.attachments), too_large (gmail.attachment_max_size) or unreadable (damaged or unknown transfer encoding). NULL: stored.';
 COMMENT ON COLUMN gmail_attachments.deleted_at IS 'When the deletion of its message was found. NULL: the message exists.';
 
 COMMENT ON TABLE gmail_contents IS 'Contents of attachments, each once for a user.';
