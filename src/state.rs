@@ -49,7 +49,7 @@ macro_rules! states {
 
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-                String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+                <String as serde::Deserialize>::deserialize(from)?.parse::<Self>().map_err(serde::de::Error::custom)
             }
         }
 

@@ -14,7 +14,6 @@ use super::{Content, File};
 use crate::engine::{Item, Stream};
 use crate::services::gmail::mail::Attachment;
 use crate::services::gmail::message::{Change, Message};
-use crate::state::NotStored;
 
 const UPSERT: &str = include_str!("../sql/upsert_attachments.sql");
 /// Bytes of contents per statement, except that each statement has at least one content: a statement is copied before it is sent.
