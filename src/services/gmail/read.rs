@@ -42,12 +42,7 @@ pub struct Read {
 ///
 /// # Errors
 /// Returns a failure if it cannot be determined whether other messages can be read.
-pub async fn messages(
-    gmail: &Gmail,
-    calls: &Calls,
-    ids: &[String],
-    sizes: &BTreeMap<String, u64>,
-) -> Result<Read, Failure> {
+pub async fn messages(gmail: &Gmail, calls: &Calls, ids: &[String], sizes: &BTreeMap<String, u64>) -> Result<Read, Failure> {
     let max = calls.booked().map_or(MAX_MESSAGES, |units| gmail.affordable(units));
     let now = gmail.contents.fitting(&ids[..ids.len().min(max)], |id| sizes.get(id).copied());
     let later = &ids[now.len()..];

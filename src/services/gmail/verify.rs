@@ -9,11 +9,11 @@ use deadpool_postgres::Transaction;
 use deadpool_postgres::tokio_postgres::types::Type;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
+use super::attachments::compared as attachments;
 use super::cursor::Cursor;
 use super::fetch;
 use super::labels::{self, OWN};
 use super::list::{LIST_COST, LIST_FIELDS, Listed};
-use super::attachments::compared as attachments;
 use super::{BATCH, Gmail, SCOPE, derived};
 use crate::engine::verify::{AllDerived, ItemState, News, Things, Verify};
 use crate::engine::{Calls, Stream};

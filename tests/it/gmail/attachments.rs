@@ -101,7 +101,10 @@ fn excluded_and_too_large_ones_are_named_and_not_stored() {
         assert!(not_stored.iter().any(|one| one == expected), "{expected}: {not_stored:?}");
     }
     let refused = world.syncctl(&["gmail", "cron", "--set", "gmail.attachments=all,*.pdf"]).expect(78);
-    assert!(refused.stderr.contains("gmail.attachments") && refused.stderr.contains("none, all, or up to 100 patterns"), "{refused:?}");
+    assert!(
+        refused.stderr.contains("gmail.attachments") && refused.stderr.contains("none, all, or up to 100 patterns"),
+        "{refused:?}"
+    );
 }
 
 #[test]
@@ -249,7 +252,11 @@ fn a_message_is_shown_with_the_state_of_its_attachments() {
     }
     let shown = world.syncctl(&["gmail", "show", &user, &id, "--json"]).expect(0).json();
     let (first, fourth) = (&shown["attachments"][0], &shown["attachments"][3]);
-    assert_eq!((&first["number"], &first["not_stored"], &first["sha256"]), (&json!(1), &json!("excluded"), &Value::Null), "{shown}");
+    assert_eq!(
+        (&first["number"], &first["not_stored"], &first["sha256"]),
+        (&json!(1), &json!("excluded"), &Value::Null),
+        "{shown}"
+    );
     assert_eq!((&fourth["not_stored"], &fourth["sha256"]), (&Value::Null, &sent["kinds"]["attachments"][3]["sha256"]), "{shown}");
     // Names move no terminal and no line.
     let shown = world.syncctl(&["gmail", "show", &user, &field(&sent["paths"], "id")]).expect(0).stdout;

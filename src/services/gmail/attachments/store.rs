@@ -202,8 +202,9 @@ mod tests {
     #[test]
     fn contents_are_sent_in_statements_of_limited_size() {
         let (large, half) = (vec![1; MAX_STATEMENT + 1], vec![2; MAX_STATEMENT / 2]);
-        let contents: Vec<(&[u8], &[u8])> =
-            [(b"a", &half), (b"b", &half), (b"c", &half), (b"d", &large), (b"e", &half)].map(|(hash, bytes)| (&hash[..], &bytes[..])).into();
+        let contents: Vec<(&[u8], &[u8])> = [(b"a", &half), (b"b", &half), (b"c", &half), (b"d", &large), (b"e", &half)]
+            .map(|(hash, bytes)| (&hash[..], &bytes[..]))
+            .into();
         let sent: Vec<Vec<&[u8]>> = statements(&contents).into_iter().map(|(hashes, _)| hashes).collect();
         assert_eq!(sent, [vec![&b"a"[..], b"b"], vec![&b"c"[..]], vec![&b"d"[..]], vec![&b"e"[..]]]);
         assert!(statements(&[]).is_empty());

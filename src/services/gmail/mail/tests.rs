@@ -181,7 +181,8 @@ fn html_of_all_parts_is_kept_and_bounded() {
     ]);
     assert_eq!(kept(&two).html.as_deref(), Some("<b>ü</b>\nend"));
     assert_eq!(kept("Content-Type: text/plain\n\nx").html, None);
-    let alternative = "Content-Type: multipart/alternative; boundary=a\n\n--a\n\nplain\n--a\nContent-Type: text/html\n\n<p>page</p>\n--a--";
+    let alternative =
+        "Content-Type: multipart/alternative; boundary=a\n\n--a\n\nplain\n--a\nContent-Type: text/html\n\n<p>page</p>\n--a--";
     let both = kept(alternative);
     assert_eq!((both.text.as_deref(), both.html.as_deref()), (Some("plain"), Some("<p>page</p>")));
     let long = kept(&format!("Content-Type: text/html\n\n{}", "<p>é</p>".repeat(200_000)));

@@ -114,8 +114,8 @@ fn collection(large: usize) -> Vec<(&'static str, Vec<Attached>)> {
     };
     let unnamed = Attached { headers: String::new(), name: None, ..Attached::new("application/octet-stream", "", noise(3, 10)) };
     let forwarded = "From: old@partner.example\r\nSubject: forwarded\r\n\r\nOld text";
-    let enclosed =
-        Attached { headers: String::new(), name: None, ..Attached::new("message/rfc822", "", forwarded) }.encoded(Encoding::SevenBit);
+    let enclosed = Attached { headers: String::new(), name: None, ..Attached::new("message/rfc822", "", forwarded) }
+        .encoded(Encoding::SevenBit);
     let of_text = |name: &'static str, text: &str| Attached::new("text/plain", name, text);
     let calendar = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nEND:VCALENDAR";
     vec![
@@ -183,7 +183,8 @@ pub async fn state(State(world): Shared, Query(params): Params) -> String {
             let is_shown = |part: &&MessagePart<'_>| part.attachment_name().is_some() && !part.is_encoding_problem;
             for part in message.parts.iter().filter(is_shown) {
                 let (PartType::Binary(bytes) | PartType::InlineBinary(bytes)) = &part.body else { continue };
-                let line = json!({ "user": user.email, "id": format!("{id:016x}"), "size": bytes.len(), "sha256": sha256(bytes) });
+                let line =
+                    json!({ "user": user.email, "id": format!("{id:016x}"), "size": bytes.len(), "sha256": sha256(bytes) });
                 let _ = writeln!(lines, "{line}");
             }
         }

@@ -134,7 +134,9 @@ fn attachments_are_listed_as_they_were_sent() {
         let full = gmail.ok(&format!("me/messages/{id}"));
         let attachments = message["attachments"].as_array().expect("attachments");
         assert_eq!(full["payload"]["parts"].as_array().map(Vec::len), Some(1 + attachments.len()), "{message}");
-        let is_listed = |one: &&Value| one["sha256"].is_string() && one["name"].is_string() && !one["mime_type"].to_string().contains("text/");
+        let is_listed = |one: &&Value| {
+            one["sha256"].is_string() && one["name"].is_string() && !one["mime_type"].to_string().contains("text/")
+        };
         expected.extend(attachments.iter().filter(is_listed).map(|one| (json!(id), one["sha256"].clone())));
     }
     let lines = gmail.text("/admin/mail/attachments");
