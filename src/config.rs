@@ -1,5 +1,6 @@
 //! The settings: one struct per section, with the default of each field. `config/load.rs` reads files and the environment.
 
+mod attachments;
 mod attendee;
 mod calendar;
 mod classify;
@@ -29,6 +30,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+pub use attachments::Attachments;
 pub use attendee::Attendee;
 pub use calendar::Calendar;
 pub use classify::{Classify, Endpoint};

@@ -47,6 +47,12 @@ macro_rules! states {
             }
         }
 
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                <String as serde::Deserialize>::deserialize(from)?.parse::<Self>().map_err(serde::de::Error::custom)
+            }
+        }
+
         impl<'a> tokio_postgres::types::FromSql<'a> for $name {
             fn from_sql(
                 of: &tokio_postgres::types::Type,
@@ -208,6 +214,17 @@ states! {
     }
 }
 
+states! {
+    /// Why the content of an attachment is not stored.
+    NotStored of "gmail_attachments.not_stored" {
+        /// The settings do not include it.
+        Excluded = "excluded",
+        TooLarge = "too_large",
+        /// Its transfer encoding is damaged or unknown.
+        Unreadable = "unreadable",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -230,6 +247,7 @@ mod tests {
                 include_str!("../sql/migrations/0039_drive_permissions.sql"),
                 words(PermissionsKnown::ALL, PermissionsKnown::as_str),
             ),
+            (include_str!("../sql/migrations/0042_attachments.sql"), words(NotStored::ALL, NotStored::as_str)),
         ] {
             assert!(migration.contains(&words), "{words}");
         }

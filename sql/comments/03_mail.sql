@@ -20,12 +20,37 @@ COMMENT ON COLUMN gmail_messages.size_estimate IS 'Bytes. messages: sizeEstimate
 COMMENT ON COLUMN gmail_messages.rfc822_message_id IS 'Message-ID header. NULL: it has none.';
 COMMENT ON COLUMN gmail_messages.headers IS 'All headers in their order: [[name, value], …], at most 1,000 and 1 MiB. messages: payload.headers.';
 COMMENT ON COLUMN gmail_messages.body IS 'Text; HTML is converted. messages: raw. NULL: not fetched in full, or without text.';
+COMMENT ON COLUMN gmail_messages.html IS
+  'HTML of the text, in UTF-8, at most 1 MiB. messages: raw. NULL: not fetched in full, without HTML, or gmail.html was not set.';
 COMMENT ON COLUMN gmail_messages.attachments IS '[{name, mime_type, size}]; size in bytes when decoded. NULL: not fetched in full.';
 COMMENT ON COLUMN gmail_messages.note IS 'What could not be read, or was left out. NULL: nothing.';
 COMMENT ON COLUMN gmail_messages.seen_pass IS 'Last full pass that listed it, as in streams.pass. NULL: only changes did.';
 COMMENT ON COLUMN gmail_messages.deleted_at IS 'When its deletion was found; moving to the trash is none. NULL: it exists.';
 COMMENT ON COLUMN gmail_messages.synced_at IS 'When its content or its labels last changed here.';
 COMMENT ON COLUMN gmail_messages.changed_xid IS 'Transaction that last changed the row, for changes_since. NULL: changed before there was this column.';
+
+COMMENT ON TABLE gmail_attachments IS
+  'Attachments of messages that were fetched in full while gmail.attachments included any: which of them are stored, and why others are not.';
+COMMENT ON COLUMN gmail_attachments.stream_id IS 'Feed of the mailbox (streams.id).';
+COMMENT ON COLUMN gmail_attachments.message_id IS 'Message (gmail_messages.message_id).';
+COMMENT ON COLUMN gmail_attachments.position IS 'From 1, in the order of gmail_messages.attachments.';
+COMMENT ON COLUMN gmail_attachments.user_id IS 'Owner of the mailbox (users.id).';
+COMMENT ON COLUMN gmail_attachments.name IS 'File name as sent: it can contain slashes, and several can be equal. NULL: it has none.';
+COMMENT ON COLUMN gmail_attachments.mime_type IS 'MIME type as sent, in lower case.';
+COMMENT ON COLUMN gmail_attachments.size IS 'Bytes when decoded.';
+COMMENT ON COLUMN gmail_attachments.content_id IS 'Content-ID header, by which HTML refers to it (cid:). NULL: it has none.';
+COMMENT ON COLUMN gmail_attachments.inline IS 'Whether it is shown within the text: Content-Disposition is inline, or is missing and there is a Content-ID.';
+COMMENT ON COLUMN gmail_attachments.sha256 IS 'SHA-256 of its content (gmail_contents.sha256). NULL: not stored.';
+COMMENT ON COLUMN gmail_attachments.not_stored IS
+  'excluded (by gmail.attachments), too_large (gmail.attachment_max_size) or unreadable (damaged or unknown transfer encoding). NULL: stored.';
+COMMENT ON COLUMN gmail_attachments.deleted_at IS 'When the deletion of its message was found. NULL: the message exists.';
+
+COMMENT ON TABLE gmail_contents IS 'Contents of attachments, each once for a user.';
+COMMENT ON COLUMN gmail_contents.user_id IS 'Owner of the mailbox (users.id).';
+COMMENT ON COLUMN gmail_contents.sha256 IS 'SHA-256 of the content.';
+COMMENT ON COLUMN gmail_contents.size IS 'Bytes.';
+COMMENT ON COLUMN gmail_contents.content IS 'The bytes, as decoded. messages: raw.';
+COMMENT ON COLUMN gmail_contents.unused_at IS 'Since when no existing message has it. NULL: one has.';
 
 COMMENT ON TABLE gmail_labels IS 'Labels of each mailbox (labels.list, labels.get): Gmail''s own and those of users.';
 COMMENT ON COLUMN gmail_labels.stream_id IS 'Feed of the mailbox (streams.id).';
@@ -63,4 +88,4 @@ COMMENT ON COLUMN gmail_detections.user_id IS 'User whom the address names (user
 COMMENT ON COLUMN gmail_detections.kind IS 'email, drive_share (links to a file on Drive) or invitation (has a calendar part).';
 COMMENT ON COLUMN gmail_detections.document_id IS 'Document of that user (documents.id). NULL: user_not_found.';
 COMMENT ON COLUMN gmail_detections.detected_at IS 'When the address was found.';
-COMMENT ON FUNCTION syncctl_forget_mailbox() IS 'Trigger of streams: deletes the messages, labels and detections of a deleted mailbox feed.';
+COMMENT ON FUNCTION syncctl_forget_mailbox() IS 'Trigger of streams: deletes the messages, attachments, labels and detections of a deleted mailbox feed.';

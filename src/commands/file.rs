@@ -25,12 +25,33 @@ pub fn replace(path: &Path, text: impl AsRef<[u8]>) -> anyhow::Result<()> {
 /// Like `replace`, with this mode, so that a private file stays private.
 pub fn replace_with(path: &Path, text: impl AsRef<[u8]>, mode: u32) -> anyhow::Result<()> {
     let text = text.as_ref();
-    let put = if OPEN.iter().any(|open| path.starts_with(open)) {
-        std::fs::write(path, text)
-    } else {
-        put(path, text, Mode::from_bits_truncate(mode))
-    };
+    let put = if is_open(path) { std::fs::write(path, text) } else { put(path, text, Mode::from_bits_truncate(mode)) };
     put.with_context(|| format!("writing {}", path.display()))
+}
+
+/// Creates a private file. A pipe or device that the caller of this command opened is written to.
+///
+/// # Errors
+/// Returns an error if the path exists, or has a link that another user made or could replace. Nothing is left then.
+pub fn create(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let made = if is_open(path) { std::fs::write(path, bytes) } else { new(path, bytes) };
+    made.with_context(|| format!("creating {}", path.display()))
+}
+
+fn new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let (folder, name) = User::me().folder_of(path)?;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut file = File::from(openat(&folder, &name, flags, Mode::RUSR | Mode::WUSR)?);
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    if written.is_err() {
+        let _ = unlinkat(&folder, &name, AtFlags::empty());
+    }
+    written
+}
+
+/// Whether a path names a descriptor of this process, such as `/dev/stdout`.
+pub fn is_open(path: &Path) -> bool {
+    OPEN.iter().any(|open| path.starts_with(open))
 }
 
 fn put(path: &Path, text: &[u8], mode: Mode) -> io::Result<()> {
@@ -88,6 +109,10 @@ mod tests {
         assert!(std::fs::symlink_metadata(at("link")).expect("the link").is_symlink());
         assert_eq!(std::fs::read_to_string(at("file")).expect("read"), "new");
         assert!(replace(folder.path(), "text").is_err());
+        for taken in ["file", "link", "pipe"] {
+            assert!(create(&at(taken), b"other").is_err(), "{taken}");
+        }
+        assert_eq!(std::fs::read_to_string(at("file")).expect("read"), "new");
         assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 3, "a temporary file is left");
     }
 }

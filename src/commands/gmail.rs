@@ -1,5 +1,6 @@
 //! `syncctl gmail`: the subcommands of all services, and stored messages.
 
+mod attachment;
 mod list;
 mod show;
 
@@ -25,6 +26,8 @@ pub enum Verb {
     Search(list::SearchArgs),
     /// Print one message with its labels, attachments and text, from the database
     Show(show::Args),
+    /// Write a stored attachment of a message to a file
+    Attachment(attachment::Args),
 }
 
 /// Runs the command.
@@ -39,6 +42,9 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
         }
         Verb::Show(args) => {
             with_context(settings, |context| async move { reading(&context, show::run(&context, args, output)).await })
+        }
+        Verb::Attachment(args) => {
+            with_context(settings, |context| async move { reading(&context, attachment::run(&context, args, output)).await })
         }
     }
 }

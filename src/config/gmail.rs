@@ -5,7 +5,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{HOUR, MINUTE};
+use super::attachments::Forms;
+use super::{Attachments, HOUR, MINUTE};
 
 /// Gmail.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -23,6 +24,14 @@ pub struct Gmail {
     pub store: MailStore,
     /// Size in bytes above which messages are stored without text and attachments.
     pub whole_max_size: u64,
+    /// Attachments whose contents are stored, of messages that are fetched in full: `none`, `all`, or a list of patterns such as `["*.pdf", "image/*"]`,
+    /// regardless of case. A pattern with a slash is compared with the MIME type, another one with the file name.
+    #[schemars(with = "Forms")]
+    pub attachments: Attachments,
+    /// Size in bytes above which the contents of an attachment are not stored.
+    pub attachment_max_size: u64,
+    /// Whether to store the HTML of messages that are fetched in full, besides their text. At most 1 MiB of a message.
+    pub html: bool,
     /// Pattern of virtual addresses.
     pub virtual_address: String,
     /// Allowed values of `{domain}`. Empty: the domains of the users' addresses. A virtual address names only users of its domain. `attendee` treats people
@@ -54,6 +63,9 @@ impl Default for Gmail {
             page_size: 200,
             store: MailStore::Detected,
             whole_max_size: 16 << 20,
+            attachments: Attachments::none(),
+            attachment_max_size: 10 << 20,
+            html: false,
             virtual_address: "ai+{username}@{domain}".into(),
             domains: Vec::new(),
             min_interval: Duration::from_secs(MINUTE),
@@ -64,10 +76,11 @@ impl Default for Gmail {
 
 impl Gmail {
     /// Bounds beyond the types: whether each holds, its key, and the allowed values.
-    pub(super) fn bounds(&self) -> [(bool, &'static str, &'static str); 3] {
+    pub(super) fn bounds(&self) -> [(bool, &'static str, &'static str); 4] {
         [
             ((1..=500).contains(&self.page_size), "gmail.page_size", "1 to 500"),
             (self.window.is_none_or(|window| !window.is_zero()), "gmail.window", "more than 0s, or all"),
+            (self.attachments.is_valid(), "gmail.attachments", "none, all, or up to 100 patterns of 1 to 200 bytes"),
             (self.min_interval <= self.max_interval, "gmail.min_interval", "at most gmail.max_interval"),
         ]
     }

@@ -205,6 +205,8 @@ impl Layers {
         };
         let value = match (old, value) {
             (Value::Float(_), Value::Integer(n)) => Value::Float(n as f64),
+            // One word instead of a list of words.
+            (Value::Array(old), Value::String(word)) if old.first().is_some_and(Value::is_str) => vec![word].into(),
             (old, value) if old.same_type(&value) => value,
             (old, value) => {
                 let message = format!("{origin}: {key} must be {}, not {}", kind(old), kind(&value));

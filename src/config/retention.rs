@@ -20,7 +20,8 @@ pub struct Retention {
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub tombstones: Duration,
-    /// Texts, in documents and messages, of mail deleted at Google and of files no longer visible to the user. Their rows stay. 0s: kept forever.
+    /// Texts, in documents and messages, of mail deleted at Google and of files no longer visible to the user, whose rows stay, and
+    /// attachments of such mail. 0s: kept forever.
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub documents: Duration,

@@ -12,7 +12,7 @@ use super::Pool;
 pub enum Kept {
     Runs,
     Tombstones,
-    /// Texts of items that are gone at the provider or no longer shared with the user.
+    /// Texts and attachments of items that are gone at the provider or no longer shared with the user.
     Texts,
     Quarantine,
 }
@@ -50,7 +50,7 @@ const fn tombstone(table: &'static str, since: &'static str, only: &'static str)
 
 /// Every table that grows over time, except tables with their own `forget` function (`outbox_events`, `notifications`) or cleaned up by runs
 /// (`channels`, `quota_usage`, `quota_minutes`, `model_budgets`).
-pub const RULES: [Rule; 31] = [
+pub const RULES: [Rule; 33] = [
     run("calendar_cron_results", "start_time", "status IS DISTINCT FROM 'running'"),
     run("drive_cron_results", "start_time", "status IS DISTINCT FROM 'running'"),
     run("gmail_cron_results", "start_time", "status IS DISTINCT FROM 'running'"),
@@ -75,11 +75,11 @@ pub const RULES: [Rule; 31] = [
         table: "gmail_messages",
         kept: Kept::Texts,
         since: "deleted_at",
-        only: "num_nonnulls(old.from_address, old.subject, old.snippet, old.body, old.attachments) > 0 OR old.headers <> '[]'",
+        only: "num_nonnulls(old.from_address, old.subject, old.snippet, old.body, old.html, old.attachments) > 0 OR old.headers <> '[]'",
         end: End::Emptied {
             columns:
                 "from_address = NULL, from_name = NULL, to_addresses = '{}', cc_addresses = '{}', subject = NULL, snippet = NULL,
-              rfc822_message_id = NULL, headers = '[]', body = NULL, attachments = NULL, note = NULL, changed_xid = DEFAULT",
+              rfc822_message_id = NULL, headers = '[]', body = NULL, html = NULL, attachments = NULL, note = NULL, changed_xid = DEFAULT",
             also: None,
         },
     },
@@ -97,6 +97,8 @@ pub const RULES: [Rule; 31] = [
             ),
         },
     },
+    Rule { table: "gmail_attachments", kept: Kept::Texts, since: "deleted_at", only: "true", end: End::Deleted },
+    Rule { table: "gmail_contents", kept: Kept::Texts, since: "unused_at", only: "true", end: End::Deleted },
     // A cancelled occurrence marks an exception of its series: it is kept as long as the series.
     tombstone(
         "calendar_events",

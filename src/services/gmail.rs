@@ -1,6 +1,8 @@
 //! Gmail: a user's mailbox, followed by its history. Messages to virtual addresses become documents.
 
+pub mod attachments;
 mod changes;
+mod content;
 mod cursor;
 mod derived;
 pub mod detect;
@@ -37,6 +39,8 @@ use crate::engine::{Auth, Calls, Context, Counts, Decoded, Item, Page, Position,
 use crate::error::Failure;
 use crate::google::{self, Endpoint, Host};
 
+use attachments::Kept;
+use attachments::memory::ContentMemory;
 use changes::Announcer;
 use cursor::Cursor;
 use message::Change;
@@ -84,6 +88,8 @@ pub struct Gmail {
     /// one while the other is parsed.
     concurrency: usize,
     memory: Semaphore,
+    /// For the contents of attachments until they are stored.
+    contents: ContentMemory,
     addressed: HashSet<i64>,
     /// Opt-in types of outbox events that targets ask for.
     requested: HashSet<&'static str>,
@@ -118,6 +124,7 @@ impl Service for Gmail {
             },
             concurrency: 2 * settings.google.batch_size as usize,
             memory: Semaphore::new(MEMORY_MIB as usize),
+            contents: ContentMemory::default(),
             requested: settings.outbox.requested(&Self::EVENTS),
             settings: gmail,
             addressed,
@@ -150,8 +157,16 @@ impl Gmail {
 impl Source for Gmail {
     const TABLES: Tables = Tables { service: REGISTERED.service, total: "total_users", successes: "polls", summaries: &[] };
     const AUTH: Auth = Auth::Scope(SCOPE);
-    const PASS_SETTINGS: &'static [&'static str] =
-        &["gmail.window", "gmail.store", "gmail.whole_max_size", "gmail.virtual_address", "gmail.domains"];
+    const PASS_SETTINGS: &'static [&'static str] = &[
+        "gmail.window",
+        "gmail.store",
+        "gmail.whole_max_size",
+        "gmail.attachments",
+        "gmail.attachment_max_size",
+        "gmail.html",
+        "gmail.virtual_address",
+        "gmail.domains",
+    ];
     type Change = Change;
 
     async fn fetch(&self, stream: &Stream, calls: &Calls, at: &Position) -> Result<Page<Change>, Failure> {
@@ -183,6 +198,7 @@ impl Source for Gmail {
         let counts = store::apply(tx, stream, pass, items).await?;
         detect::apply(tx, &self.pattern, stream, items).await?;
         labels::store::apply(tx, stream, pass, items).await?;
+        attachments::store::apply(tx, stream, items).await?;
         if let Some(announcer) = announcer {
             announcer.announce(tx, stream).await?;
         }
@@ -236,7 +252,8 @@ impl Source for Gmail {
 
 /// Parses bytes as a message and as Gmail's JSON of one. For `crate::fuzz`.
 pub(crate) fn read_any(input: &[u8]) {
-    std::hint::black_box((mail::of_message(input), mail::content(input)));
+    let all = Kept { attachments: &config::Attachments::all(), max_size: u64::MAX, html: true };
+    std::hint::black_box((mail::of_message(input), mail::content(input, all)));
     let Ok(text) = std::str::from_utf8(input) else { return };
     std::hint::black_box(mail::plain(text));
     if let Ok(raw) = RawValue::from_string(text.to_owned()) {

@@ -1,6 +1,7 @@
-//! Gmail specifics: windows, expired history, labels, and odd mail; virtual addresses are in `gmail/addresses.rs`.
+//! Gmail specifics: windows, expired history, labels, and odd mail; virtual addresses and attachments are in `gmail/`.
 
 mod addresses;
+mod attachments;
 
 use serde_json::json;
 

@@ -14,6 +14,9 @@ use crate::support::{World, postgres};
 /// that.
 const KILLS: u64 = 100;
 const WITH_ROW: i64 = 75;
+/// Settings that have more stored than by default.
+const ALSO_STORED: [(&str, &str); 3] =
+    [("SYNCCTL_GMAIL_STORE", "all"), ("SYNCCTL_GMAIL_ATTACHMENTS", "all"), ("SYNCCTL_GMAIL_HTML", "true")];
 
 #[test]
 fn a_hundred_kills_of_calendar_runs_lose_and_double_nothing() {
@@ -38,6 +41,9 @@ fn a_hundred_kills_of_attendee_runs_lose_and_double_nothing() {
 fn a_hundred_kills(service: &'static Service) {
     let mut world = World::of(service, 12, 30);
     world.set("SYNCCTL_ENGINE_LEASE", "250ms");
+    for (setting, value) in ALSO_STORED {
+        world.set(setting, value);
+    }
     if let Some(page_size) = service.page_size {
         world.set(page_size, "6");
     }

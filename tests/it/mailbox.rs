@@ -75,7 +75,7 @@ fn a_message_is_shown_with_names_of_labels_attachments_and_text_and_moves_no_ter
     world.sync_all().expect(0);
     let shown = world.syncctl(&["gmail", "show", &user, &id, "--zone", "UTC"]).expect(0).stdout;
     assert!(
-        shown.contains("labels    INBOX, Plans\n") && shown.contains("attached  plan.pdf, application/pdf, 4 bytes\n"),
+        shown.contains("labels    INBOX, Plans\n") && shown.contains("attached  1. plan.pdf, application/pdf, 4 bytes ("),
         "{shown}"
     );
     assert!(shown.contains("received  Fri 2026-11-20 08:30:00 (UTC)\n") && shown.contains("\nHello"), "{shown}");

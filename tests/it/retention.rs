@@ -132,6 +132,10 @@ fn age_everything(world: &mut World) {
            SELECT gen_random_uuid(), gen_random_uuid(), 1, 'gone', d FROM unnest(ARRAY[{old}, now()]) d;
          INSERT INTO gmail_messages (stream_id, message_id, user_id, thread_id, body, deleted_at)
            VALUES (1, 'gone', gen_random_uuid(), 't', 'x', {old}), (1, 'young', gen_random_uuid(), 't', 'x', now());
+         INSERT INTO gmail_attachments (stream_id, message_id, position, user_id, mime_type, size, inline, not_stored, deleted_at)
+           SELECT 1, 'gone', 1 + row_number() OVER (), gen_random_uuid(), 'x/y', 1, false, 'excluded', d FROM unnest(ARRAY[{old}, now(), NULL]) d;
+         INSERT INTO gmail_contents (user_id, sha256, size, content, unused_at)
+           SELECT gen_random_uuid(), '', 0, '', d FROM unnest(ARRAY[{old}, now(), NULL]) d;
          INSERT INTO gmail_labels (stream_id, label_id, user_id, kind, deleted_at)
            VALUES (1, 'Label_1', gen_random_uuid(), 'user', {old}), (1, 'Label_2', gen_random_uuid(), 'user', now());
          INSERT INTO documents (user_id, source, source_id, kind, body, status, content_hash, updated_at)

@@ -114,6 +114,41 @@ fn a_scheduled_full_pass_applies_the_change_too() {
 }
 
 #[test]
+fn attachments_and_html_of_stored_messages_come_with_a_resync_and_stay() {
+    let mut world = World::of(&GMAIL, 1, 0);
+    world.set("SYNCCTL_GMAIL_STORE", "all");
+    let user = world.first_user();
+    world.sim.admin("mail/attachments", json!({ "user": user, "large": 1_000 }));
+    cron(&world);
+    world.set("SYNCCTL_GMAIL_ATTACHMENTS", "*.pdf");
+    world.set("SYNCCTL_GMAIL_ATTACHMENT_MAX_SIZE", "500");
+    world.set("SYNCCTL_GMAIL_HTML", "true");
+    world.syncctl(&["gmail", "cron", "--force"]).expect(0);
+    assert_eq!((world.rows("gmail_attachments"), world.rows("gmail_messages WHERE html IS NOT NULL")), (0, 0));
+    assert_told(&world, "gmail.attachments", "none", "gmail");
+    assert_told(&world, "gmail.attachment_max_size", "10485760", "gmail");
+    assert_told(&world, "gmail.html", "false", "gmail");
+    let with = |world: &mut World, attachments: &'static str, max_size: &'static str| {
+        world.set("SYNCCTL_GMAIL_ATTACHMENTS", attachments);
+        world.set("SYNCCTL_GMAIL_ATTACHMENT_MAX_SIZE", max_size);
+        world.syncctl(&["resync", "--all"]).expect(0);
+        cron(world);
+        world.count("SELECT count(DISTINCT name) FROM gmail_attachments WHERE sha256 IS NOT NULL")
+    };
+    assert_eq!(with(&mut world, "*.pdf", "500"), 0, "all are too large");
+    assert_eq!(world.rows("gmail_messages WHERE html IS NULL"), 0);
+    assert_silent(&world, "gmail.");
+    let pdf = with(&mut world, "*.pdf", "100000");
+    let all = with(&mut world, "all", "100000");
+    assert!(pdf == 3 && all > 10, "{pdf}, {all}");
+    for (attachments, max_size) in [("all", "1"), ("*.pdf", "100000"), ("none", "100000")] {
+        assert_eq!(with(&mut world, attachments, max_size), all, "{attachments}");
+    }
+    assert_eq!(world.rows("gmail_contents WHERE unused_at IS NOT NULL"), 0);
+    world.syncctl(&["verify", "gmail"]).expect(0);
+}
+
+#[test]
 fn all_files_become_documents_and_a_larger_limit_reads_what_was_too_large() {
     let mut world = World::with_files(1, 2);
     world.set("SYNCCTL_DRIVE_CONTENT_MAX_SIZE", "10");

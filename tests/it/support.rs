@@ -9,6 +9,7 @@ pub mod collector;
 pub mod drive;
 pub mod gate;
 pub mod library;
+pub mod mail;
 pub mod models;
 pub mod pgbouncer;
 pub mod postgres;

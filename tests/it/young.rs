@@ -27,6 +27,8 @@ fn a_first_sync_of_files_reads_no_table_through_for_each_page() {
 
 fn reads_no_table_through(service: &'static Service, table: &str) {
     let mut world = World::of(service, USERS, THINGS);
+    world.set("SYNCCTL_GMAIL_STORE", "all");
+    world.set("SYNCCTL_GMAIL_ATTACHMENTS", "all");
     if let Some(page_size) = service.page_size {
         world.set(page_size, "10");
     }

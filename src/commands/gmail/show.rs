@@ -4,6 +4,7 @@ use chrono::{DateTime, FixedOffset};
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::attachment;
 use crate::commands::documents::{line, without_controls};
 use crate::commands::{Output, jobs, zone};
 use crate::engine::Context;
@@ -77,9 +78,10 @@ fn text(shown: &Shown) -> String {
         ("message".into(), Some(format!("{}, thread {}", message.message_id, message.thread_id))),
         ("note".into(), message.note.clone()),
     ]);
-    for attachment in message.attachments.iter().flatten() {
-        let name = attachment.name.as_deref().unwrap_or("(no name)");
-        rows.push(("attached".into(), Some(format!("{name}, {}, {} bytes", attachment.mime_type, attachment.size))));
+    for one in message.attachments.iter().flatten() {
+        let name = one.name.as_deref().unwrap_or("(no name)");
+        let stored = one.not_stored.map_or_else(|| "stored".into(), |why| format!("not stored: {}", attachment::reason(why)));
+        rows.push(("attached".into(), Some(format!("{}. {name}, {}, {} bytes ({stored})", one.number, one.mime_type, one.size))));
     }
     let mut text = String::new();
     for (name, value) in rows {

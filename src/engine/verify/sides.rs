@@ -13,8 +13,8 @@ use crate::error::Failure;
 pub trait Verify: Source {
     /// The scope of a comparison, chosen first so that it is the same for both sides.
     type Scope: Send + Sync;
-    /// Whether derived rows contain data not stored elsewhere, so that rebuilding them takes a complete pass.
-    const DERIVED_BY_PASS: bool = false;
+    /// Names of the derived rows that contain data not stored elsewhere, so that rebuilding them takes a complete pass.
+    const DERIVED_BY_PASS: &'static [&'static str] = &[];
 
     /// The scope for a stream whose last complete pass ended at this time.
     fn scope(&self, stream: &Stream, full_pass_at: DateTime<Utc>) -> Self::Scope;
@@ -51,7 +51,7 @@ pub trait Verify: Source {
     /// Compares derived rows with their sources; the differences are keyed by the ids of the source items.
     fn derived(&self, tx: &Transaction<'_>, stream: &Stream) -> impl Future<Output = anyhow::Result<AllDerived>> + Send;
 
-    /// Called before a complete pass that rebuilds derived rows, so that it reads their sources. Only if `DERIVED_BY_PASS`.
+    /// Called before a complete pass that rebuilds derived rows, so that it reads their sources.
     fn distrust_derived(
         &self,
         _tx: &Transaction<'_>,

@@ -19,7 +19,7 @@ const UNPINNED: &str = "compared";
 
 impl Verify for Drive {
     type Scope = ();
-    const DERIVED_BY_PASS: bool = true;
+    const DERIVED_BY_PASS: &'static [&'static str] = &["documents"];
 
     fn scope(&self, _stream: &Stream, _full_pass_at: DateTime<Utc>) -> Self::Scope {}
 

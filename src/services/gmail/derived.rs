@@ -127,5 +127,8 @@ fn message(row: &Row) -> anyhow::Result<Message> {
         mail: Mail { text, attachments: attachments.unwrap_or_default(), kind, note, ..mail::of_headers(&headers) },
         headers,
         is_complete: true,
+        html: None,
+        files: Vec::new(),
+        held: None,
     })
 }

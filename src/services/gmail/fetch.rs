@@ -1,6 +1,6 @@
 //! Fetches one page of a mailbox: its history after a cursor, or the list of its messages. No database access.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::Utc;
 use serde::{Deserialize, Serialize};
@@ -90,7 +90,7 @@ struct Labelled {
 pub async fn history(gmail: &Gmail, calls: &Calls, cursor: &Cursor, at: &Position) -> Result<Page<Change>, Failure> {
     let (records, next) = records(gmail, calls, cursor, at).await?;
     let (changes, added) = split_history(records);
-    let mut page = page(gmail, calls, Rest { rest: added, next }, None, !changes.is_empty()).await?;
+    let mut page = page(gmail, calls, Rest { rest: added, sizes: BTreeMap::new(), next }, None, !changes.is_empty()).await?;
     for resource in changes {
         match resource.to_raw().and_then(decode) {
             Ok(item) => page.items.push(item),
@@ -110,17 +110,17 @@ pub async fn rest(gmail: &Gmail, calls: &Calls, at: &Position, rest: Rest) -> Re
 async fn page(
     gmail: &Gmail,
     calls: &Calls,
-    Rest { rest, next }: Rest,
+    Rest { rest, sizes, next }: Rest,
     pinned: Option<String>,
     has_more: bool,
 ) -> Result<Page<Change>, Failure> {
     let requested = rest.len();
-    let Read { items, poison, rest, stopped } = read::messages(gmail, calls, &rest).await?;
+    let Read { items, poison, rest, sizes, stopped } = read::messages(gmail, calls, &rest, &sizes).await?;
     match stopped {
         Some(failure) if rest.len() == requested && !has_more => Err(failure),
         _ => {
             let expected = pinned.as_deref().and_then(|pinned| Pinned::parse(pinned).ok()?.messages);
-            Ok(Page { items, poison, pinned, expected, next: Rest { rest, next }.next()? })
+            Ok(Page { items, poison, pinned, expected, next: Rest { rest, sizes, next }.next()? })
         }
     }
 }
@@ -198,7 +198,7 @@ pub async fn listing(gmail: &Gmail, calls: &Calls, at: &Position) -> Result<Page
         Some(token) => Next::Page(token),
         None => Next::Cursor(pinned.history_id.clone()),
     };
-    page(gmail, calls, Rest { rest: ids, next }, serde_json::to_string(&pinned).ok(), false).await
+    page(gmail, calls, Rest { rest: ids, sizes: BTreeMap::new(), next }, serde_json::to_string(&pinned).ok(), false).await
 }
 
 async fn pin(gmail: &Gmail, calls: &Calls) -> Result<Pinned, Failure> {

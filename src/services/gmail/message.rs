@@ -4,6 +4,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::attachments::File;
+use super::attachments::memory::Held;
 use super::headers::{self, Headers};
 use super::labels::Label;
 use super::mail::{self, Attachment, Kind, Mail};
@@ -36,6 +38,20 @@ pub struct Message {
     pub mail: Mail,
     /// Whether text and attachments were read too.
     pub is_complete: bool,
+    pub html: Option<String>,
+    /// In the order of the attachments; empty if none are to be stored.
+    pub files: Vec<File>,
+    /// The memory of their contents, unless the message comes from quarantine.
+    pub held: Option<Held>,
+}
+
+impl Message {
+    /// Gives back memory that the contents of its attachments do not need.
+    pub fn fit_memory(&mut self) {
+        if let Some(held) = &mut self.held {
+            held.shrink(self.files.iter().map(|file| file.content.held()).sum());
+        }
+    }
 }
 
 /// The JSON of an item: Gmail's `Message`, a change from the history for which the message is not fetched, or the list of labels. syncctl's own
@@ -81,7 +97,12 @@ pub struct Payload {
 #[serde(default)]
 pub struct Content {
     pub text: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub html: Option<String>,
     pub attachments: Vec<Attachment>,
+    /// In the order of the attachments; empty if none are to be stored.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<File>,
     pub kind: Kind,
     pub note: Option<String>,
     /// Headers that are not UTF-8, for which Gmail returns U+FFFD: name and value.
@@ -164,7 +185,10 @@ fn message(resource: Resource, history_id: Option<i64>, received_at: Option<Date
     let note = resource.content.as_ref().map_or(of_headers, |content| content.note.clone());
     let notes: Vec<String> = note.into_iter().chain(mail.note).collect();
     mail.note = (!notes.is_empty()).then(|| notes.join("; "));
-    if let Some(Content { text, attachments, kind, .. }) = resource.content {
+    let (mut html, mut files) = (None, Vec::new());
+    if let Some(content) = resource.content {
+        let Content { text, attachments, kind, .. } = content;
+        (html, files) = (content.html, content.files);
         mail = Mail { text, attachments, kind, ..mail };
     }
     Message {
@@ -178,6 +202,9 @@ fn message(resource: Resource, history_id: Option<i64>, received_at: Option<Date
         headers,
         mail,
         is_complete,
+        html,
+        files,
+        held: None,
     }
 }
 

@@ -1,6 +1,8 @@
 //! A partially read page: the page token contains the remaining messages and the position after them. Messages already read are thus kept if
 //! Google refuses the rest or the run is killed, and nothing is listed twice. Pure.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Next, Position};
@@ -11,6 +13,9 @@ use crate::error::{Class, Failure};
 pub struct Rest {
     /// The ids of the messages that were not read.
     pub rest: Vec<String>,
+    /// Sizes in bytes of those whose attachments had to wait for memory.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sizes: BTreeMap<String, u64>,
     /// The position after the page.
     pub next: Next,
 }
@@ -40,11 +45,14 @@ mod tests {
 
     #[test]
     fn remaining_ids_survive_in_the_page_token() {
-        let rest = || Rest { rest: vec!["a".into(), "b".into()], next: Next::Cursor("7".into()) };
+        let sizes = BTreeMap::from([("b".into(), 7)]);
+        let rest = || Rest { rest: vec!["a".into(), "b".into()], sizes: sizes.clone(), next: Next::Cursor("7".into()) };
         let Next::Page(token) = rest().next().expect("a token") else { panic!("messages are left") };
         let at = |token: &str| Position { page_token: Some(token.into()), ..Position::default() };
         assert_eq!(Rest::of(&at(&token)).expect("a rest"), Some(rest()));
         assert_eq!(Rest { rest: Vec::new(), ..rest() }.next().expect("what follows"), Next::Cursor("7".into()));
+        let known = Rest::of(&at(r#"{"rest":["a"],"next":{"cursor":"7"}}"#)).expect("a rest of an earlier version");
+        assert!(known.is_some_and(|known| known.sizes.is_empty()));
         assert_eq!(Rest::of(&at("0123")).expect("Gmail's token"), None);
         assert_eq!(Rest::of(&at("{")).expect_err("malformed").class, Class::PageExpired);
     }

@@ -10,9 +10,9 @@ use deadpool_postgres::tokio_postgres::types::{Json, Type};
 use serde_json::{Value, json};
 
 use super::changes::Announcer;
-use super::detect;
 use super::fetch::Pinned;
 use super::message::{Change, Message};
+use super::{attachments, detect};
 use crate::db::items;
 use crate::engine::{Counts, Item, Stream};
 use crate::nul;
@@ -83,6 +83,7 @@ async fn upsert(
                 (&column(messages, |m| m.mail.text.as_deref()), Type::TEXT_ARRAY),
                 (&column(messages, |m| m.is_complete.then_some(Json(&m.mail.attachments))), Type::JSONB_ARRAY),
                 (&column(messages, |m| m.mail.note.as_deref()), Type::TEXT_ARRAY),
+                (&column(messages, |m| m.html.as_deref()), Type::TEXT_ARRAY),
             ],
         )
         .await
@@ -112,7 +113,7 @@ async fn relabel(tx: &Transaction<'_>, stream: &Stream, labels: &[(&str, i64, Va
     Ok(Counts { updated, unchanged: labels.len() as u64 - updated, ..Counts::default() })
 }
 
-/// Turns messages into tombstones, and retires their documents.
+/// Turns messages into tombstones, and retires their documents and attachments.
 async fn delete_messages(tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) -> anyhow::Result<u64> {
     let rows = tx
         .query_typed(
@@ -124,6 +125,7 @@ async fn delete_messages(tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) ->
         .context("making tombstones of messages")?;
     let deleted: Vec<&str> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
     detect::retire(tx, stream, &deleted).await?;
+    attachments::store::retire(tx, stream, &deleted).await?;
     Ok(deleted.len() as u64)
 }
 

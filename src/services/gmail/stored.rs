@@ -7,7 +7,7 @@ use deadpool_postgres::tokio_postgres::types::{Json, Type};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::mail::Attachment;
+use super::attachments::stored::Described;
 use super::{MAILBOX, REGISTERED};
 use crate::db::Pool;
 use crate::nul;
@@ -18,6 +18,17 @@ macro_rules! label_names {
     () => {
         "ARRAY(SELECT coalesce(l.name, l.label_id) FROM gmail_labels l
            WHERE l.stream_id = m.stream_id AND l.label_id = ANY (m.labels) AND l.deleted_at IS NULL ORDER BY 1)"
+    };
+}
+
+/// The attachments of a message `m` as JSON of `Described`, in their order. NULL: it was not read completely.
+macro_rules! attachments {
+    () => {
+        "CASE WHEN m.attachments IS NOT NULL THEN coalesce((
+           SELECT jsonb_agg(e.described || jsonb_build_object('number', e.number, 'content_id', a.content_id, 'inline', a.inline,
+             'sha256', encode(a.sha256, 'hex'), 'not_stored', CASE WHEN a.sha256 IS NULL THEN coalesce(a.not_stored, 'excluded') END) ORDER BY e.number)
+           FROM jsonb_array_elements(m.attachments) WITH ORDINALITY AS e (described, number)
+           LEFT JOIN gmail_attachments a ON a.stream_id = m.stream_id AND a.message_id = m.message_id AND a.position = e.number), '[]') END"
     };
 }
 
@@ -145,8 +156,10 @@ pub struct FullMessage {
     pub snippet: Option<String>,
     /// The text; `None`: the message was not read completely.
     pub body: Option<String>,
+    /// `None`: it has none, or it is not to be stored.
+    pub html: Option<String>,
     /// `None`: the message was not read completely.
-    pub attachments: Option<Vec<Attachment>>,
+    pub attachments: Option<Vec<Described>>,
     pub size_estimate: Option<i64>,
     /// What was wrong with the message, or left out.
     pub note: Option<String>,
@@ -164,7 +177,9 @@ pub async fn message(pool: &Pool, user: Uuid, id: &str) -> anyhow::Result<Option
             concat!(
                 "SELECT m.message_id, m.thread_id, m.received_at, m.sent_at, m.deleted_at, m.unread, ",
                 label_names!(),
-                ", m.headers, m.snippet, m.body, m.attachments, m.size_estimate, m.note
+                ", m.headers, m.snippet, m.body, m.html, ",
+                attachments!(),
+                ", m.size_estimate, m.note
                  FROM streams s JOIN gmail_messages m ON m.stream_id = s.id
                  WHERE s.user_id = $1 AND s.service = $2 AND s.kind = $3 AND m.message_id = $4"
             ),
@@ -184,9 +199,10 @@ pub async fn message(pool: &Pool, user: Uuid, id: &str) -> anyhow::Result<Option
             headers: row.try_get::<_, Json<_>>(7)?.0,
             snippet: row.try_get(8)?,
             body: row.try_get(9)?,
-            attachments: row.try_get::<_, Option<Json<_>>>(10)?.map(|attachments| attachments.0),
-            size_estimate: row.try_get(11)?,
-            note: row.try_get(12)?,
+            html: row.try_get(10)?,
+            attachments: row.try_get::<_, Option<Json<_>>>(11)?.map(|attachments| attachments.0),
+            size_estimate: row.try_get(12)?,
+            note: row.try_get(13)?,
         })
     })
     .transpose()

@@ -9,6 +9,7 @@ use deadpool_postgres::Transaction;
 use deadpool_postgres::tokio_postgres::types::Type;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
+use super::attachments::compared as attachments;
 use super::cursor::Cursor;
 use super::fetch;
 use super::labels::{self, OWN};
@@ -29,6 +30,7 @@ const EDGE: Duration = Duration::minutes(1);
 impl Verify for Gmail {
     /// The start of the window.
     type Scope = Option<DateTime<Utc>>;
+    const DERIVED_BY_PASS: &'static [&'static str] = &[attachments::NAME];
 
     fn scope(&self, _stream: &Stream, _full_pass_at: DateTime<Utc>) -> Self::Scope {
         self.settings.window.map(|window| Utc::now() - window)
@@ -108,12 +110,16 @@ impl Verify for Gmail {
     }
 
     async fn derived(&self, tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<AllDerived> {
-        Ok([("documents", derived::compared(tx, stream, &self.pattern).await?)].into())
+        let documents = derived::compared(tx, stream, &self.pattern).await?;
+        Ok([("documents", documents), (attachments::NAME, attachments::compared(tx, stream).await?)].into())
     }
 
     async fn derive(&self, tx: &Transaction<'_>, stream: &Stream, derived: &AllDerived) -> anyhow::Result<()> {
-        for documents in derived.values() {
-            derived::made(tx, stream, &self.pattern, &documents.found).await?;
+        for (name, derived) in derived {
+            match *name {
+                attachments::NAME => attachments::ask_for(tx, stream, &derived.found).await?,
+                _ => derived::made(tx, stream, &self.pattern, &derived.found).await?,
+            }
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 mod admin;
 mod ask;
+mod attachments;
 mod churn;
 mod envelope;
 mod generate;

@@ -25,6 +25,7 @@ struct Lived {
 fn lived() -> Lived {
     let mut world = World::with_attendee(2);
     world.set("SYNCCTL_GMAIL_STORE", "all");
+    world.set("SYNCCTL_GMAIL_ATTACHMENTS", "all");
     let receiver = Receiver::start();
     receiver.answer(|_| Reply::Status(500));
     let settings = world.folder.path().join("settings.toml");
@@ -40,6 +41,8 @@ fn lived() -> Lived {
     };
     mail(&ann, WORD);
     mail(&ben, "for ben");
+    let attached = format!("Subject: attached\r\nContent-Type: application/pdf; name={WORD}.pdf\r\n\r\n{WORD}");
+    world.sim.admin("mail/messages", json!({ "user": ann, "raw": attached }));
     let (own, shared) = (world.add_file(&ann, WORD, WORD), world.add_file(&ann, "shared.txt", "of both"));
     world.sim.admin("drive/share", json!({ "id": shared, "user": ben }));
     for file in [&own, &shared] {
@@ -108,8 +111,17 @@ fn erased_and_kept_rows_are_counted_before_and_reported_after() {
         erased.filter(|of| of["table"] == table).map(|of| of["rows"].as_i64().expect("a number")).sum::<i64>()
     };
     let dry = world.syncctl(&["accounts", "remove", ann, "--dry-run", "--json"]).expect(0).json();
-    let tables =
-        ["documents", "gmail_messages", "drive_files", "attendee_transcripts", "attendee_utterances", "outbox_events", "users"];
+    let tables = [
+        "documents",
+        "gmail_messages",
+        "gmail_attachments",
+        "gmail_contents",
+        "drive_files",
+        "attendee_transcripts",
+        "attendee_utterances",
+        "outbox_events",
+        "users",
+    ];
     for table in tables {
         assert!(rows(&dry, table) > 0, "{table}: {dry}");
     }

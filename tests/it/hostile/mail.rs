@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use data_encoding::BASE64;
+use data_encoding::{BASE64, BASE64_MIME};
 use serde_json::json;
 
 use crate::support::World;
@@ -12,6 +12,10 @@ use crate::support::service::GMAIL;
 const SIZE: usize = 10 << 20;
 /// Maximum memory of a run, in KiB: several times the largest answer, thirty megabytes of JSON.
 const MAX_KIB: u64 = 256 << 10;
+/// The same with the contents of attachments: those held, in JSON and decoded, and messages that are being read.
+const MAX_KIB_WITH_CONTENTS: u64 = 384 << 10;
+/// Number of large messages, of five megabytes of contents each.
+const LARGE: u64 = 14;
 const TO: &str = "To: ai+b@example.com\r\n";
 const HEADERS_CUT: &str = "headers beyond 1 MiB, or the first 1000, were left out";
 const TEXT_CUT: &str = "the text was cut at 1 MiB";
@@ -129,6 +133,55 @@ fn ten_megabytes_of_parts_are_read_in_part_and_delay_no_other_mail() {
         ("parts", mixed(full("--a\r\n\r\n")), "not all parts were read"),
         ("boundaries", mixed(full("--z\r\n")), TEXT_CUT),
     ]);
+}
+
+/// A message with this many attachments of noise, in lines of base64.
+fn attached(subject: &str, count: usize, size: usize, seed: u64) -> String {
+    use rand::{RngCore as _, SeedableRng as _};
+    let mut noise = rand::rngs::StdRng::seed_from_u64(seed);
+    let mut raw = format!("{TO}Subject: {subject}\r\nContent-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\n\r\nx\r\n");
+    for number in 0..count {
+        let mut bytes = vec![0; size];
+        noise.fill_bytes(&mut bytes);
+        let name = format!("{}{number}", "../".repeat(number % 300));
+        raw.push_str(&format!(
+            "--a\r\nContent-Type: x/y; name=\"{name}\"\r\nContent-Transfer-Encoding: base64\r\n\r\n{}",
+            BASE64_MIME.encode(&bytes)
+        ));
+    }
+    raw + "--a--"
+}
+
+#[test]
+fn thousands_of_attachments_and_more_than_memory_holds_are_stored_in_bounds() {
+    let mut world = World::of(&GMAIL, 1, 0);
+    world.set("SYNCCTL_GMAIL_STORE", "all");
+    world.set("SYNCCTL_GMAIL_ATTACHMENTS", "all");
+    world.set("SYNCCTL_GOOGLE_TIMEOUT", "300s");
+    let user = world.first_user();
+    let folder = tempfile::tempdir().expect("a folder");
+    let deliver = |name: &str, raw: String| {
+        let file = folder.path().join(format!("{name}.eml"));
+        fs::write(&file, raw).expect("a file");
+        world.sim.admin("mail/load", json!({ "user": user, "path": file }));
+    };
+    // Together far more than the contents that a run holds.
+    for nth in 0..LARGE {
+        deliver(&format!("large{nth}"), attached("large", 2, SIZE / 4, nth));
+    }
+    deliver("many", attached("many", 5_000, 100, 99));
+    let run = world.sync_all().expect(0).json();
+    assert_eq!((&run["failed_streams"], &run["quarantined"]), (&json!(0), &json!(0)), "{run}");
+    println!("peak of {} KiB", run["peak_rss_kib"]);
+    assert!(run["peak_rss_kib"].as_u64().is_some_and(|kib| kib < MAX_KIB_WITH_CONTENTS), "{run}");
+    let stored = "SELECT m.subject || ' ' || count(*) || ' ' || count(c.content) FROM gmail_messages m JOIN gmail_attachments a USING (stream_id, message_id)
+        LEFT JOIN gmail_contents c ON c.user_id = a.user_id AND c.sha256 = a.sha256 AND sha256(c.content) = a.sha256 GROUP BY m.subject ORDER BY 1";
+    // A message is read up to its thousandth part: the multipart, the text, and 998 attachments.
+    assert_eq!(world.texts(stored), [format!("large {0} {0}", 2 * LARGE), "many 998 998".to_owned()]);
+    // Each of the messages whose contents had to wait was requested once more.
+    let calls = world.sim.ledger()["by_method"]["messages.get"].as_u64().expect("a count");
+    assert!((2 * (LARGE + 1)..=3 * (LARGE + 1)).contains(&calls), "{calls}");
+    assert_eq!(world.sync_all().expect(0).json()["idle_streams"], 1);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::sim::Truth;
-use super::{World, agenda, attendee, drive};
+use super::{World, agenda, attendee, drive, mail};
 
 /// A service under test.
 pub struct Service {
@@ -125,7 +125,7 @@ pub static GMAIL: Service = Service {
         )
     },
     finish: |_| {},
-    check: |_| {},
+    check: mail::check,
     wrong: &[
         (
             "virtual addresses that were not found, by the headers as they are stored",
@@ -142,6 +142,21 @@ pub static GMAIL: Service = Service {
             "deleted messages whose documents live, or live ones whose documents do not",
             "SELECT count(*) FROM gmail_detections d JOIN gmail_messages m USING (stream_id, message_id) JOIN documents o ON o.id = d.document_id
              WHERE (m.deleted_at IS NULL) = (o.status = 'deleted')",
+        ),
+        (
+            "attachments whose content is missing or another one",
+            "SELECT count(*) FROM gmail_attachments a LEFT JOIN gmail_contents c USING (user_id, sha256)
+             WHERE a.sha256 IS NOT NULL AND (sha256(c.content), octet_length(c.content), c.size) IS DISTINCT FROM (a.sha256, a.size, a.size)",
+        ),
+        (
+            "contents that are marked as unused and are not, or the reverse",
+            "SELECT count(*) FROM gmail_contents c WHERE (c.unused_at IS NULL) <> EXISTS (SELECT FROM gmail_attachments a
+               WHERE a.user_id = c.user_id AND a.sha256 = c.sha256 AND a.deleted_at IS NULL)",
+        ),
+        (
+            "deleted messages whose attachments live, or live ones whose attachments do not",
+            "SELECT count(*) FROM gmail_attachments a JOIN gmail_messages m USING (stream_id, message_id)
+             WHERE (a.deleted_at IS NULL) <> (m.deleted_at IS NULL)",
         ),
         (
             "deletions of documents that were not sent once",

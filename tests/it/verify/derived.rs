@@ -111,6 +111,27 @@ fn documents_of_mail_are_held_against_its_messages() {
 }
 
 #[test]
+fn attachments_of_mail_are_held_against_its_messages_and_read_again() {
+    let mut world = World::of(&GMAIL, 1, 0);
+    world.set("SYNCCTL_GMAIL_STORE", "all");
+    world.set("SYNCCTL_GMAIL_ATTACHMENTS", "all");
+    let user = world.first_user();
+    world.sim.admin("mail/attachments", serde_json::json!({ "user": user, "large": 1_000 }));
+    world.sync_all().expect(0);
+    let report = verify(&world, &[]).expect(0).json();
+    assert!(number(kind(&report, "attachments"), "compared") > 0, "{report}");
+    let attachments = "SELECT (a.message_id, a.position, a.name, a.size, encode(c.content, 'hex'), a.deleted_at)::text
+        FROM gmail_attachments a LEFT JOIN gmail_contents c USING (user_id, sha256) ORDER BY 1";
+    for damage in [
+        "DELETE FROM gmail_contents",
+        "DELETE FROM gmail_attachments WHERE position = 2",
+        "UPDATE gmail_attachments SET deleted_at = now()",
+    ] {
+        assert_repaired(&world, ("attachments", "missing"), damage, attachments);
+    }
+}
+
+#[test]
 fn documents_of_files_are_held_against_the_followed_files() {
     let mut world = World::with_files(1, 5);
     world.service = &DRIVE;

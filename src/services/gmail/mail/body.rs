@@ -5,8 +5,9 @@ use super::parts::Parts;
 use super::{Attachment, Kind, html, transfer};
 use crate::charset;
 use crate::nul;
+use crate::services::gmail::attachments::{File, Kept};
 
-/// Maximum size of the text that is kept, in bytes.
+/// Maximum size of the text, and of the HTML, that is kept, in bytes.
 const MAX_TEXT: usize = 1 << 20;
 /// Maximum length of an attachment's name or type, in bytes. Some file systems allow a quarter of it.
 const MAX_NAME: usize = 1_000;
@@ -17,14 +18,17 @@ const DRIVE_LINKS: [&str; 2] = ["https://drive.google.com/", "https://docs.googl
 #[derive(Default)]
 pub struct Body {
     pub text: Option<String>,
+    pub html: Option<String>,
     pub attachments: Vec<Attachment>,
+    /// In the order of the attachments; empty if none are to be stored.
+    pub files: Vec<File>,
     pub kind: Kind,
     pub notes: Vec<String>,
 }
 
 /// Extracts the content of a message from its parts.
-pub fn read(parts: &Parts<'_>) -> Body {
-    let mut reading = Reading { parts, body: Body::default(), has_links: false };
+pub fn read(parts: &Parts<'_>, kept: Option<Kept<'_>>) -> Body {
+    let mut reading = Reading { parts, kept, body: Body::default(), has_links: false };
     let text = reading.part(0, true).map(|(text, _)| text);
     let mut body = reading.body;
     let has_calendar = |part: &Part<'_>| {
@@ -35,20 +39,24 @@ pub fn read(parts: &Parts<'_>) -> Body {
         (false, true) => Kind::DriveShare,
         (false, false) => Kind::Email,
     };
-    body.text = text.map(|text| {
-        let text = nul::cleaned(text.trim());
-        if text.len() <= MAX_TEXT {
-            return text;
-        }
-        body.notes.push("the text was cut at 1 MiB".to_owned());
-        short(&text, MAX_TEXT)
-    });
+    body.text = text.map(|text| cut(nul::cleaned(text.trim()), "the text was cut at 1 MiB", &mut body.notes));
+    body.html = body.html.map(|html| cut(nul::cleaned(&html), "the HTML was cut at 1 MiB", &mut body.notes));
     body.notes.splice(0..0, parts.notes.iter().map(|note| (*note).to_owned()));
     body
 }
 
+/// The text, of which only the beginning is kept if it is too long, with this note.
+fn cut(text: String, note: &str, notes: &mut Vec<String>) -> String {
+    if text.len() <= MAX_TEXT {
+        return text;
+    }
+    notes.push(note.to_owned());
+    short(&text, MAX_TEXT)
+}
+
 struct Reading<'a> {
     parts: &'a Parts<'a>,
+    kept: Option<Kept<'a>>,
     body: Body,
     has_links: bool,
 }
@@ -127,8 +135,26 @@ impl Reading<'_> {
         self.note(decoded.note.as_deref());
         // Search the HTML, because a link may be in an attribute only.
         self.has_links |= DRIVE_LINKS.iter().any(|link| decoded.text.contains(link));
-        let text = if is_html { html::text(&decoded.text) } else { decoded.text };
-        (text, is_html)
+        if !is_html {
+            return (decoded.text, false);
+        }
+        let text = html::text(&decoded.text);
+        if self.kept.is_some_and(|kept| kept.html) {
+            self.add_html(decoded.text);
+        }
+        (text, true)
+    }
+
+    /// Adds a page of HTML to those before it. They are UTF-8 now, whatever they declare.
+    fn add_html(&mut self, page: String) {
+        match &mut self.body.html {
+            Some(html) if html.len() <= MAX_TEXT => {
+                html.push('\n');
+                html.push_str(&page);
+            }
+            Some(_) => {}
+            None => self.body.html = Some(page),
+        }
     }
 
     fn attached(&mut self, index: usize) {
@@ -138,11 +164,20 @@ impl Reading<'_> {
         }
         let content = transfer::decode(part.body, &part.encoding);
         self.note(content.note);
-        self.body.attachments.push(Attachment {
+        let attachment = Attachment {
             name: part.name.as_deref().map(|name| nul::cleaned(&short(name, MAX_NAME))),
             mime_type: nul::cleaned(&short(&part.mime_type, MAX_NAME)),
             size: content.bytes.len(),
-        });
+        };
+        if let Some(kept) = self.kept.filter(|kept| !kept.attachments.is_none()) {
+            let (name, is_exact) = (attachment.name.as_deref(), content.is_exact());
+            self.body.files.push(File {
+                content_id: part.content_id.as_deref().map(|id| nul::cleaned(&short(id, MAX_NAME))),
+                inline: part.is_inline,
+                content: kept.content(name, &attachment.mime_type, content.bytes, is_exact),
+            });
+        }
+        self.body.attachments.push(attachment);
     }
 
     fn note(&mut self, note: Option<&str>) {

@@ -22,6 +22,10 @@ pub struct Part<'a> {
     /// Whether its Content-Type has a name, which makes it an attachment even if it is not declared as one.
     pub is_named: bool,
     pub is_attachment: bool,
+    /// Without angle brackets.
+    pub content_id: Option<String>,
+    /// Whether it is shown within the text.
+    pub is_inline: bool,
     /// In lower case.
     pub encoding: String,
     pub body: &'a [u8],
@@ -41,7 +45,7 @@ impl Part<'_> {
     /// Parses the headers of a part; also returns a note on errors. `in_digest`: the default type is message/rfc822.
     pub fn of(headers: &[(&[u8], &[u8])], in_digest: bool) -> (Self, Option<&'static str>) {
         let mut block = String::new();
-        for field in ["Content-Type", "Content-Disposition", "Content-Transfer-Encoding"] {
+        for field in ["Content-Type", "Content-Disposition", "Content-Transfer-Encoding", "Content-ID"] {
             let header = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(field.as_bytes()));
             if let Some((_, value)) = header {
                 let value = value.get(..MAX_HEADER).unwrap_or(value);
@@ -53,6 +57,7 @@ impl Part<'_> {
         let root = read.as_ref().map(|message| message.root_part());
         let kind = root.and_then(|part| part.content_type());
         let disposition = root.and_then(|part| part.content_disposition());
+        let content_id = root.and_then(|part| part.content_id()).map(str::to_owned);
         let encoding = root.and_then(|part| part.content_transfer_encoding()).unwrap_or_default();
         let attribute = |name: &str| kind.and_then(|kind| kind.attribute(name)).map(str::to_owned);
         let full = kind.and_then(|kind| {
@@ -68,6 +73,8 @@ impl Part<'_> {
             name: root.and_then(|part| part.attachment_name()).map(encoded_words::decoded),
             is_named: attribute("name").is_some(),
             is_attachment: disposition.is_some_and(|disposition| disposition.is_attachment()),
+            is_inline: disposition.map_or(content_id.is_some(), |disposition| disposition.is_inline()),
+            content_id,
             encoding: encoding.trim().trim_matches(['"', '\'', ';']).to_ascii_lowercase(),
             body: &[],
             parts: Vec::new(),

@@ -10,9 +10,17 @@ pub struct Content<'a> {
     pub note: Option<&'static str>,
 }
 
+impl Content<'_> {
+    /// Whether the bytes are those that were encoded, as far as this can be seen.
+    pub fn is_exact(&self) -> bool {
+        matches!(self.note, None | Some(FOLLOWED))
+    }
+}
+
 const DAMAGED: &str = "a part's base64 is damaged";
 const FOLLOWED: &str = "text after a part's base64 was left out";
 const NO_BASE64: &str = "a part is declared as base64 but is not";
+const UNKNOWN: &str = "the encoding of a part is unknown";
 
 /// Decodes a body; `encoding` in lower case.
 pub fn decode<'a>(body: &'a [u8], encoding: &str) -> Content<'a> {
@@ -20,7 +28,7 @@ pub fn decode<'a>(body: &'a [u8], encoding: &str) -> Content<'a> {
         "base64" => base64(body),
         "quoted-printable" => Content { bytes: quoted_printable(body).into(), note: None },
         "" | "7bit" | "8bit" | "binary" => Content { bytes: body.into(), note: None },
-        _ => Content { bytes: body.into(), note: Some("the encoding of a part is unknown") },
+        _ => Content { bytes: body.into(), note: Some(UNKNOWN) },
     }
 }
 

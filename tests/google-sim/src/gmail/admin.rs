@@ -15,7 +15,7 @@ use serde_json::json;
 use super::envelope::Envelope;
 use super::labels::{self, INBOX, Labels, UNREAD};
 use super::mailbox::{Mailbox, Text};
-use super::{churn, generate, load};
+use super::{attachments, churn, generate, load};
 use crate::admin::{Answer, Params, Shared, Wrong, user};
 use crate::state::{World, lock};
 
@@ -25,6 +25,7 @@ pub fn routes() -> Router<Arc<World>> {
         .route("/mail/load", post(load))
         .route("/mail/churn", post(churn))
         .route("/mail/messages", post(put_message).delete(delete_message))
+        .route("/mail/attachments", post(attachments::put).get(attachments::state))
         .route("/mail/labels", post(relabel).get(labels::state))
         .route("/mail/label", post(labels::put).delete(labels::delete))
         .route("/mail/headers", post(headers))

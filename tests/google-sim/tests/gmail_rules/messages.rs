@@ -3,7 +3,7 @@
 use data_encoding::{BASE64, BASE64URL};
 use serde_json::{Value, json};
 
-use super::{Gmail, ids};
+use super::{Gmail, USER, ids};
 
 #[test]
 fn mail_that_comes_while_a_client_pages_shifts_no_page() {
@@ -122,4 +122,26 @@ fn an_answer_joins_the_thread_of_its_question() {
     assert_eq!(gmail.ok(&format!("me/messages/{answer}?format=minimal"))["threadId"], question);
     let profile = gmail.ok("me/profile");
     assert_eq!((&profile["messagesTotal"], &profile["threadsTotal"]), (&json!(2), &json!(1)));
+}
+
+#[test]
+fn attachments_are_listed_as_they_were_sent() {
+    let gmail = Gmail::start();
+    let sent = gmail.admin("mail/attachments", json!({ "user": USER, "large": 1_000_000 }));
+    let mut expected: Vec<(Value, Value)> = Vec::new();
+    for message in sent.as_array().expect("messages") {
+        let id = message["id"].as_str().expect("an id");
+        let full = gmail.ok(&format!("me/messages/{id}"));
+        let attachments = message["attachments"].as_array().expect("attachments");
+        assert_eq!(full["payload"]["parts"].as_array().map(Vec::len), Some(1 + attachments.len()), "{message}");
+        let is_listed = |one: &&Value| {
+            one["sha256"].is_string() && one["name"].is_string() && !one["mime_type"].to_string().contains("text/")
+        };
+        expected.extend(attachments.iter().filter(is_listed).map(|one| (json!(id), one["sha256"].clone())));
+    }
+    let lines = gmail.text("/admin/mail/attachments");
+    let listed = lines.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    let listed: Vec<_> = listed.map(|line| (line["id"].clone(), line["sha256"].clone())).collect();
+    assert_eq!(listed, expected);
+    assert_eq!(listed.iter().filter(|(_, hash)| *hash == expected[0].1).count(), 3, "one content in three messages");
 }
