@@ -55,6 +55,7 @@ const MIGRATIONS: &[(i32, &str, &str)] = &[
     (39, "drive_permissions", include_str!("../../sql/migrations/0039_drive_permissions.sql")),
     (40, "changes", include_str!("../../sql/migrations/0040_changes.sql")),
     (41, "unsupported_channels", include_str!("../../sql/migrations/0041_unsupported_channels.sql")),
+    (43, "completeness", include_str!("../../sql/migrations/0043_completeness.sql")),
 ];
 
 /// Key of the advisory lock: "syncctl" in ASCII. Any number unlikely to be used by other programs would do.

@@ -6,7 +6,7 @@ mod derived;
 pub mod detect;
 mod fetch;
 mod headers;
-mod labels;
+pub mod labels;
 mod list;
 mod mail;
 mod message;
@@ -191,7 +191,11 @@ impl Source for Gmail {
 
     /// A change of labels does not contain the message, so a quarantined message stays in quarantine.
     fn is_whole(change: &Change) -> bool {
-        !matches!(change, Change::Labels { .. })
+        match change {
+            Change::Labels { .. } => false,
+            Change::LabelList(listing) => listing.labels.is_some(),
+            Change::Message(_) | Change::Deleted => true,
+        }
     }
 
     async fn known(tx: &Transaction<'_>, stream: &Stream, id: &str) -> anyhow::Result<Option<String>> {

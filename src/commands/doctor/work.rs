@@ -11,6 +11,7 @@ use crate::db::overview::Overview;
 use crate::db::{Pool, health};
 use crate::error::Class;
 use crate::services::calendar::instances::roll;
+use crate::services::gmail::labels;
 use crate::services::{classify, registry};
 
 /// Waiting time of an event, in seconds, above which delivery is considered stuck.
@@ -198,6 +199,27 @@ pub async fn instances(pool: &Pool, settings: &Settings, findings: &mut Findings
     } else {
         findings.ok(CHECK, "calendar_instances reach far enough");
     }
+    Ok(())
+}
+
+/// Reports mailboxes whose labels have not been listed for a day, so that their names may be outdated. Mail is not affected.
+pub async fn labels(pool: &Pool, findings: &mut Findings) -> anyhow::Result<()> {
+    const CHECK: &str = "labels";
+    let labels::Unlisted { mailboxes, example } = labels::unlisted(pool).await?;
+    let Some(labels::Example { email, since, class, message }) = example else {
+        findings.ok(CHECK, "those of every mailbox can be listed");
+        return Ok(());
+    };
+    let remedy = Class::from_name(&class).map_or("read the message", Class::remedy);
+    findings.warn(
+        CHECK,
+        format!(
+            "{mailboxes} mailboxes could not list their labels for more than a day: names of labels may be missing or outdated; \
+             {email} since {}: {message}",
+            since.format("%F %R UTC")
+        ),
+        format!("{remedy}; they are listed again every hour"),
+    );
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use deadpool_postgres::Transaction;
 use deadpool_postgres::tokio_postgres::types::Type;
 
-use super::Label;
+use super::{Label, mailboxes};
 use crate::engine::{Item, Stream};
 use crate::nul;
 use crate::services::gmail::message::Change;
@@ -16,20 +16,24 @@ const NOTE: &str = include_str!("../sql/note_labels.sql");
 
 /// Stores the labels of a page, and those that its messages bear and that are not known.
 pub async fn apply(tx: &Transaction<'_>, stream: &Stream, pass: Option<i64>, items: &[Item<Change>]) -> anyhow::Result<()> {
-    let (mut borne, mut lists) = (BTreeSet::new(), Vec::new());
+    let (mut borne, mut listings) = (BTreeSet::new(), Vec::new());
     for item in items {
         match &item.change {
             Change::Message(message) => borne.extend(&message.labels),
             Change::Labels { labels, .. } => borne.extend(labels),
-            Change::LabelList(labels) => lists.push(labels),
+            Change::LabelList(listing) => listings.push(listing),
             Change::Deleted => {}
         }
     }
+    let are_listed = listings.iter().any(|listing| listing.labels.is_some());
     // At the end of a full pass they are listed anyway.
-    note(tx, stream, &borne, pass.is_none() && lists.is_empty()).await?;
-    for labels in lists {
-        let gone = store(tx, stream, labels).await?;
-        remove(tx, stream, &gone).await?;
+    note(tx, stream, &borne, pass.is_none() && !are_listed).await?;
+    for listing in listings {
+        mailboxes::record(tx, stream, listing).await?;
+        if let Some(labels) = &listing.labels {
+            let gone = store(tx, stream, labels).await?;
+            remove(tx, stream, &gone).await?;
+        }
     }
     Ok(())
 }
