@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::labels::mailbox;
-use crate::support::World;
+use crate::support::{World, prometheus};
 
 impl World {
     /// From now on Google refuses to list labels.
@@ -40,6 +40,10 @@ fn a_mailbox_whose_labels_are_refused_is_reported_until_they_are_listed() {
     world.sync_all().expect(0);
     let list = |code| world.syncctl(&["gmail", "list", &user, "--label", "mine", "--json"]).expect(code);
     let doctor = || world.syncctl(&["doctor", "--offline"]).stdout;
+    let behind = || {
+        let text = world.syncctl(&["metrics", "--prometheus"]).expect(0).stdout;
+        prometheus::read(&text).value("syncctl_streams_behind{part=\"labels\",service=\"gmail\"}")
+    };
     assert!(list(0).json()["incomplete"].is_null() && doctor().contains("those of every mailbox can be listed"));
 
     world.refuse_labels();
@@ -53,7 +57,7 @@ fn a_mailbox_whose_labels_are_refused_is_reported_until_they_are_listed() {
     assert_eq!(listed.json()["messages"][0]["message_id"], json!(id), "and it lists what is stored");
     let shown = world.syncctl(&["gmail", "show", &user, &id]).expect(1);
     assert!(shown.stderr.contains(why) && shown.stdout.contains("labels    Mine"), "{shown:?}");
-    assert_eq!(world.missing_in_mailboxes(), "labels");
+    assert_eq!((world.missing_in_mailboxes().as_str(), behind()), ("labels", 0.0));
     assert!(doctor().contains("those of every mailbox can be listed"), "not for a day yet");
 
     world.labels_fail_since("25 hours");
@@ -61,11 +65,12 @@ fn a_mailbox_whose_labels_are_refused_is_reported_until_they_are_listed() {
     let report = doctor();
     assert!(report.contains("1 mailboxes could not list their labels for more than a day") && report.contains(&user), "{report}");
     assert!(report.contains(why) && report.contains("they are listed again every hour"), "{report}");
+    assert_eq!(behind(), 1.0);
 
     world.sim.clear_faults();
     world.list_labels();
     assert!(list(0).json()["incomplete"].is_null() && doctor().contains("those of every mailbox can be listed"));
-    assert_eq!(world.missing_in_mailboxes(), "");
+    assert_eq!((world.missing_in_mailboxes().as_str(), behind()), ("", 0.0));
     assert_eq!(
         world.rows("gmail_mailboxes WHERE labels_listed_at > now() - interval '1 hour' AND labels_failed_message IS NULL"),
         1

@@ -1,7 +1,5 @@
 //! Checks that the work gets done: failures, quota, channels, outbox and quarantine.
 
-use chrono::TimeDelta;
-
 use super::{Findings, jobs};
 use crate::commands::metrics::seconds_text;
 use crate::commands::remedies;
@@ -18,8 +16,6 @@ use crate::services::{classify, registry};
 const OUTBOX_STUCK: f64 = 3600.0;
 /// Maximum normal length of a first pass, in seconds. The largest mailboxes take a few days at Google's quota for one user.
 const MAX_FIRST_PASS: f64 = 7.0 * 24.0 * 3600.0;
-/// How late the daily `calendar roll-instances` may be.
-const MAX_ROLL_DELAY: TimeDelta = TimeDelta::days(2);
 /// Used share of a quota above which it is reported.
 const QUOTA_WARN: f64 = 0.8;
 
@@ -192,7 +188,7 @@ pub async fn classification(pool: &Pool, settings: &Settings, findings: &mut Fin
 /// Reports calendars whose instances are not rolled on, so that agendas miss future events.
 pub async fn instances(pool: &Pool, settings: &Settings, findings: &mut Findings) -> anyhow::Result<()> {
     const CHECK: &str = "instances";
-    let behind = roll::behind(pool, &settings.calendar, MAX_ROLL_DELAY).await?;
+    let behind = roll::behind(pool, &settings.calendar).await?;
     if behind > 0 {
         let message = format!("calendar_instances of {behind} calendars are incomplete or end too early: agendas miss events");
         findings.warn(CHECK, message, "run `syncctl calendar roll-instances` daily (crontab.example)");
