@@ -39,6 +39,7 @@ COMMENT ON COLUMN gmail_labels.label_list_visibility IS 'labelShow, labelShowIfU
 COMMENT ON COLUMN gmail_labels.message_list_visibility IS 'show or hide. labels: messageListVisibility. NULL: not sent.';
 COMMENT ON COLUMN gmail_labels.deleted_at IS 'When its deletion was found. NULL: it exists.';
 COMMENT ON COLUMN gmail_labels.synced_at IS 'When the row last changed.';
+COMMENT ON COLUMN gmail_labels.removed_to IS 'A deleted label is being removed from messages, by ID, up to this one. NULL: complete, or not deleted.';
 
 COMMENT ON TABLE gmail_mailboxes IS 'When the labels of each mailbox were listed, and why that fails.';
 COMMENT ON COLUMN gmail_mailboxes.stream_id IS 'Feed of the mailbox (streams.id).';

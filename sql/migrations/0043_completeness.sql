@@ -10,6 +10,10 @@ CREATE TABLE gmail_mailboxes (
   labels_failed_message text
 );
 
+-- A deleted label is being removed from messages, in the order of their ids: done up to this one. NULL: complete.
+ALTER TABLE gmail_labels ADD COLUMN removed_to text;
+CREATE INDEX gmail_labels_removing ON gmail_labels (stream_id) WHERE removed_to IS NOT NULL;
+
 CREATE OR REPLACE FUNCTION syncctl_forget_mailbox() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   DELETE FROM gmail_mailboxes WHERE stream_id = OLD.id;

@@ -206,6 +206,10 @@ impl Source for Gmail {
         store::sweep(tx, &self.requested, stream, pass, pinned).await
     }
 
+    async fn prepare(&self, context: &Context) -> anyhow::Result<()> {
+        labels::removal::resume(&context.pool).await
+    }
+
     fn limits(quota: &Quota) -> Limits {
         let (user_per_minute, per_day) = match quota.profile {
             QuotaProfile::Since2026 => (6_000, 80_000_000),

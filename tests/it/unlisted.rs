@@ -1,4 +1,4 @@
-//! Labels that cannot be listed are reported.
+//! Labels that cannot be listed are reported, and deleted labels leave large mailboxes in chunks.
 
 use serde_json::json;
 
@@ -96,4 +96,45 @@ fn colors_that_cannot_be_read_do_not_make_names_outdated() {
     assert_eq!(world.missing_in_mailboxes(), "labels");
     let report = world.syncctl(&["doctor", "--offline"]).stdout;
     assert!(report.contains("those of every mailbox can be listed"), "since a moment ago: {report}");
+}
+
+#[test]
+fn a_deleted_label_leaves_a_large_mailbox_in_chunks() {
+    let (world, user) = mailbox();
+    let gone = world.label(&user, json!({ "name": "Gone" }));
+    world.label(&user, json!({ "name": "Kept" }));
+    world.sync_all().expect(0);
+    world.execute(&format!(
+        "INSERT INTO gmail_messages (stream_id, message_id, user_id, thread_id, labels)
+         SELECT id, to_char(n, 'FM00000000'), user_id, 'x', ARRAY['INBOX', '{gone}'] FROM streams, generate_series(1, 12000) AS n WHERE kind = 'mailbox'"
+    ));
+    let bearing = || world.rows(&format!("gmail_messages WHERE '{gone}' = ANY (labels)"));
+    world.delete_label(&user, &gone, true);
+    world.list_labels();
+    // In the transaction of the page, a part of them. No view shows the label.
+    assert_eq!((bearing(), world.text("SELECT removed_to FROM gmail_labels WHERE name = 'Gone'").as_str()), (7_000, "00005000"));
+    assert_eq!(world.rows("gmail_messages_by_label WHERE label = 'Gone'"), 0);
+    // Nothing is due: the run does the rest before it looks.
+    world.syncctl(&["gmail", "cron"]).expect(0);
+    assert_eq!((bearing(), world.rows("gmail_messages WHERE labels = '{INBOX}'")), (0, 12_000));
+    assert_eq!(world.rows("gmail_labels WHERE removed_to IS NOT NULL"), 0);
+    assert_eq!(world.rows("gmail_labels WHERE name = 'Gone' AND deleted_at IS NOT NULL"), 1);
+}
+
+#[test]
+fn labels_that_are_being_removed_are_no_difference() {
+    let (world, user) = mailbox();
+    let gone = world.label(&user, json!({ "name": "Gone" }));
+    world.deliver(&user, "one", &["INBOX", "Gone"]);
+    world.sync_all().expect(0);
+    world.delete_label(&user, &gone, true);
+    world.list_labels();
+    world.syncctl(&["verify", "gmail", "--all"]).expect(0);
+    let bear = format!("UPDATE gmail_messages SET labels = labels || '{gone}'::text");
+    world.execute(&bear);
+    world.syncctl(&["verify", "gmail", "--all"]).expect(1);
+    world.execute("UPDATE gmail_labels SET removed_to = '' WHERE name = 'Gone'");
+    world.syncctl(&["verify", "gmail", "--all"]).expect(0);
+    world.syncctl(&["gmail", "cron"]).expect(0);
+    world.assert_in_step();
 }

@@ -3,6 +3,7 @@
 
 pub mod fetch;
 mod mailboxes;
+pub mod removal;
 pub mod store;
 
 use serde::{Deserialize, Serialize};
