@@ -84,6 +84,7 @@ mod tokens;
 mod traces;
 mod unfetched;
 mod unlisted;
+mod upgrade;
 mod verify;
 mod versions;
 mod ways;
