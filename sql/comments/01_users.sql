@@ -41,7 +41,7 @@ COMMENT ON COLUMN streams.pass_count IS 'Number of the last full pass.';
 COMMENT ON COLUMN streams.pass_items IS 'Items listed so far by the full pass under way. NULL: none.';
 COMMENT ON COLUMN streams.pass_expected IS 'Items of the full pass under way, as the provider reports. NULL: it does not, or there is none.';
 COMMENT ON COLUMN streams.pass_began_at IS 'When the full pass under way began. NULL: none.';
-COMMENT ON COLUMN streams.full_pass_at IS 'When the last full pass ended; 1970-01-01: another one is due. NULL: none has ended.';
+COMMENT ON COLUMN streams.full_pass_at IS 'When the last full pass ended. Of files, a time over 20 years ago means that another one is due. NULL: none has ended.';
 COMMENT ON COLUMN streams.passed_with IS 'Settings of the last full pass that decide what is stored, by key. NULL: not recorded.';
 COMMENT ON COLUMN streams.resync_asked_at IS 'When a full pass was requested that has not begun. NULL: none.';
 COMMENT ON COLUMN streams.due_at IS 'When the feed is polled next.';

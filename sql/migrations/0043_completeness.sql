@@ -71,3 +71,12 @@ BEGIN
   END IF;
 END
 $$;
+
+-- Feeds of files that wait for the full pass of migration 39: one every 20 seconds, or all within a week. A pass is due 20 years of 365
+-- days after this time.
+UPDATE streams s SET full_pass_at = now() - interval '175200 hours' + make_interval(secs => t.wait)
+FROM (
+  SELECT id, (row_number() OVER (ORDER BY id) - 1) * least(20.0, 604800.0 / count(*) OVER ())::float8 AS wait
+  FROM streams WHERE service = 'drive' AND kind = 'changes' AND full_pass_at = 'epoch' AND cursor IS NOT NULL
+) AS t
+WHERE s.id = t.id;

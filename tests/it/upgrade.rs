@@ -11,6 +11,62 @@ impl World {
              DROP INDEX drive_file_access_unfilled; DELETE FROM schema_migrations WHERE version = 43",
         );
     }
+
+    fn migrate_completeness(&self) {
+        let run = self.syncctl(&["db", "migrate"]).expect(0);
+        assert!(run.stdout.contains("applied 0043_completeness"), "{run:?}");
+    }
+}
+
+const FEEDS: &str = "streams WHERE service = 'drive' AND kind = 'changes'";
+
+#[test]
+fn full_passes_that_an_upgrade_makes_due_are_spread_over_days() {
+    let world = World::with_files(5, 2);
+    world.sync_drive().expect(0);
+    world.sync_drive().expect(0);
+    world.revert_completeness();
+    // As migration 39 does.
+    world.execute("UPDATE streams SET full_pass_at = 'epoch' WHERE service = 'drive' AND kind = 'changes'");
+    world.migrate_completeness();
+    let waits = world.texts(&format!(
+        "SELECT round(extract(epoch FROM full_pass_at - min(full_pass_at) OVER ()))::bigint::text FROM {FEEDS} ORDER BY id"
+    ));
+    let feeds = u64::try_from(waits.len()).expect("few feeds");
+    assert_eq!(waits, (0..feeds).map(|nth| (20 * nth).to_string()).collect::<Vec<_>>());
+
+    let passes = || {
+        world.sim.reset_ledger();
+        world.sync_drive().expect(0);
+        world.sim.ledger()["by_method"]["files.list"].as_u64().unwrap_or(0)
+    };
+    let later = |interval: &str| {
+        world.execute(&format!(
+            "UPDATE streams SET full_pass_at = full_pass_at - interval '{interval}' WHERE full_pass_at < now() - interval '10 years'"
+        ));
+    };
+    later("-1 day");
+    assert_eq!(passes(), 0, "none is due yet");
+    later("2 days");
+    assert_eq!(passes(), feeds);
+    assert_eq!(passes(), 0, "each makes one");
+    world.assert_files_in_step();
+}
+
+#[test]
+fn however_many_full_passes_there_are_they_are_due_within_a_week() {
+    let world = World::with_users(1, 0);
+    world.execute(
+        "INSERT INTO streams (user_id, service, kind, resource, cursor, full_pass_at)
+         SELECT u.id, 'drive', 'changes', 'd' || n, 'x', CASE WHEN n > 0 THEN 'epoch' END::timestamptz FROM users u, generate_series(0, 50000) AS n",
+    );
+    world.revert_completeness();
+    world.migrate_completeness();
+    let wait = "round(extract(epoch FROM max(full_pass_at) - min(full_pass_at)) / 86400)::bigint";
+    assert_eq!(world.count(&format!("SELECT {wait} FROM {FEEDS}")), 7);
+    let first = "round(extract(epoch FROM now() - min(full_pass_at)) / 86400)::bigint";
+    assert_eq!(world.count(&format!("SELECT {first} FROM {FEEDS}")), 20 * 365, "the first one is due now");
+    assert_eq!(world.rows(&format!("{FEEDS} AND full_pass_at IS NULL")), 1, "a first pass stays one");
 }
 
 #[test]
