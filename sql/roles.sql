@@ -131,13 +131,14 @@ WITH tables AS (
            'projects', 'document_projects', 'project_corrections', 'project_models', 'document_judgements', 'classify_queue', 'classify_passes',
            'model_usage', 'model_budgets')
       OR c.relname ~ '^((calendar|drive|gmail|attendee|classify|sync)_cron_(results|metrics|summaries)|calendar_(watch|webhook)_renewal_summaries)$'
-      OR c.relname ~ '^(outbox_(events|deliveries|targets)|gmail_(messages|detections|labels|attachments|contents)|drive_(files|file_access|file_watches|permissions)|quota_(usage|minutes|pauses)|pace_(prices|user_prices|runs)|attendee_(projects|bots|bot_meetings|utterances|transcripts))$')
+      OR c.relname ~ '^(outbox_(events|deliveries|targets)|gmail_(messages|detections|labels|attachments|contents|mailboxes)|drive_(files|file_access|file_watches|permissions)|quota_(usage|minutes|pauses)|pace_(prices|user_prices|runs)|attendee_(projects|bots|bot_meetings|utterances|transcripts))$')
 )
 SELECT 'TABLE' AS kind, oid, oid::regclass::text AS name, relname::text AS short, relowner AS owner, relacl AS acl FROM tables
 UNION ALL
 SELECT 'VIEW', c.oid, c.oid::regclass::text, c.relname::text, c.relowner, c.relacl
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = current_setting('syncctl.schema') AND c.relkind = 'v' AND c.relname IN ('my_agenda', 'busy', 'meeting_attendees', 'gmail_messages_by_label', 'gmail_threads', 'drive_paths', 'drive_shared_outside')
+WHERE n.nspname = current_setting('syncctl.schema') AND c.relkind = 'v' AND c.relname IN ('my_agenda', 'busy', 'meeting_attendees', 'gmail_messages_by_label', 'gmail_threads', 'drive_paths', 'drive_shared_outside',
+    'sync_completeness')
   -- Not by name alone: only views of our tables.
   AND NOT EXISTS (SELECT 1 FROM pg_rewrite w JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
     WHERE w.ev_class = c.oid AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> c.oid AND d.refobjid NOT IN (SELECT oid FROM tables))

@@ -8,6 +8,7 @@ mod attendee_project;
 pub mod calendar;
 pub mod channels;
 pub mod classify;
+mod completeness;
 pub mod config;
 pub mod db;
 pub mod deliver;

@@ -12,6 +12,7 @@ pub mod channels_read;
 pub mod claims;
 pub mod classify;
 mod comments;
+pub mod completeness;
 pub mod connection;
 pub mod conninfo;
 pub mod deliveries;

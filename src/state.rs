@@ -225,6 +225,28 @@ states! {
     }
 }
 
+states! {
+    /// Why stored data of a feed may be missing or outdated: the first reason that applies.
+    Missing of "sync_completeness.missing" {
+        /// Its state says why.
+        NotSynced = "not_synced",
+        /// Its last poll failed, so that changes may be unknown.
+        Failing = "failing",
+        /// The first full pass is not complete; of a calendar, the first since there are instances.
+        FirstPass = "first_pass",
+        /// Another full pass is in progress, or comes next.
+        FullPass = "full_pass",
+        /// Occurrences of series are not computed yet.
+        Instances = "instances",
+        /// Items could not be read.
+        Unread = "unread",
+        /// Owners and permissions of files have not been read since the version that stores them was installed.
+        Permissions = "permissions",
+        /// Labels could not be listed, so that their names may be outdated.
+        Labels = "labels",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,6 +273,15 @@ mod tests {
         ] {
             assert!(migration.contains(&words), "{words}");
         }
+    }
+
+    #[test]
+    fn the_view_of_completeness_has_exactly_these_reasons() {
+        let view = include_str!("../sql/migrations/0043_completeness.sql");
+        let of_missing =
+            view.split_once("END AS missing").and_then(|(before, _)| before.rsplit_once("  CASE\n")).expect("a CASE").1;
+        let words: Vec<&str> = of_missing.split("THEN '").skip(1).filter_map(|rest| rest.split('\'').next()).collect();
+        assert_eq!(words, Missing::ALL.iter().map(|one| one.as_str()).collect::<Vec<_>>(), "in this order");
     }
 
     #[test]

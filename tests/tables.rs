@@ -22,7 +22,7 @@ const OWNERS: [(&str, &str); 5] = [
     ("services/attendee/", "attendee_bot_meetings attendee_bots attendee_projects attendee_transcripts attendee_utterances"),
     ("services/calendar/", "calendar_events calendar_instances calendar_windows calendars deleted_meetings meetings"),
     ("services/drive/", "drive_file_access drive_file_watches drive_files drive_permissions drives"),
-    ("services/gmail/", "gmail_attachments gmail_contents gmail_detections gmail_labels gmail_messages"),
+    ("services/gmail/", "gmail_attachments gmail_contents gmail_detections gmail_labels gmail_mailboxes gmail_messages"),
 ];
 
 /// How the names of run tables end: they exist once for each service, and some for single jobs.

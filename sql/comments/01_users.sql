@@ -41,7 +41,7 @@ COMMENT ON COLUMN streams.pass_count IS 'Number of the last full pass.';
 COMMENT ON COLUMN streams.pass_items IS 'Items listed so far by the full pass under way. NULL: none.';
 COMMENT ON COLUMN streams.pass_expected IS 'Items of the full pass under way, as the provider reports. NULL: it does not, or there is none.';
 COMMENT ON COLUMN streams.pass_began_at IS 'When the full pass under way began. NULL: none.';
-COMMENT ON COLUMN streams.full_pass_at IS 'When the last full pass ended; 1970-01-01: another one is due. NULL: none has ended.';
+COMMENT ON COLUMN streams.full_pass_at IS 'When the last full pass ended. Of files, a time over 20 years ago means that another one is due. NULL: none has ended.';
 COMMENT ON COLUMN streams.passed_with IS 'Settings of the last full pass that decide what is stored, by key. NULL: not recorded.';
 COMMENT ON COLUMN streams.resync_asked_at IS 'When a full pass was requested that has not begun. NULL: none.';
 COMMENT ON COLUMN streams.due_at IS 'When the feed is polled next.';
@@ -68,6 +68,31 @@ COMMENT ON COLUMN streams.push_until IS 'Until when a push channel announces cha
 COMMENT ON COLUMN streams.pushed_at IS 'When a notification last announced a change. NULL: never.';
 COMMENT ON COLUMN streams.push_missed IS 'Changes in a row that polls found and the channel did not announce.';
 COMMENT ON COLUMN streams.created_at IS 'When the feed was added.';
+
+COMMENT ON VIEW sync_completeness IS 'Each feed of each user, and why what is stored of it may be missing or outdated. A user without rows was not synced yet.';
+COMMENT ON COLUMN sync_completeness.user_id IS 'Owner (users.id).';
+COMMENT ON COLUMN sync_completeness.email IS 'Address of the owner.';
+COMMENT ON COLUMN sync_completeness.stream_id IS 'Feed (streams.id).';
+COMMENT ON COLUMN sync_completeness.service IS 'calendar, drive or gmail.';
+COMMENT ON COLUMN sync_completeness.kind IS 'calendar_list, events, drive_list, changes or mailbox.';
+COMMENT ON COLUMN sync_completeness.resource IS 'ID of the calendar or the shared drive, or my-drive. Empty for the other kinds.';
+COMMENT ON COLUMN sync_completeness.name IS 'Name of the calendar or the drive. NULL: not known, or another kind.';
+COMMENT ON COLUMN sync_completeness.state IS 'As in streams.state, without removed feeds.';
+COMMENT ON COLUMN sync_completeness.missing IS
+  'First that applies: not_synced, failing, first_pass, full_pass, instances, unread, permissions, labels. NULL: complete as of the last poll.';
+COMMENT ON COLUMN sync_completeness.first_pass_complete IS 'Whether a full pass has ended; of calendars, since there are instances.';
+COMMENT ON COLUMN sync_completeness.succeeded_at IS 'When the last poll began, if it succeeded. NULL: it failed, or there was none.';
+COMMENT ON COLUMN sync_completeness.failures IS 'Failed polls in a row.';
+COMMENT ON COLUMN sync_completeness.failing_since IS 'When the first of these failures occurred. NULL: the last poll did not fail.';
+COMMENT ON COLUMN sync_completeness.failed_class IS 'Class of the last failure, as in streams.failed_class. NULL: the last poll succeeded.';
+COMMENT ON COLUMN sync_completeness.failed_message IS 'Message of the last failure. NULL: the last poll succeeded.';
+COMMENT ON COLUMN sync_completeness.quarantined_items IS 'Number of items that could not be applied or fetched.';
+COMMENT ON COLUMN sync_completeness.unread_events IS 'Number of series whose rule could not be read.';
+COMMENT ON COLUMN sync_completeness.instances_from IS 'Start of the span in which all events of the calendar are in calendar_instances. NULL: none, or no calendar.';
+COMMENT ON COLUMN sync_completeness.instances_until IS 'End of that span, exclusive. NULL: none, or no calendar.';
+COMMENT ON COLUMN sync_completeness.labels_listed_at IS 'When the labels of the mailbox were last listed. NULL: not known, or no mailbox.';
+COMMENT ON COLUMN sync_completeness.labels_failing_since IS 'Since when the labels, or only their colours, cannot be listed. NULL: they can, or no mailbox.';
+COMMENT ON COLUMN sync_completeness.labels_failed_message IS 'Message of the last failure to list labels. NULL: none.';
 
 COMMENT ON TABLE user_activity IS 'What users did recently, as your application reports it with sync activity. An active user is polled more often.';
 COMMENT ON COLUMN user_activity.user_id IS 'User (users.id).';

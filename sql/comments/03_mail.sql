@@ -64,6 +64,15 @@ COMMENT ON COLUMN gmail_labels.label_list_visibility IS 'labelShow, labelShowIfU
 COMMENT ON COLUMN gmail_labels.message_list_visibility IS 'show or hide. labels: messageListVisibility. NULL: not sent.';
 COMMENT ON COLUMN gmail_labels.deleted_at IS 'When its deletion was found. NULL: it exists.';
 COMMENT ON COLUMN gmail_labels.synced_at IS 'When the row last changed.';
+COMMENT ON COLUMN gmail_labels.removed_to IS 'A deleted label is being removed from messages, by ID, up to this one. NULL: complete, or not deleted.';
+
+COMMENT ON TABLE gmail_mailboxes IS 'When the labels of each mailbox were listed, and why that fails.';
+COMMENT ON COLUMN gmail_mailboxes.stream_id IS 'Feed of the mailbox (streams.id).';
+COMMENT ON COLUMN gmail_mailboxes.user_id IS 'Owner of the mailbox (users.id).';
+COMMENT ON COLUMN gmail_mailboxes.labels_listed_at IS 'When the labels were last listed. NULL: not since the table was added.';
+COMMENT ON COLUMN gmail_mailboxes.labels_failing_since IS 'Since when the labels, or only their colours, cannot be listed. NULL: they can.';
+COMMENT ON COLUMN gmail_mailboxes.labels_failed_class IS 'Class of the last failure, as in streams.failed_class. NULL: the last attempt succeeded.';
+COMMENT ON COLUMN gmail_mailboxes.labels_failed_message IS 'Message of the last failure; its method says what failed. NULL: the last attempt succeeded.';
 
 COMMENT ON VIEW gmail_messages_by_label IS 'Messages by the names of their labels: one row for each message and label, without deleted ones.';
 COMMENT ON COLUMN gmail_messages_by_label.email IS 'Address of the mailbox''s owner.';

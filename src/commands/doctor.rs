@@ -193,6 +193,8 @@ async fn within(
     findings.attempt(classify::SERVICE, checked);
     let checked = work::instances(pool, settings, findings).await;
     findings.attempt("instances", checked);
+    let checked = work::labels(pool, findings).await;
+    findings.attempt("labels", checked);
     let checked = settings::since_last_pass(pool, settings, findings).await;
     findings.attempt("settings", checked);
     match overview::read(pool, &registry::names(|_| true), i32::try_from(settings.push.silent_after).unwrap_or(i32::MAX)).await {

@@ -8,7 +8,8 @@ use serde::Serialize;
 use crate::db::overview::{self, JobState, Overview};
 use crate::db::quota::Pause;
 use crate::engine::Context;
-use crate::services::registry;
+use crate::services::calendar::instances::roll;
+use crate::services::{calendar, gmail, registry};
 use crate::state::RunStatus;
 
 /// The figures.
@@ -18,6 +19,7 @@ pub struct Figures {
     pub at: DateTime<Utc>,
     pub jobs: Vec<Job>,
     pub streams: Vec<Streams>,
+    pub behind: Vec<Behind>,
     pub accounts_failing: Vec<Failing>,
     /// Number of accounts, except those ended on purpose.
     pub accounts: i64,
@@ -65,6 +67,15 @@ pub struct Streams {
     pub quarantined: i64,
 }
 
+/// Streams of which a part is not up to date although their polls succeed.
+#[derive(Debug, Serialize)]
+pub struct Behind {
+    pub service: &'static str,
+    /// `instances`: occurrences are not all computed, or end too early. `labels`: labels could not be listed for a day.
+    pub part: &'static str,
+    pub streams: i64,
+}
+
 /// Users, or projects at Attendee, that fail for one reason.
 #[derive(Debug, Serialize)]
 pub struct Failing {
@@ -88,10 +99,17 @@ pub struct Outbox {
 /// Reads the figures.
 pub async fn read(context: &Context) -> anyhow::Result<Figures> {
     let silent_after = i32::try_from(context.settings.push.silent_after).unwrap_or(i32::MAX);
-    Ok(of(overview::read(&context.pool, &registry::names(|_| true), silent_after).await?))
+    let overview = overview::read(&context.pool, &registry::names(|_| true), silent_after).await?;
+    let instances = roll::behind(&context.pool, &context.settings.calendar).await?;
+    let labels = gmail::labels::unlisted(&context.pool).await?.mailboxes;
+    let behind = vec![
+        Behind { service: calendar::REGISTERED.service, part: "instances", streams: instances },
+        Behind { service: gmail::REGISTERED.service, part: "labels", streams: labels },
+    ];
+    Ok(of(overview, behind))
 }
 
-fn of(overview: Overview) -> Figures {
+fn of(overview: Overview, behind: Vec<Behind>) -> Figures {
     let quarantined: BTreeMap<String, i64> = overview.quarantine.into_iter().map(|of| (of.service, of.items)).collect();
     let streams = overview.services.into_iter().map(|of| Streams {
         streams: of.streams,
@@ -116,6 +134,7 @@ fn of(overview: Overview) -> Figures {
         at: overview.at,
         jobs: overview.jobs.into_iter().map(|job| job_of(job, overview.at)).collect(),
         streams: streams.collect(),
+        behind,
         accounts_failing: failing.collect(),
         accounts: overview.accounts.of,
         accounts_refused: overview.accounts.accounts,

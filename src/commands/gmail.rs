@@ -7,13 +7,15 @@ mod show;
 use clap::Subcommand;
 use uuid::Uuid;
 
+use super::completeness::reason;
 use super::verbs::ServiceVerb;
 use super::{Output, complain, reading, service, with_context};
 use crate::config::Settings;
+use crate::db::completeness;
 use crate::engine::Context;
 use crate::error::Exit;
-use crate::services::gmail::Gmail;
-use crate::services::gmail::stored::{self, Gap};
+use crate::services::gmail::{Gmail, MAILBOX, REGISTERED};
+use crate::state::Missing;
 
 /// Subcommands of `gmail`.
 #[derive(Debug, Subcommand)]
@@ -49,17 +51,17 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
     }
 }
 
-/// Why messages of this user may be missing or outdated, if they may; reports it on stderr.
+/// Why messages of this user, or only the names of their labels, may be missing or outdated, if they may; reports it on stderr.
 async fn incomplete(context: &Context, user: Uuid) -> anyhow::Result<Option<String>> {
-    let reason = stored::gap(&context.pool, user).await?.map(|gap| match gap {
-        Gap::NoMailbox => "the mailbox has not been polled yet".into(),
-        Gap::NotSynced(state) => format!("the mailbox is not synced ({state})"),
-        Gap::NotListed => "its first full pass is not complete".into(),
-        Gap::Failing => "its last poll failed: `syncctl sync explain` shows why".into(),
-        Gap::Unread => "some could not be read: see `syncctl items list`".into(),
-    });
+    let feeds = completeness::of_user(&context.pool, REGISTERED.service, user).await?;
+    let mailbox = feeds.iter().find(|feed| feed.kind == MAILBOX);
+    let reason = mailbox.map_or_else(|| Some("the mailbox has not been polled yet".into()), reason);
     if let Some(reason) = &reason {
-        complain(format!("messages may be missing or outdated: user {user}: {reason}"));
+        let what = match mailbox.and_then(|mailbox| mailbox.missing) {
+            Some(Missing::Labels) => "names of labels may be missing or outdated",
+            _ => "messages may be missing or outdated",
+        };
+        complain(format!("{what}: user {user}: {reason}"));
     }
     Ok(reason)
 }

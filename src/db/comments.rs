@@ -1,7 +1,10 @@
 //! The comments on tables, views, columns and functions (`sql/comments`): where they come from, and in which order they are read.
 
+use std::collections::BTreeSet;
+
 use anyhow::Context as _;
 use postgres::Transaction;
+use postgres::types::Type;
 
 /// One file per group, in the order of a reader. Its first line is the title, after `-- # `.
 static FILES: [&str; 9] = [
@@ -16,19 +19,95 @@ static FILES: [&str; 9] = [
     include_str!("../../sql/comments/09_engine.sql"),
 ];
 
-/// Writes all comments. The search path must be that of a migration to the newest version.
+/// How each statement begins.
+const BEGINNING: &str = "COMMENT ON ";
+
+/// Which of these objects (kinds, names) exist and may be commented on, in their order. Operators drop and replace views.
+const COMMENTABLE: &str = "SELECT CASE t.kind
+    WHEN 'COLUMN' THEN EXISTS (
+      SELECT FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+      WHERE c.oid = to_regclass(split_part(t.name, '.', 1)) AND a.attname = split_part(t.name, '.', 2) AND pg_has_role(c.relowner, 'USAGE'))
+    WHEN 'FUNCTION' THEN EXISTS (SELECT FROM pg_proc p WHERE p.oid = to_regprocedure(t.name) AND pg_has_role(p.proowner, 'USAGE'))
+    ELSE EXISTS (
+      SELECT FROM pg_class c WHERE c.oid = to_regclass(t.name) AND CASE t.kind WHEN 'VIEW' THEN c.relkind = 'v' ELSE c.relkind IN ('r', 'p') END
+        AND pg_has_role(c.relowner, 'USAGE'))
+  END
+  FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS t (kind, name, ordinal) ORDER BY t.ordinal";
+
+/// A statement of these files.
+struct Comment {
+    /// TABLE, VIEW, COLUMN or FUNCTION.
+    kind: &'static str,
+    /// Of a column with its table, of a function with its arguments.
+    name: &'static str,
+    statement: &'static str,
+}
+
+impl Comment {
+    /// The table, view or function that it is about.
+    fn subject(&self) -> &'static str {
+        self.name.split(['.', '(']).next().unwrap_or(self.name)
+    }
+}
+
+/// The statements of a file, in their order.
+fn comments(file: &'static str) -> impl Iterator<Item = Comment> {
+    let starts: Vec<usize> = file.match_indices(BEGINNING).map(|(at, _)| at).filter(|at| file[..*at].ends_with('\n')).collect();
+    let ends: Vec<usize> = starts.iter().skip(1).copied().chain([file.len()]).collect();
+    starts.into_iter().zip(ends).filter_map(move |(start, end)| {
+        let statement = &file[start..end];
+        let (kind, rest) = statement[BEGINNING.len()..].split_once(' ')?;
+        Some(Comment { kind, name: rest.split_once(" IS")?.0, statement })
+    })
+}
+
+/// Writes all comments, except on what is missing or not owned by this role. The search path must be that of a migration to the newest version.
 pub(super) fn apply(tx: &mut Transaction<'_>) -> anyhow::Result<()> {
-    FILES.iter().try_for_each(|text| tx.batch_execute(text)).context("commenting on the tables")
+    let comments: Vec<Comment> = FILES.into_iter().flat_map(comments).collect();
+    let kinds: Vec<&str> = comments.iter().map(|comment| comment.kind).collect();
+    let names: Vec<&str> = comments.iter().map(|comment| comment.name).collect();
+    let rows = tx
+        .query_typed(COMMENTABLE, &[(&kinds, Type::TEXT_ARRAY), (&names, Type::TEXT_ARRAY)])
+        .context("looking for tables to comment on")?;
+    let (mut statements, mut skipped) = (String::new(), BTreeSet::new());
+    for (comment, row) in comments.iter().zip(&rows) {
+        if row.try_get(0)? {
+            statements.push_str(comment.statement);
+        } else {
+            skipped.insert(comment.subject());
+        }
+    }
+    tx.batch_execute(&statements).context("commenting on the tables")?;
+    if !skipped.is_empty() {
+        let names = Vec::from_iter(skipped).join(", ");
+        log::warn!("not all comments were written, because these were dropped, replaced, or belong to another role: {names}");
+    }
+    Ok(())
 }
 
 /// The title of each group, and the names of its tables and views in their order.
 pub(super) fn groups() -> impl Iterator<Item = (&'static str, Vec<&'static str>)> {
-    FILES.iter().map(|text| {
+    FILES.into_iter().map(|text| {
         let title = text.lines().next().and_then(|line| line.strip_prefix("-- # ")).unwrap_or_default();
-        let relations = text.lines().filter_map(|line| {
-            let rest = line.strip_prefix("COMMENT ON ")?;
-            rest.strip_prefix("TABLE ").or_else(|| rest.strip_prefix("VIEW "))?.split(' ').next()
-        });
+        let relations = comments(text).filter(|comment| matches!(comment.kind, "TABLE" | "VIEW")).map(|comment| comment.name);
         (title, relations.collect())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_of_the_files_belongs_to_a_statement() {
+        for file in FILES {
+            let (title, rest) = file.split_once('\n').expect("a title");
+            let all: String = comments(file).map(|comment| comment.statement).collect();
+            assert!(title.starts_with("-- # ") && all == rest, "{title}");
+            for Comment { kind, name, statement } in comments(file) {
+                assert!(matches!(kind, "TABLE" | "VIEW" | "COLUMN" | "FUNCTION"), "{kind} {name}");
+                assert!(statement.trim_end().ends_with("';") && !name.contains('\''), "{statement}");
+            }
+        }
+    }
 }

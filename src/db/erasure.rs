@@ -47,7 +47,7 @@ const OF_STREAMS: &str = "t.stream_id IN (SELECT id FROM streams WHERE user_id =
 const OF_USER: &str = "t.user_id = $1";
 
 /// Tables with the condition of the rows to delete, in this order: rows that determine the owner of others are deleted after those.
-const OWN: [(&str, &str); 40] = [
+const OWN: [(&str, &str); 41] = [
     ("attendee_utterances", concat!("EXISTS (SELECT FROM attendee_bots b WHERE b.id = t.bot AND ", exclusive!("b"), ")")),
     ("attendee_transcripts", concat!("EXISTS (SELECT FROM attendee_bots b WHERE b.id = t.bot AND ", exclusive!("b"), ")")),
     ("attendee_bots", concat!(exclusive!("t"), " AND NOT ", not_joined!("t"))),
@@ -60,6 +60,7 @@ const OWN: [(&str, &str); 40] = [
     ("document_projects", OF_USER),
     ("projects", OF_USER),
     ("documents", OF_USER),
+    ("gmail_mailboxes", OF_STREAMS),
     ("gmail_labels", OF_STREAMS),
     ("gmail_detections", OF_STREAMS),
     ("gmail_attachments", OF_STREAMS),

@@ -108,7 +108,7 @@ pub const RULES: [Rule; 33] = [
     ),
     tombstone("calendars", "deleted_at", "true"),
     tombstone("gmail_messages", "deleted_at", "true"),
-    tombstone("gmail_labels", "deleted_at", "true"),
+    tombstone("gmail_labels", "deleted_at", "removed_to IS NULL"),
     // Users who watch a file are notified when it comes back.
     tombstone(
         "drive_file_access",

@@ -8,7 +8,7 @@ mod derived;
 pub mod detect;
 mod fetch;
 mod headers;
-mod labels;
+pub mod labels;
 mod list;
 mod mail;
 mod message;
@@ -207,7 +207,11 @@ impl Source for Gmail {
 
     /// A change of labels does not contain the message, so a quarantined message stays in quarantine.
     fn is_whole(change: &Change) -> bool {
-        !matches!(change, Change::Labels { .. })
+        match change {
+            Change::Labels { .. } => false,
+            Change::LabelList(listing) => listing.labels.is_some(),
+            Change::Message(_) | Change::Deleted => true,
+        }
     }
 
     async fn known(tx: &Transaction<'_>, stream: &Stream, id: &str) -> anyhow::Result<Option<String>> {
@@ -216,6 +220,10 @@ impl Source for Gmail {
 
     async fn sweep(&self, tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Option<&str>) -> anyhow::Result<Counts> {
         store::sweep(tx, &self.requested, stream, pass, pinned).await
+    }
+
+    async fn prepare(&self, context: &Context) -> anyhow::Result<()> {
+        labels::removal::resume(&context.pool).await
     }
 
     fn limits(quota: &Quota) -> Limits {

@@ -130,7 +130,7 @@ fn what_may_be_missing_is_named_and_no_time_is_called_free() {
     // As after an upgrade.
     world.execute("DELETE FROM calendar_instances; DELETE FROM calendar_windows");
     let told = ask(&[]).expect(1);
-    assert!(told.stderr.contains("its first full pass of this version is not complete"), "{told:?}");
+    assert!(told.stderr.contains("its first full pass is not complete"), "{told:?}");
     world.syncctl(&["resync", "--all", "--service", "calendar"]).expect(0);
     world.syncctl(&["calendar", "cron", "--force"]).expect(0);
     let told = ask(&[]).expect(1);
@@ -141,12 +141,12 @@ fn what_may_be_missing_is_named_and_no_time_is_called_free() {
         ("UPDATE streams SET failures = 1 WHERE kind = 'events'", "its last poll failed", "UPDATE streams SET failures = 0"),
         (
             "INSERT INTO quarantined_items (stream_id, item_id, raw, error) SELECT id, 'x', '{}', 'x' FROM streams WHERE kind = 'events'",
-            "events or rules could not be read",
+            "items of it could not be read",
             "DELETE FROM quarantined_items",
         ),
         (
             "UPDATE calendar_events SET unread = '{recurrence}' WHERE deleted_at IS NULL",
-            "events or rules could not be read",
+            "items of it could not be read",
             "UPDATE calendar_events SET unread = NULL",
         ),
     ] {
@@ -155,6 +155,15 @@ fn what_may_be_missing_is_named_and_no_time_is_called_free() {
         assert!(told.stderr.contains(reason) && told.json()["free"].is_null(), "{told:?}");
         world.execute(over);
     }
+    // Calendars could be missing altogether.
+    world.execute("UPDATE streams SET failures = 1 WHERE kind = 'calendar_list'");
+    let told = world.syncctl(&["calendar", "agenda", &email]).expect(1);
+    assert!(
+        told.stderr.contains("\"the list of calendars\" of user ") && told.stderr.contains("its last poll failed"),
+        "{told:?}"
+    );
+    assert!(ask(&[]).expect(0).json()["free"].is_array(), "the primary calendar is known");
+    world.execute("UPDATE streams SET failures = 0");
     world.syncctl(&["accounts", "revoke", &email]).expect(0);
     let told = world.syncctl(&["calendar", "agenda", &email]).expect(1);
     assert!(told.stderr.contains("it is not synced (revoked)"), "{told:?}");

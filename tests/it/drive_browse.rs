@@ -132,9 +132,9 @@ fn what_may_be_missing_or_outdated_is_reported() {
             "UPDATE streams SET failures = 0",
         ),
         (
-            "UPDATE streams SET pass = 9, page_token = 'x' WHERE kind = 'changes'",
+            "UPDATE streams SET pinned = cursor, cursor = NULL WHERE kind = 'changes'",
             "My Drive: a full pass is in progress",
-            "UPDATE streams SET pass = NULL, page_token = NULL",
+            "UPDATE streams SET cursor = pinned, pinned = NULL WHERE kind = 'changes'",
         ),
         (
             "UPDATE streams SET failures = 1 WHERE kind = 'drive_list'",
@@ -143,7 +143,7 @@ fn what_may_be_missing_or_outdated_is_reported() {
         ),
         (
             "INSERT INTO quarantined_items (stream_id, item_id, raw, error) SELECT id, 'x', '{}', 'x' FROM streams WHERE kind = 'changes'",
-            "My Drive: files could not be read",
+            "My Drive: items of it could not be read",
             "DELETE FROM quarantined_items",
         ),
     ] {

@@ -196,3 +196,30 @@ fn with_all_documents_every_file_is_followed() {
     assert_eq!(world.documents(), world.rows(files));
     assert!(world.rows("documents WHERE body IS NOT NULL") > 0);
 }
+
+#[test]
+fn a_followed_file_that_google_does_not_return_is_in_quarantine_until_it_does() {
+    let mut world = World::with_files(1, 2);
+    world.set("SYNCCTL_ENGINE_TRIES", "2");
+    let user = world.first_user();
+    let file = world.add_file(&user, "notes.txt", "Text");
+    world.sync_drive().expect(0);
+    world.watch(&user, &file);
+    for fault in ["bad_request_400", "server_500"] {
+        world.sim.fault(json!({ "fault": fault, "method": "files.get" }));
+        world.sync_drive().expect(0);
+        let listed = world.syncctl(&["items", "list", "--json"]).expect(0).json();
+        assert_eq!((&listed[0]["item_id"], world.quarantined()), (&json!(file), 1), "{listed}");
+        assert!(listed[0]["error"].as_str().is_some_and(|error| error.starts_with("files.get: HTTP ")), "{listed}");
+        let told = world.syncctl(&["drive", "list", &user]).expect(1);
+        assert!(told.stderr.contains("My Drive: items of it could not be read"), "{told:?}");
+        world.sim.reset_ledger();
+        world.sync_drive().expect(0);
+        assert!(world.sim.ledger()["by_method"]["files.get"].is_null(), "it is not requested with each poll");
+        world.sim.clear_faults();
+        world.retry_quarantined();
+    }
+    world.sync_drive().expect(0);
+    assert_eq!((document(&world, "body").as_str(), world.quarantined()), ("Text", 0));
+    assert_eq!(world.actions(&user), ["created"]);
+}

@@ -32,7 +32,7 @@ fn shared() -> (World, String, String) {
 }
 
 /// The block of SQL in docs/data.md that contains this text.
-fn documented(text: &str) -> String {
+pub fn documented(text: &str) -> String {
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/data.md")).expect("the page");
     let blocks = page.split("```sql\n").skip(1).filter_map(|rest| rest.split("```").next());
     let block = blocks.into_iter().find(|block| block.contains(text));

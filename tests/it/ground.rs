@@ -1,5 +1,6 @@
 //! The private cluster through starts, kills and leftovers; connections are in `ground/connections.rs`.
 
+mod backups;
 mod connections;
 
 use std::collections::HashSet;

@@ -28,14 +28,14 @@ impl World {
         field(&self.sim.admin("mail/label", label), "id")
     }
 
-    fn delete_label(&self, user: &str, id: &str, silent: bool) {
+    pub fn delete_label(&self, user: &str, id: &str, silent: bool) {
         let request = ureq::delete(format!("{}/admin/mail/label", self.sim.url)).header("content-type", "application/json");
         let body = json!({ "user": user, "id": id, "silent": silent }).to_string();
         request.force_send_body().send(body).expect("deleting a label");
     }
 
     /// As a day later.
-    fn labels_are_due(&self) {
+    pub fn labels_are_due(&self) {
         self.execute("UPDATE streams SET cursor = (cursor::jsonb || '{\"labels_due\": 0}')::text WHERE kind = 'mailbox'");
     }
 

@@ -96,11 +96,11 @@ fn what_may_be_missing_is_named() {
     world.sync_all().expect(0);
     for (trouble, reason) in [
         ("UPDATE streams SET failures = 1", "its last poll failed"),
-        ("UPDATE streams SET failures = 0, state = 'revoked'", "the mailbox is not synced (revoked)"),
+        ("UPDATE streams SET failures = 0, state = 'revoked'", "it is not synced (revoked)"),
         (
             "UPDATE streams SET state = 'active'; INSERT INTO quarantined_items (stream_id, item_id, raw, error)
              SELECT id, 'x', '{}', 'a test' FROM streams WHERE kind = 'mailbox'",
-            "some could not be read",
+            "items of it could not be read",
         ),
         ("DELETE FROM streams WHERE kind = 'mailbox'", "has not been polled yet"),
     ] {

@@ -126,6 +126,33 @@ fn waiting_work_is_counted_with_its_age() {
 }
 
 #[test]
+fn calendars_whose_instances_are_behind_are_counted_as_doctor_counts_them() {
+    let world = World::with_users(3, 10);
+    world.sync_all().expect(0);
+    let calendars = world.rows("streams WHERE kind = 'events' AND state = 'active' AND cursor IS NOT NULL");
+    let check = |behind: i64| {
+        let read = prometheus::read(&world.syncctl(&["metrics", "--prometheus"]).expect(0).stdout);
+        assert_eq!(read.value("syncctl_streams_behind{part=\"instances\",service=\"calendar\"}"), behind as f64);
+        let now = world.syncctl(&["metrics", "--json"]).expect(0).json()["now"]["behind"][0].clone();
+        assert_eq!(now, json!({ "service": "calendar", "part": "instances", "streams": behind }));
+        let table = world.syncctl(&["metrics"]).expect(0).stdout;
+        assert_eq!(table.contains(&format!("{behind} instances (calendar)")), behind > 0, "{table}");
+        let report = world.syncctl(&["doctor", "--offline"]).stdout;
+        let names = format!("calendar_instances of {behind} calendars are incomplete or end too early");
+        assert_eq!(report.contains(&names), behind > 0, "{report}");
+    };
+    check(0);
+    world.execute("UPDATE calendar_windows SET covered = tstzrange(lower(covered), upper(covered) - interval '20 days')");
+    check(calendars);
+    world.syncctl(&["calendar", "roll-instances"]).expect(0);
+    check(0);
+    world.execute("UPDATE calendar_windows SET rebuilt_to = 'x' WHERE stream_id = (SELECT min(stream_id) FROM calendar_windows)");
+    check(1);
+    world.execute("DELETE FROM calendar_windows");
+    check(calendars);
+}
+
+#[test]
 fn windows_are_those_of_the_databases_clock_whatever_this_machines_says() {
     let world = World::with_users(1, 1);
     world.sync_all().expect(0);

@@ -1,75 +1,96 @@
-//! An upgrade of the schema while jobs write to its tables.
+//! `db migrate` on filled databases of an earlier version, and on those that operators have changed.
 
-use std::fs;
-use std::path::Path;
+use crate::roles::{apply, as_role};
+use crate::support::World;
 
-use crate::support::waiting::until;
-use crate::support::{World, postgres};
-
-/// A build that waits for a snapshot that is older than it is.
-const WAITING: &str = "pg_stat_activity
-  WHERE datname = current_database() AND query LIKE 'CREATE INDEX CONCURRENTLY%' AND wait_event_type = 'Lock'";
-
-/// Everything that a migration leaves: columns and indexes.
-const SCHEMA: &str = "SELECT concat_ws(' ', table_name, ordinal_position, column_name, data_type, column_default, is_nullable)
-  FROM information_schema.columns WHERE table_schema = current_schema()
-  UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = current_schema() ORDER BY 1";
-
-/// An installation as an earlier version left it, with a user and a series that has a cancelled occurrence.
-fn installed(version: i32) -> World {
-    let database = postgres::shared().database();
-    let mut client = database.connect();
-    let begin = "CREATE SCHEMA syncctl; SET search_path = syncctl; CREATE TABLE schema_migrations (
-      version int PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())";
-    client.batch_execute(&format!("ALTER DATABASE {} SET search_path = syncctl; {begin}", database.name())).expect("a schema");
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql/migrations");
-    let mut files: Vec<_> = fs::read_dir(folder).expect("migrations").map(|entry| entry.expect("a file").path()).collect();
-    files.sort();
-    for file in files {
-        let (number, name) = file.file_stem().and_then(|name| name.to_str()?.split_once('_')).expect("a number and a name");
-        let number: i32 = number.parse().expect("a number");
-        if number > version {
-            break;
-        }
-        let text = fs::read_to_string(&file).expect("a migration");
-        client.batch_execute(&text).unwrap_or_else(|error| panic!("{number}: {error}"));
-        let record = "INSERT INTO schema_migrations VALUES ($1, $2, encode(sha256(convert_to($3, 'UTF8')), 'hex'))";
-        client.execute(record, &[&number, &name, &text]).expect("a record");
+impl World {
+    /// The schema without migration 43.
+    fn revert_completeness(&self) {
+        self.execute(
+            "DROP VIEW sync_completeness; DROP TABLE gmail_mailboxes; ALTER TABLE gmail_labels DROP COLUMN removed_to;
+             DROP INDEX drive_file_access_unfilled; DELETE FROM schema_migrations WHERE version = 43",
+        );
     }
-    let rows = "INSERT INTO users (email) VALUES ('ann@example.com');
-      INSERT INTO streams (user_id, service, kind, resource) SELECT id, 'calendar', 'events', 'ann@example.com' FROM users;
-      INSERT INTO calendar_events (stream_id, event_id, user_id, calendar_id, status, recurring_event_id, raw, deleted_at)
-        SELECT id, 'series', user_id, resource, 'confirmed', NULL, '{\"recurrence\": [\"RRULE:FREQ=DAILY\"]}'::jsonb, NULL FROM streams
-        UNION ALL SELECT id, 'series_20261201', user_id, resource, 'cancelled', 'series', '{}', now() FROM streams";
-    client.batch_execute(rows).expect("rows");
-    let url = database.url();
-    World::unmigrated(database, url)
+
+    fn migrate_completeness(&self) {
+        let run = self.syncctl(&["db", "migrate"]).expect(0);
+        assert!(run.stdout.contains("applied 0043_completeness"), "{run:?}");
+    }
+}
+
+const FEEDS: &str = "streams WHERE service = 'drive' AND kind = 'changes'";
+
+#[test]
+fn full_passes_that_an_upgrade_makes_due_are_spread_over_days() {
+    let world = World::with_files(5, 2);
+    world.sync_drive().expect(0);
+    world.sync_drive().expect(0);
+    world.revert_completeness();
+    // As migration 39 does.
+    world.execute("UPDATE streams SET full_pass_at = 'epoch' WHERE service = 'drive' AND kind = 'changes'");
+    world.migrate_completeness();
+    let waits = world.texts(&format!(
+        "SELECT round(extract(epoch FROM full_pass_at - min(full_pass_at) OVER ()))::bigint::text FROM {FEEDS} ORDER BY id"
+    ));
+    let feeds = u64::try_from(waits.len()).expect("few feeds");
+    assert_eq!(waits, (0..feeds).map(|nth| (20 * nth).to_string()).collect::<Vec<_>>());
+
+    let passes = || {
+        world.sim.reset_ledger();
+        world.sync_drive().expect(0);
+        world.sim.ledger()["by_method"]["files.list"].as_u64().unwrap_or(0)
+    };
+    let later = |interval: &str| {
+        world.execute(&format!(
+            "UPDATE streams SET full_pass_at = full_pass_at - interval '{interval}' WHERE full_pass_at < now() - interval '10 years'"
+        ));
+    };
+    later("-1 day");
+    assert_eq!(passes(), 0, "none is due yet");
+    later("2 days");
+    assert_eq!(passes(), feeds);
+    assert_eq!(passes(), 0, "each makes one");
+    world.assert_files_in_step();
 }
 
 #[test]
-fn jobs_write_while_an_upgrade_builds_indexes_and_an_interrupted_build_is_made_good() {
-    let world = installed(36);
-    let mut other = world.database.connect();
-    other.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1").expect("a snapshot");
-    let mut upgrade = world.spawn(&["db", "migrate"]);
-    until("the build waits", || world.rows(WAITING) == 1);
-    // The schema is current, and the tables are free.
-    world.execute("SET lock_timeout = '5min'; UPDATE calendar_events SET summary = 'written'; UPDATE streams SET failures = 1");
-    assert_eq!(world.rows("calendar_events WHERE cancels_occurrence"), 1);
-    let doctor = world.syncctl(&["doctor"]).stdout;
-    assert!(doctor.contains("of its indexes (calendar_events_series, calendar_events_exceptions, "), "{doctor}");
+fn however_many_full_passes_there_are_they_are_due_within_a_week() {
+    let world = World::with_users(1, 0);
+    world.execute(
+        "INSERT INTO streams (user_id, service, kind, resource, cursor, full_pass_at)
+         SELECT u.id, 'drive', 'changes', 'd' || n, 'x', CASE WHEN n > 0 THEN 'epoch' END::timestamptz FROM users u, generate_series(0, 50000) AS n",
+    );
+    world.revert_completeness();
+    world.migrate_completeness();
+    let wait = "round(extract(epoch FROM max(full_pass_at) - min(full_pass_at)) / 86400)::bigint";
+    assert_eq!(world.count(&format!("SELECT {wait} FROM {FEEDS}")), 7);
+    let first = "round(extract(epoch FROM now() - min(full_pass_at)) / 86400)::bigint";
+    assert_eq!(world.count(&format!("SELECT {first} FROM {FEEDS}")), 20 * 365, "the first one is due now");
+    assert_eq!(world.rows(&format!("{FEEDS} AND full_pass_at IS NULL")), 1, "a first pass stays one");
+}
 
-    upgrade.kill().expect("a kill");
-    upgrade.wait().expect("an end");
-    world.query(&format!("SELECT pg_terminate_backend(pid) FROM {WAITING}"));
-    until("the build has ended", || world.rows(WAITING) == 0);
-    assert_eq!(world.rows("pg_index WHERE NOT indisvalid"), 1);
-    other.batch_execute("COMMIT").expect("the snapshot is released");
-    let upgraded = world.syncctl(&["db", "migrate"]).expect(0).stdout;
-    assert!(upgraded.contains("is current") && upgraded.contains("\nbuilt the indexes calendar_events_series, "), "{upgraded}");
-
-    assert_eq!(world.texts(SCHEMA), World::empty().texts(SCHEMA), "as in a new installation");
-    assert_eq!(world.rows("pg_index WHERE NOT indisvalid"), 0);
-    assert!(!world.syncctl(&["db", "migrate"]).expect(0).stdout.contains("built"));
-    assert!(!world.syncctl(&["doctor"]).stdout.contains("of its indexes"));
+#[test]
+fn views_that_were_dropped_or_replaced_by_hand_do_not_stop_a_migration() {
+    for has_roles in [false, true] {
+        let mut world = World::empty();
+        if has_roles {
+            apply(&world);
+            world.url = as_role(&world, "syncctl_owner");
+        }
+        world.revert_completeness();
+        world.execute(
+            "DROP VIEW busy, my_agenda, meeting_attendees, gmail_threads; DROP FUNCTION changes_cursor(text);
+             CREATE VIEW my_agenda AS SELECT NULL::uuid AS user_id, 1 AS more; CREATE MATERIALIZED VIEW meeting_attendees AS SELECT 1 AS email;
+             CREATE TABLE gmail_threads (subject text); COMMENT ON TABLE runs IS 'as before'",
+        );
+        let run = world.syncctl(&["db", "migrate"]).expect(0);
+        assert!(run.stdout.contains("applied 0043_completeness"), "{run:?}");
+        let names = "another role: busy, changes_cursor, gmail_threads, meeting_attendees, my_agenda";
+        assert!(run.stderr.contains(names), "{run:?}");
+        let comment = "SELECT obj_description('runs'::regclass, 'pg_class')";
+        assert!(world.text(comment).starts_with("Every run of every job"), "{}", world.text(comment));
+        // Nothing is left to do, and nothing to say.
+        let run = world.syncctl(&["db", "migrate"]).expect(0);
+        assert!(run.stdout.contains("schema is current") && !run.stderr.contains("busy"), "{run:?}");
+    }
 }

@@ -4,9 +4,10 @@ use chrono::{DateTime, Datelike as _, Days, FixedOffset, NaiveDate, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::commands::{complain, zone};
+use crate::commands::{complain, completeness, zone};
 use crate::engine::Context;
 use crate::error::Fault;
+use crate::services::calendar::LIST;
 use crate::services::calendar::instances::Window;
 use crate::services::calendar::instances::agenda::{self, Gap};
 use crate::services::calendar::instances::windows::midnight;
@@ -89,7 +90,7 @@ pub fn day(day: NaiveDate) -> String {
 #[derive(Debug, Serialize)]
 pub struct Incomplete {
     pub user_id: Uuid,
-    /// The name of the calendar; `None`: the user has none.
+    /// The name of the calendar, or that it is the list of calendars; `None`: the user has none.
     pub calendar: Option<String>,
     pub reason: String,
 }
@@ -100,32 +101,38 @@ pub struct Incomplete {
 /// Returns an error of the database.
 pub async fn incomplete(context: &Context, users: &[Uuid], span: &Span, primary_only: bool) -> anyhow::Result<Vec<Incomplete>> {
     let found = agenda::incomplete(&context.pool, users, span.window, primary_only).await?;
-    let found: Vec<_> = found
-        .into_iter()
-        .map(|gap| Incomplete { user_id: gap.user, calendar: gap.calendar, reason: reason(&gap.why, span.zone) })
-        .collect();
+    let found = found.into_iter().filter_map(|gap| {
+        let reason = reason(&gap.why, span.zone)?;
+        Some(Incomplete { user_id: gap.user, calendar: calendar(gap.why), reason })
+    });
+    let found: Vec<Incomplete> = found.collect();
     for Incomplete { user_id, calendar, reason } in &found {
-        let calendar = calendar.as_ref().map(|name| format!("calendar {name:?} of ")).unwrap_or_default();
+        let calendar = calendar.as_ref().map(|name| format!("{name:?} of ")).unwrap_or_default();
         complain(format!("events may be missing: {calendar}user {user_id}: {reason}"));
     }
     Ok(found)
 }
 
-fn reason(gap: &Gap, zone: Zone) -> String {
+/// The name of the calendar.
+fn calendar(gap: Gap) -> Option<String> {
     match gap {
-        Gap::NoCalendar => "no calendar has been synced yet".into(),
-        Gap::NotSynced(state) => format!("it is not synced ({state})"),
-        Gap::NotListed => "its first full pass of this version is not complete: `syncctl resync` begins it now".into(),
-        Gap::NotRolled => "its occurrences are not computed yet: run `syncctl calendar roll-instances`".into(),
-        Gap::Failing => "its last poll failed: `syncctl sync explain` shows why".into(),
-        Gap::Unread => "events or rules could not be read: see `syncctl items list` and `syncctl doctor`".into(),
-        Gap::Outside(known) => {
+        Gap::NoCalendar => None,
+        Gap::Missing(feed) if feed.kind == LIST => Some("the list of calendars".into()),
+        Gap::Missing(feed) | Gap::Outside(feed, _) => Some(feed.name.unwrap_or(feed.resource)),
+    }
+}
+
+fn reason(gap: &Gap, zone: Zone) -> Option<String> {
+    match gap {
+        Gap::NoCalendar => Some("no calendar has been synced yet".into()),
+        Gap::Missing(feed) => completeness::reason(feed),
+        Gap::Outside(_, known) => {
             let day = |at| zone.local(at).date();
-            format!(
+            Some(format!(
                 "its events are known from {} to {}: see calendar.window_* and calendar.instances_*",
                 day(known.from),
                 day(known.until)
-            )
+            ))
         }
     }
 }

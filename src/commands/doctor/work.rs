@@ -1,7 +1,5 @@
 //! Checks that the work gets done: failures, quota, channels, outbox and quarantine.
 
-use chrono::TimeDelta;
-
 use super::{Findings, jobs};
 use crate::commands::metrics::seconds_text;
 use crate::commands::remedies;
@@ -11,14 +9,13 @@ use crate::db::overview::Overview;
 use crate::db::{Pool, health};
 use crate::error::Class;
 use crate::services::calendar::instances::roll;
+use crate::services::gmail::labels;
 use crate::services::{classify, registry};
 
 /// Waiting time of an event, in seconds, above which delivery is considered stuck.
 const OUTBOX_STUCK: f64 = 3600.0;
 /// Maximum normal length of a first pass, in seconds. The largest mailboxes take a few days at Google's quota for one user.
 const MAX_FIRST_PASS: f64 = 7.0 * 24.0 * 3600.0;
-/// How late the daily `calendar roll-instances` may be.
-const MAX_ROLL_DELAY: TimeDelta = TimeDelta::days(2);
 /// Used share of a quota above which it is reported.
 const QUOTA_WARN: f64 = 0.8;
 
@@ -191,13 +188,34 @@ pub async fn classification(pool: &Pool, settings: &Settings, findings: &mut Fin
 /// Reports calendars whose instances are not rolled on, so that agendas miss future events.
 pub async fn instances(pool: &Pool, settings: &Settings, findings: &mut Findings) -> anyhow::Result<()> {
     const CHECK: &str = "instances";
-    let behind = roll::behind(pool, &settings.calendar, MAX_ROLL_DELAY).await?;
+    let behind = roll::behind(pool, &settings.calendar).await?;
     if behind > 0 {
         let message = format!("calendar_instances of {behind} calendars are incomplete or end too early: agendas miss events");
         findings.warn(CHECK, message, "run `syncctl calendar roll-instances` daily (crontab.example)");
     } else {
         findings.ok(CHECK, "calendar_instances reach far enough");
     }
+    Ok(())
+}
+
+/// Reports mailboxes whose labels have not been listed for a day, so that their names may be outdated. Mail is not affected.
+pub async fn labels(pool: &Pool, findings: &mut Findings) -> anyhow::Result<()> {
+    const CHECK: &str = "labels";
+    let labels::Unlisted { mailboxes, example } = labels::unlisted(pool).await?;
+    let Some(labels::Example { email, since, class, message }) = example else {
+        findings.ok(CHECK, "those of every mailbox can be listed");
+        return Ok(());
+    };
+    let remedy = Class::from_name(&class).map_or("read the message", Class::remedy);
+    findings.warn(
+        CHECK,
+        format!(
+            "{mailboxes} mailboxes could not list their labels for more than a day: names of labels may be missing or outdated; \
+             {email} since {}: {message}",
+            since.format("%F %R UTC")
+        ),
+        format!("{remedy}; they are listed again every hour"),
+    );
     Ok(())
 }
 

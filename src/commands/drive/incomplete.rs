@@ -4,8 +4,10 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::commands::complain;
+use crate::commands::completeness::reason;
+use crate::db::completeness::{self, Feed};
 use crate::engine::Context;
-use crate::services::drive::browse::gaps::{self, Gap};
+use crate::services::drive::{CHANGES, LIST, REGISTERED};
 
 /// A drive whose files may be missing or outdated.
 #[derive(Debug, Serialize)]
@@ -15,28 +17,28 @@ pub struct Incomplete {
     pub reason: String,
 }
 
-/// The drives of a user that may be incomplete; reports each on stderr.
+/// The drives of a user that may be incomplete, and their list; reports each on stderr.
 ///
 /// # Errors
 /// Returns an error of the database.
 pub async fn report(context: &Context, user: Uuid) -> anyhow::Result<Vec<Incomplete>> {
-    let found = gaps::incomplete(&context.pool, user).await?;
-    let found: Vec<_> = found.into_iter().map(|gap| Incomplete { drive: gap.drive, reason: reason(gap.why) }).collect();
-    for Incomplete { drive, reason } in &found {
+    let feeds = completeness::of_user(&context.pool, REGISTERED.service, user).await?;
+    let has_drive = feeds.iter().any(|feed| feed.kind == CHANGES);
+    let incomplete = feeds.iter().filter_map(|feed| Some(Incomplete { drive: Some(name(feed)), reason: reason(feed)? }));
+    let mut incomplete: Vec<Incomplete> = incomplete.collect();
+    if !has_drive && incomplete.is_empty() {
+        incomplete.push(Incomplete { drive: None, reason: "no drive has been synced yet".into() });
+    }
+    for Incomplete { drive, reason } in &incomplete {
         let drive = drive.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
         complain(format!("files may be missing or outdated: {drive}{reason}"));
     }
-    Ok(found)
+    Ok(incomplete)
 }
 
-fn reason(gap: Gap) -> String {
-    match gap {
-        Gap::NoDrive => "no drive has been synced yet".into(),
-        Gap::NotSynced(state) => format!("it is not synced ({state})"),
-        Gap::NotListed => "its first full pass is not complete".into(),
-        Gap::BeingListed => "a full pass is in progress".into(),
-        Gap::Failing => "its last poll failed: `syncctl sync explain` shows why".into(),
-        Gap::Unread => "files could not be read: see `syncctl items list`".into(),
-        Gap::NotFilled => "owners and permissions are read by its next full pass: `syncctl resync` begins it now".into(),
+fn name(feed: &Feed) -> String {
+    match feed.kind.as_str() {
+        LIST => "the list of shared drives".into(),
+        _ => feed.name.as_ref().unwrap_or(&feed.resource).clone(),
     }
 }

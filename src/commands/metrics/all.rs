@@ -108,9 +108,6 @@ fn text(services: &[Metrics], now: &Figures, since: Duration) -> String {
             of.quarantined.to_string(),
         ]);
     }
-    let failing: Vec<String> =
-        now.accounts_failing.iter().map(|of| format!("{} {} ({})", of.accounts, of.class, of.service)).collect();
-    let paused: Vec<String> = now.quota_paused.iter().map(|of| format!("{}: {}", of.service, of.in_words())).collect();
     let mut text = format!("{}\n\n", sums.trim_fmt());
     if now.jobs.is_empty() {
         text.push_str("no job has run yet\n\n");
@@ -120,20 +117,32 @@ fn text(services: &[Metrics], now: &Figures, since: Duration) -> String {
     if !now.streams.is_empty() {
         text.push_str(&format!("{}\n\n", streams.trim_fmt()));
     }
-    text.push_str(&format!(
-        "accounts          {} of {} are refused\naccounts ended    {}\naccounts failing  {}\nquota             {}\noutbox            {} pending, {} dead, oldest {}\ndatabase          {:.1} MiB\n",
+    text.push_str(&totals(now));
+    for alarm in services.iter().filter_map(alarm) {
+        text.push_str(&format!("{alarm}\n"));
+    }
+    text
+}
+
+/// The lines that are not about one service.
+fn totals(now: &Figures) -> String {
+    let failing: Vec<String> =
+        now.accounts_failing.iter().map(|of| format!("{} {} ({})", of.accounts, of.class, of.service)).collect();
+    let behind = now.behind.iter().filter(|of| of.streams > 0).map(|of| format!("{} {} ({})", of.streams, of.part, of.service));
+    let behind: Vec<String> = behind.collect();
+    let paused: Vec<String> = now.quota_paused.iter().map(|of| format!("{}: {}", of.service, of.in_words())).collect();
+    format!(
+        "accounts          {} of {} are refused\naccounts ended    {}\naccounts failing  {}\nbehind            {}\nquota             {}\n\
+         outbox            {} pending, {} dead, oldest {}\ndatabase          {:.1} MiB\n",
         now.accounts_refused,
         now.accounts,
         now.accounts_ended,
         if failing.is_empty() { "none".into() } else { failing.join(", ") },
+        if behind.is_empty() { "nothing".into() } else { behind.join(", ") },
         if paused.is_empty() { "no project is paused".into() } else { paused.join("\n                  ") },
         now.outbox.pending,
         now.outbox.dead,
         seconds_text(now.outbox.oldest_seconds),
         now.database_bytes as f64 / 1_048_576.0,
-    ));
-    for alarm in services.iter().filter_map(alarm) {
-        text.push_str(&format!("{alarm}\n"));
-    }
-    text
+    )
 }

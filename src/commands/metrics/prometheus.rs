@@ -98,6 +98,9 @@ fn of_now(families: &mut Families, figures: &Figures) {
     );
     families.add("streams_failing", "Streams whose last poll failed", streams(&|of| of.failing as f64));
     families.add("quarantined_items", "Items in quarantine now", streams(&|of| of.quarantined as f64));
+    let behind = figures.behind.iter();
+    let behind = behind.map(|of| (vec![("service", of.service.to_owned()), ("part", of.part.to_owned())], of.streams as f64));
+    families.add("streams_behind", "Streams of which a part is not up to date although their polls succeed", behind.collect());
     of_accounts(families, figures);
     let one = |value: f64| vec![(Vec::new(), value)];
     let paused = |value: &dyn Fn(&Pause) -> f64| -> Values {

@@ -94,13 +94,14 @@ impl Cluster {
     }
 }
 
-/// Sets the search path as in a new cluster, unless the backup is older than the schema. A backup contains no settings of its database.
+/// Sets the search path to the schema of the tables, unless that is `public`, as in a backup that is older than the schema. A backup contains no settings
+/// of its database.
 fn set_search_path(mut restored: Client) -> anyhow::Result<()> {
-    let has_schema =
-        restored.query_one("SELECT to_regnamespace($1) IS NOT NULL", &[&DEFAULT]).context("looking for the schema")?;
-    if has_schema.try_get(0)? {
-        let set = format!("ALTER DATABASE {FRESH} SET search_path = {DEFAULT}");
-        restored.batch_execute(&set).context("setting the search path")?;
+    const SET: &str = "SELECT format('ALTER DATABASE %I SET search_path = %I', current_database(), n.nspname)
+      FROM pg_class m JOIN pg_namespace n ON n.oid = m.relnamespace JOIN pg_attribute a ON a.attrelid = m.oid AND a.attname = 'checksum'
+      WHERE m.relname = 'schema_migrations' AND n.nspname <> 'public' ORDER BY n.nspname = $1::text DESC, n.nspname LIMIT 1";
+    if let Some(set) = restored.query_opt(SET, &[&DEFAULT]).context("looking for the schema")? {
+        restored.batch_execute(set.try_get(0)?).context("setting the search path")?;
     }
     Ok(())
 }

@@ -17,8 +17,8 @@ use super::{documents, files};
 use crate::db::{items, streams};
 use crate::engine::Stream;
 
-/// Interval of full passes: effectively never, unless `full_pass_at` is set to the epoch because it is unknown whether the user still sees
-/// some files of the feed.
+/// Interval of full passes: effectively never, unless `full_pass_at` is set to an earlier time, because it is unknown whether the user still sees some files
+/// of the feed, or by a migration after which all files are to be read again.
 pub const IN_DOUBT: Duration = Duration::from_secs(20 * 365 * 86_400);
 
 /// Why a file that no list names is requested by its id.

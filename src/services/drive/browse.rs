@@ -1,7 +1,6 @@
 //! Reads what is stored of a user's files, for `drive list` and `drive show`. No network access.
 
 pub mod details;
-pub mod gaps;
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};

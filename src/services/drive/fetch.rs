@@ -179,22 +179,13 @@ async fn start_token(drive: &Drive, stream: &Stream, calls: &Calls) -> Result<St
 }
 
 /// Adds the followed files whose documents are outdated although nothing changed: newly followed files, and files whose content could not be
-/// read when they changed.
+/// read when they changed. Those that cannot be fetched are quarantined.
 async fn add_pending(drive: &Drive, stream: &Stream, calls: &Calls, page: &mut Page<Change>) -> Result<(), Failure> {
     let pending = drive.watched.pending(stream).filter(|id| !page.items.iter().any(|item| item.id == *id)).take(MAX_SINGLE);
-    let requests: Vec<_> = pending
-        .map(async |id| match file(drive, calls, id).await {
-            Ok(item) => Ok(Some(item)),
-            // One file must not hold up the feed.
-            Err(failure) if matches!(failure.class, Class::Permanent | Class::Transient) && !failure.of_token => {
-                calls.digest.failed("followed file not read", stream, &failure);
-                Ok(None)
-            }
-            Err(failure) => Err(failure),
-        })
-        .collect();
-    let items: Vec<Option<Item<Change>>> = futures_util::stream::iter(requests).buffered(AT_ONCE).try_collect().await?;
-    page.items.extend(items.into_iter().flatten());
+    let pending: Vec<String> = pending.map(str::to_owned).collect();
+    let (items, poison) = seen(drive, calls, &pending).await?;
+    page.items.extend(items);
+    page.poison.extend(poison);
     Ok(())
 }
 

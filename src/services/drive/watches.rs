@@ -45,6 +45,9 @@ impl Watched {
                    SELECT a.stream_id FROM drive_file_access a
                    WHERE a.file_id = w.file_id AND a.user_id = w.user_id AND a.lost_at IS NULL
                      AND (w.told_version IS NULL OR (w.content_key IS DISTINCT FROM a.content_key AND coalesce(w.retry_at <= now(), true)))
+                     -- It is fetched again from quarantine, ever more rarely.
+                     AND NOT EXISTS (SELECT FROM quarantined_items q
+                       WHERE q.stream_id = a.stream_id AND q.item_id = a.file_id AND q.retry_at > now())
                    LIMIT 1) a ON true
                  WHERE w.user_id IN (SELECT s.user_id FROM streams s WHERE s.service = $1 AND s.state NOT IN ('removed', 'revoked', 'off')
                    AND (s.due_at <= now() OR $2) AND ($3::uuid[] IS NULL OR s.user_id = ANY ($3)))",

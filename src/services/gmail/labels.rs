@@ -2,9 +2,13 @@
 //! pass, when a message bears a label that is not known, and once a day.
 
 pub mod fetch;
+mod mailboxes;
+pub mod removal;
 pub mod store;
 
 use serde::{Deserialize, Serialize};
+
+pub use mailboxes::{Example, Unlisted, unlisted};
 
 /// Prefix of the ids of user labels. A label of Gmail's own has its name as its id.
 pub const OWN: &str = "Label_";
@@ -32,6 +36,23 @@ pub struct Label {
 pub struct Color {
     pub text_color: Option<String>,
     pub background_color: Option<String>,
+}
+
+/// The result of listing the labels of a mailbox.
+#[derive(Debug)]
+pub struct Listing {
+    /// `None`: they could not be listed.
+    pub labels: Option<Vec<Label>>,
+    /// Why they, or their colours, could not be listed.
+    pub failure: Option<ListFailure>,
+}
+
+/// Why labels, or their colours, could not be listed.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct ListFailure {
+    /// `error::Class`
+    pub class: String,
+    pub message: String,
 }
 
 impl Label {

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use super::attachments::File;
 use super::attachments::memory::Held;
 use super::headers::{self, Headers};
-use super::labels::Label;
+use super::labels::{Label, ListFailure, Listing};
 use super::mail::{self, Attachment, Kind, Mail};
 use crate::db::items::Poison;
 use crate::engine::Item;
@@ -21,8 +21,8 @@ pub enum Change {
         labels: Vec<String>,
     },
     Deleted,
-    /// All labels of the mailbox.
-    LabelList(Vec<Label>),
+    /// All labels of the mailbox, or why they could not be listed.
+    LabelList(Listing),
 }
 
 /// An existing message.
@@ -83,6 +83,9 @@ pub struct Resource {
     /// The labels of the mailbox, if the item is their list.
     #[serde(rename = "syncctl.labels", skip_serializing_if = "Option::is_none")]
     pub label_list: Option<Vec<Label>>,
+    /// Why the labels, or their colours, could not be listed.
+    #[serde(rename = "syncctl.labelsFailed", skip_serializing_if = "Option::is_none")]
+    pub label_failure: Option<ListFailure>,
 }
 
 /// The part of `MessagePart` that `format=metadata` fills.
@@ -150,8 +153,9 @@ pub fn item(resource: Resource, raw: Box<RawValue>) -> Result<Item<Change>, Pois
     if resource.id.is_empty() {
         return Err(Poison::of(&raw, "not a message: no id"));
     }
-    if let Some(labels) = resource.label_list {
-        return Ok(Item { id: resource.id, raw, changed_at: None, change: Change::LabelList(labels) });
+    if resource.label_list.is_some() || resource.label_failure.is_some() {
+        let listing = Listing { labels: resource.label_list, failure: resource.label_failure };
+        return Ok(Item { id: resource.id, raw, changed_at: None, change: Change::LabelList(listing) });
     }
     let number = |name: &str, text: &Option<String>| -> Result<Option<i64>, Poison> {
         let parsed = text.as_deref().map(str::parse::<i64>).transpose();

@@ -11,7 +11,6 @@ use super::attachments::stored::Described;
 use super::{MAILBOX, REGISTERED};
 use crate::db::Pool;
 use crate::nul;
-use crate::state::StreamState;
 
 /// The names of the labels of a message `m`.
 macro_rules! label_names {
@@ -206,47 +205,6 @@ pub async fn message(pool: &Pool, user: Uuid, id: &str) -> anyhow::Result<Option
         })
     })
     .transpose()
-}
-
-/// Why messages of a mailbox may be missing or outdated.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Gap {
-    NoMailbox,
-    /// The state of the stream in which it is not synced.
-    NotSynced(StreamState),
-    /// The first full pass is not complete.
-    NotListed,
-    /// Its last poll failed.
-    Failing,
-    /// Messages could not be read.
-    Unread,
-}
-
-/// Why messages of a user may be missing or outdated; `None`: they are complete, as of the last poll.
-///
-/// # Errors
-/// Returns an error of the database.
-pub async fn gap(pool: &Pool, user: Uuid) -> anyhow::Result<Option<Gap>> {
-    let row = pool
-        .get()
-        .await?
-        .query_typed_opt(
-            "SELECT s.state, s.cursor IS NULL, s.failures > 0, EXISTS (SELECT FROM quarantined_items q WHERE q.stream_id = s.id)
-             FROM streams s WHERE s.user_id = $1 AND s.service = $2 AND s.kind = $3",
-            &[(&user, Type::UUID), (&REGISTERED.service, Type::TEXT), (&MAILBOX, Type::TEXT)],
-        )
-        .await
-        .context("reading the state of a mailbox")?;
-    let Some(row) = row else { return Ok(Some(Gap::NoMailbox)) };
-    let (has_no_cursor, is_failing, has_unread): (bool, bool, bool) = (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
-    Ok(match row.try_get(0)? {
-        state @ (StreamState::Stopped | StreamState::Revoked | StreamState::Removed | StreamState::Off) => {
-            Some(Gap::NotSynced(state))
-        }
-        StreamState::Active | StreamState::Degraded if is_failing => Some(Gap::Failing),
-        StreamState::Active | StreamState::Degraded if has_no_cursor => Some(Gap::NotListed),
-        StreamState::Active | StreamState::Degraded => has_unread.then_some(Gap::Unread),
-    })
 }
 
 #[cfg(test)]

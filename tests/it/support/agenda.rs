@@ -36,22 +36,24 @@ pub fn stored(world: &World, from: DateTime<Utc>, until: DateTime<Utc>) -> Agend
 /// Days at the edges of the span that are not compared: Google's days begin in each calendar's zone.
 const EDGE: i64 = 2;
 
-/// Asserts that every calendar whose instances are complete shows what the simulator shows, except for events that could not be read.
+/// The calendars that are synced and whose last pass listed the whole span, each with whether its instances in it are all there.
+fn synced(world: &World, from: &str, until: &str) -> BTreeMap<(String, String), bool> {
+    let rows = world.query(&format!(
+        "SELECT u.email, s.resource, w.rebuilt_to IS NULL AND w.covered @> span AND w.listed @> span AS is_complete
+         FROM streams s JOIN users u ON u.id = s.user_id LEFT JOIN calendar_windows w ON w.stream_id = s.id, tstzrange('{from}', '{until}') AS span
+         WHERE s.service = 'calendar' AND s.kind = 'events' AND s.state = 'active' AND s.cursor IS NOT NULL AND coalesce(w.listed @> span, true)"
+    ));
+    rows.iter().map(|row| ((row.get(0), row.get(1)), row.get::<_, Option<bool>>(2) == Some(true))).collect()
+}
+
+/// Asserts that every calendar whose instances are complete shows what the simulator shows, except for events that could not be read, and that there is
+/// such a calendar if any is synced.
 #[track_caller]
 pub fn check(world: &World) {
     let now = Utc::now();
     let (from, until) = (now - chrono::Duration::days(20), now + chrono::Duration::days(300));
     let time = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
-    let complete: BTreeSet<(String, String)> = world
-        .query(&format!(
-            "SELECT u.email, s.resource FROM calendar_windows w JOIN streams s ON s.id = w.stream_id JOIN users u ON u.id = s.user_id
-             WHERE s.state = 'active' AND w.rebuilt_to IS NULL AND w.covered * w.listed @> tstzrange('{}', '{}')",
-            time(from),
-            time(until)
-        ))
-        .iter()
-        .map(|row| (row.get(0), row.get(1)))
-        .collect();
+    let synced = synced(world, &time(from), &time(until));
     let unread: BTreeSet<(String, String, String)> = world
         .query(
             "SELECT u.email, s.resource, e.event_id FROM calendar_events e JOIN streams s ON s.id = e.stream_id JOIN users u ON u.id = e.user_id
@@ -62,10 +64,11 @@ pub fn check(world: &World) {
         .iter()
         .map(|row| (row.get(0), row.get(1), row.get(2)))
         .collect();
+    // Whether the event is compared. None: it could not be read, or its calendar is not synced.
     let is_compared = |(user, calendar, id): &(String, String, String)| {
-        let event = id.split('_').next().unwrap_or(id);
-        complete.contains(&(user.clone(), calendar.clone()))
-            && ![id.as_str(), event].iter().any(|id| unread.contains(&(user.clone(), calendar.clone(), (*id).to_owned())))
+        let is_unread = |id: &str| unread.contains(&(user.clone(), calendar.clone(), id.to_owned()));
+        let is_complete = *synced.get(&(user.clone(), calendar.clone()))?;
+        (!is_unread(id) && !is_unread(id.split('_').next().unwrap_or(id))).then_some(is_complete)
     };
     let path = format!("agenda?from={}&to={}", time(from), time(until));
     let text = world.sim.text(&path);
@@ -77,14 +80,17 @@ pub fn check(world: &World) {
             (key, (when(&event["start"]), when(&event["end"]), title))
         })
         .collect();
+    let of_synced: Vec<bool> = shown.keys().filter_map(is_compared).collect();
+    assert!(of_synced.is_empty() || of_synced.contains(&true), "none of {} events was compared: {synced:#?}", of_synced.len());
     let stored = stored(world, from, until);
-    let wrong = shown.iter().filter(|(key, event)| is_compared(key) && stored.get(*key) != Some(event));
+    let wrong = shown.iter().filter(|(key, event)| is_compared(key) == Some(true) && stored.get(*key) != Some(event));
     let wrong: Vec<_> = wrong.map(|(key, event)| (key, event, stored.get(key))).take(5).collect();
     assert!(wrong.is_empty(), "instances that differ or are missing: {wrong:#?}");
     let inner = (time(from + chrono::Duration::days(EDGE)), time(until - chrono::Duration::days(EDGE)));
     let excess = stored
         .iter()
-        .filter(|(key, event)| is_compared(key) && !shown.contains_key(*key) && event.0 >= inner.0 && event.1 <= inner.1);
+        .filter(|(key, _)| is_compared(key) == Some(true) && !shown.contains_key(*key))
+        .filter(|(_, event)| event.0 >= inner.0 && event.1 <= inner.1);
     let excess: Vec<_> = excess.take(5).collect();
     assert!(excess.is_empty(), "instances that should not be there: {excess:#?}");
 }

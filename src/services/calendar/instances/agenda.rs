@@ -8,7 +8,9 @@ use uuid::Uuid;
 
 use super::Window;
 use crate::db::Pool;
-use crate::state::StreamState;
+use crate::db::completeness::{COLUMNS, Feed};
+use crate::services::calendar::{EVENTS, LIST, REGISTERED};
+use crate::state::Missing;
 
 /// An event in a user's calendar (view `my_agenda`).
 #[derive(Debug)]
@@ -106,12 +108,10 @@ pub async fn busy(pool: &Pool, users: &[Uuid], span: Window) -> anyhow::Result<B
     Ok(times)
 }
 
-/// A calendar whose events in a span are not all known, or not known to be current.
+/// A calendar whose events in a span are not all known, or not known to be current; or a user's list of calendars.
 #[derive(Debug)]
 pub struct Incomplete {
     pub user: Uuid,
-    /// `None`: the user has no calendar at all.
-    pub calendar: Option<String>,
     pub why: Gap,
 }
 
@@ -120,64 +120,53 @@ pub struct Incomplete {
 pub enum Gap {
     /// No calendar has been listed yet.
     NoCalendar,
-    /// The state of the stream in which it is not synced.
-    NotSynced(StreamState),
-    /// No pass has listed all events since there are instances.
-    NotListed,
-    /// `calendar roll-instances` has not computed the occurrences of its series yet.
-    NotRolled,
-    /// Its last poll failed, so that changes may be unknown.
-    Failing,
-    /// Events or rules of it could not be read.
-    Unread,
-    /// Events are known in this span only.
-    Outside(Window),
+    /// The calendar, or the list, is not complete.
+    Missing(Feed),
+    /// Events of the calendar are known in this span only.
+    Outside(Feed, Window),
 }
 
-/// The calendars of these users, or only their primary ones, whose events in a span are not all known.
+/// The calendars of these users, or only their primary ones, whose events in a span are not all known. Not only for primary ones, also lists of calendars
+/// that are not complete.
 ///
 /// # Errors
 /// Returns an error of the database.
 pub async fn incomplete(pool: &Pool, users: &[Uuid], span: Window, primary_only: bool) -> anyhow::Result<Vec<Incomplete>> {
     let parameters = parameters(&users, &span);
-    let parameters: Vec<_> = parameters.into_iter().chain([(&primary_only as &(dyn ToSql + Sync), Type::BOOL)]).collect();
+    let more: [(&(dyn ToSql + Sync), Type); 4] =
+        [(&primary_only, Type::BOOL), (&REGISTERED.service, Type::TEXT), (&EVENTS, Type::TEXT), (&LIST, Type::TEXT)];
+    let parameters: Vec<_> = parameters.into_iter().chain(more).collect();
     let rows = pool
         .get()
         .await?
         .query_typed(
-            "SELECT u.id, coalesce(c.summary, s.resource), s.state, s.cursor IS NULL OR w.listed IS NULL, w.covered IS NULL OR w.rebuilt_to IS NOT NULL,
-               lower(w.covered * w.listed), upper(w.covered * w.listed), s.failures > 0, unread.is_there
-             FROM unnest($1::uuid[]) AS u (id)
-             LEFT JOIN (calendars c JOIN streams s ON s.user_id = c.user_id AND s.service = 'calendar' AND s.resource = c.calendar_id
-               AND s.kind = 'events' AND s.state <> 'removed') ON c.user_id = u.id AND (c.is_primary OR NOT $4)
-             LEFT JOIN calendar_windows w ON w.stream_id = s.id
-             LEFT JOIN LATERAL (SELECT EXISTS (SELECT FROM quarantined_items q WHERE q.stream_id = s.id)
-                 OR EXISTS (SELECT FROM calendar_events e WHERE e.user_id = u.id AND e.stream_id = s.id AND 'recurrence' = ANY (e.unread)
-                   AND e.deleted_at IS NULL)) AS unread (is_there) ON true
-             WHERE s.id IS NULL OR s.state NOT IN ('active', 'degraded') OR s.cursor IS NULL OR w.listed IS NULL OR w.covered IS NULL
-               OR w.rebuilt_to IS NOT NULL OR NOT w.covered * w.listed @> tstzrange($2, $3) OR s.failures > 0
-               OR unread.is_there
-             ORDER BY u.id, s.id",
+            &format!(
+                "SELECT u.id, f.stream_id, f.instances_from, f.instances_until, {COLUMNS}
+                 FROM unnest($1::uuid[]) AS u (id) LEFT JOIN (
+                   SELECT f.* FROM sync_completeness f LEFT JOIN calendars c ON c.user_id = f.user_id AND c.calendar_id = f.resource
+                   WHERE f.user_id = ANY ($1) AND f.service = $5
+                     AND (f.kind = $6 AND (c.is_primary OR NOT $4) OR f.kind = $7 AND NOT $4 AND f.missing IS NOT NULL)) AS f ON f.user_id = u.id
+                 WHERE f.stream_id IS NULL OR f.missing IS NOT NULL OR (f.instances_from <= $2 AND f.instances_until >= $3) IS NOT TRUE
+                 ORDER BY u.id, f.stream_id"
+            ),
             &parameters,
         )
         .await
         .context("looking for calendars that are not complete")?;
-    rows.iter().map(|row| Ok(Incomplete { user: row.try_get(0)?, calendar: row.try_get(1)?, why: gap(row)? })).collect()
+    rows.iter().map(|row| Ok(Incomplete { user: row.try_get(0)?, why: gap(row)? })).collect()
 }
 
 fn gap(row: &Row) -> anyhow::Result<Gap> {
-    Ok(match row.try_get(2)? {
-        None => Gap::NoCalendar,
-        Some(state @ (StreamState::Stopped | StreamState::Revoked | StreamState::Removed | StreamState::Off)) => {
-            Gap::NotSynced(state)
-        }
-        Some(StreamState::Active | StreamState::Degraded) if row.try_get(3)? => Gap::NotListed,
-        Some(StreamState::Active | StreamState::Degraded) if row.try_get(4)? => Gap::NotRolled,
-        Some(StreamState::Active | StreamState::Degraded) if row.try_get(7)? => Gap::Failing,
-        Some(StreamState::Active | StreamState::Degraded) if row.try_get(8)? => Gap::Unread,
-        Some(StreamState::Active | StreamState::Degraded) => {
-            Gap::Outside(Window { from: row.try_get(5)?, until: row.try_get(6)? })
-        }
+    if row.try_get::<_, Option<i64>>(1)?.is_none() {
+        return Ok(Gap::NoCalendar);
+    }
+    let feed = Feed::of(row, 4)?;
+    let known: (Option<DateTime<Utc>>, Option<DateTime<Utc>>) = (row.try_get(2)?, row.try_get(3)?);
+    Ok(match (feed.missing, known) {
+        (None, (Some(from), Some(until))) => Gap::Outside(feed, Window { from, until }),
+        // The spans of the last pass and of the instances have nothing in common.
+        (None, _) => Gap::Missing(Feed { missing: Some(Missing::Instances), ..feed }),
+        (Some(_), _) => Gap::Missing(feed),
     })
 }
 

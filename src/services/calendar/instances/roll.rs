@@ -15,6 +15,8 @@ use crate::engine::Stream;
 use crate::services::calendar::event::Event;
 use crate::services::calendar::{EVENTS, REGISTERED, read};
 
+/// How late the daily `calendar roll-instances` may be.
+const MAX_DELAY: TimeDelta = TimeDelta::days(2);
 /// Events per transaction while all instances of a calendar are computed. Pages of that calendar wait meanwhile.
 const CHUNK: i64 = 500;
 
@@ -55,12 +57,12 @@ pub async fn due(pool: &Pool, settings: &config::Calendar) -> anyhow::Result<Vec
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
-/// Number of calendars for which a daily run of `roll-instances` is missing: without a window, or with one that ends too early by more than `by`.
+/// Number of calendars for which daily runs of `roll-instances` are missing: without a complete window, or with one that ends days too early.
 ///
 /// # Errors
 /// Returns an error of the database.
-pub async fn behind(pool: &Pool, settings: &config::Calendar, by: TimeDelta) -> anyhow::Result<i64> {
-    let wanted = Window::at(Utc::now() - by, settings, 0);
+pub async fn behind(pool: &Pool, settings: &config::Calendar) -> anyhow::Result<i64> {
+    let wanted = Window::at(Utc::now() - MAX_DELAY, settings, 0);
     let row = pool
         .get()
         .await?

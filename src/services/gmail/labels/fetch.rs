@@ -4,7 +4,7 @@ use chrono::Utc;
 use futures_util::future::join_all;
 use serde::Deserialize;
 
-use super::{Color, Label};
+use super::{Color, Label, ListFailure};
 use crate::engine::{Calls, Next, Page, Position, Stream};
 use crate::error::{Class, Failure};
 use crate::google::parse_json;
@@ -43,24 +43,26 @@ pub async fn end(gmail: &Gmail, stream: &Stream, calls: &Calls, at: &Position, p
     Ok(())
 }
 
-/// Adds the labels to a page; `false`: they could not be listed.
+/// Adds the labels to a page, or why they, or their colours, could not be listed; then returns `false`.
 async fn add(gmail: &Gmail, stream: &Stream, calls: &Calls, page: &mut Page<Change>) -> bool {
-    let failed = |failure: &Failure| {
-        log::info!(stream = stream.id, class:% = failure.class; "labels not read, to be tried again: {}", failure.message);
-    };
-    let mut labels = match list(gmail, calls).await {
-        Ok(labels) => labels,
-        Err(failure) => {
-            failed(&failure);
-            return false;
+    let (labels, failure) = match list(gmail, calls).await {
+        Ok(mut labels) => {
+            let failure = add_colors(gmail, calls, &mut labels).await.err();
+            (Some(labels), failure)
         }
+        Err(failure) => (None, Some(failure)),
     };
-    let with_colors = add_colors(gmail, calls, &mut labels).await;
-    match (Resource { id: ITEM.into(), label_list: Some(labels), ..Resource::default() }).to_raw().and_then(decode) {
+    if let Some(failure) = &failure {
+        log::info!(stream = stream.id, class:% = failure.class; "labels not read, to be tried again: {}", failure.message);
+    }
+    let is_complete = failure.is_none();
+    let label_failure = failure.map(|Failure { class, message, .. }| ListFailure { class: class.name().to_owned(), message });
+    let resource = Resource { id: ITEM.into(), label_list: labels, label_failure, ..Resource::default() };
+    match resource.to_raw().and_then(decode) {
         Ok(item) => page.items.push(item),
         Err(bad) => page.poison.push(bad),
     }
-    with_colors.inspect_err(failed).is_ok()
+    is_complete
 }
 
 /// All labels of a mailbox.

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use deadpool_postgres::Transaction;
 use deadpool_postgres::tokio_postgres::types::Type;
 
-use super::Label;
+use super::{Label, mailboxes, removal};
 use crate::engine::{Item, Stream};
 use crate::nul;
 use crate::services::gmail::message::Change;
@@ -16,20 +16,25 @@ const NOTE: &str = include_str!("../sql/note_labels.sql");
 
 /// Stores the labels of a page, and those that its messages bear and that are not known.
 pub async fn apply(tx: &Transaction<'_>, stream: &Stream, pass: Option<i64>, items: &[Item<Change>]) -> anyhow::Result<()> {
-    let (mut borne, mut lists) = (BTreeSet::new(), Vec::new());
+    let (mut borne, mut listings) = (BTreeSet::new(), Vec::new());
     for item in items {
         match &item.change {
             Change::Message(message) => borne.extend(&message.labels),
             Change::Labels { labels, .. } => borne.extend(labels),
-            Change::LabelList(labels) => lists.push(labels),
+            Change::LabelList(listing) => listings.push(listing),
             Change::Deleted => {}
         }
     }
+    let are_listed = listings.iter().any(|listing| listing.labels.is_some());
     // At the end of a full pass they are listed anyway.
-    note(tx, stream, &borne, pass.is_none() && lists.is_empty()).await?;
-    for labels in lists {
-        let gone = store(tx, stream, labels).await?;
-        remove(tx, stream, &gone).await?;
+    note(tx, stream, &borne, pass.is_none() && !are_listed).await?;
+    for listing in listings {
+        mailboxes::record(tx, stream, listing).await?;
+        if let Some(labels) = &listing.labels
+            && store(tx, stream, labels).await? > 0
+        {
+            removal::next(tx, stream.id).await?;
+        }
     }
     Ok(())
 }
@@ -49,8 +54,8 @@ async fn note(tx: &Transaction<'_>, stream: &Stream, ids: &BTreeSet<&String>, li
     Ok(())
 }
 
-/// Stores the list of all labels. Returns the ids of those that are gone.
-async fn store(tx: &Transaction<'_>, stream: &Stream, labels: &[Label]) -> anyhow::Result<Vec<String>> {
+/// Stores the list of all labels. Returns how many are gone.
+async fn store(tx: &Transaction<'_>, stream: &Stream, labels: &[Label]) -> anyhow::Result<u64> {
     // One statement cannot write a row twice.
     let labels: BTreeMap<&str, &Label> =
         labels.iter().filter(|label| !label.id.is_empty() && !nul::is_in(&label.id)).map(|label| (&*label.id, label)).collect();
@@ -60,39 +65,21 @@ async fn store(tx: &Transaction<'_>, stream: &Stream, labels: &[Label]) -> anyho
     let ids: Vec<&str> = labels.keys().copied().collect();
     let kinds: Vec<&str> = labels.values().map(|label| if label.is_own() { "user" } else { "system" }).collect();
     let has_color: Vec<bool> = labels.values().map(|label| label.has_color).collect();
-    let rows = tx
-        .query_typed(
-            STORE,
-            &[
-                (&stream.id, Type::INT8),
-                (&stream.user_id, Type::UUID),
-                (&ids, Type::TEXT_ARRAY),
-                (&text(|label| Some(label.name.as_ref().unwrap_or(&label.id))), Type::TEXT_ARRAY),
-                (&kinds, Type::TEXT_ARRAY),
-                (&text(|label| label.label_list_visibility.as_ref()), Type::TEXT_ARRAY),
-                (&text(|label| label.message_list_visibility.as_ref()), Type::TEXT_ARRAY),
-                (&text(|label| label.color.as_ref()?.text_color.as_ref()), Type::TEXT_ARRAY),
-                (&text(|label| label.color.as_ref()?.background_color.as_ref()), Type::TEXT_ARRAY),
-                (&has_color, Type::BOOL_ARRAY),
-            ],
-        )
-        .await
-        .context("storing labels")?;
-    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
-}
-
-/// Removes deleted labels from the stored messages: it is not documented whether the history reports that.
-async fn remove(tx: &Transaction<'_>, stream: &Stream, ids: &[String]) -> anyhow::Result<()> {
-    if ids.is_empty() {
-        return Ok(());
-    }
     tx.execute_typed(
-        "UPDATE gmail_messages SET synced_at = now(), changed_xid = DEFAULT,
-           labels = ARRAY(SELECT id FROM unnest(labels) WITH ORDINALITY AS label (id, place) WHERE id <> ALL ($2) ORDER BY place)
-         WHERE stream_id = $1 AND labels && $2",
-        &[(&stream.id, Type::INT8), (&ids, Type::TEXT_ARRAY)],
+        STORE,
+        &[
+            (&stream.id, Type::INT8),
+            (&stream.user_id, Type::UUID),
+            (&ids, Type::TEXT_ARRAY),
+            (&text(|label| Some(label.name.as_ref().unwrap_or(&label.id))), Type::TEXT_ARRAY),
+            (&kinds, Type::TEXT_ARRAY),
+            (&text(|label| label.label_list_visibility.as_ref()), Type::TEXT_ARRAY),
+            (&text(|label| label.message_list_visibility.as_ref()), Type::TEXT_ARRAY),
+            (&text(|label| label.color.as_ref()?.text_color.as_ref()), Type::TEXT_ARRAY),
+            (&text(|label| label.color.as_ref()?.background_color.as_ref()), Type::TEXT_ARRAY),
+            (&has_color, Type::BOOL_ARRAY),
+        ],
     )
     .await
-    .context("removing deleted labels from messages")?;
-    Ok(())
+    .context("storing labels")
 }

@@ -7,7 +7,7 @@ WITH added AS (
   FROM unnest($3::text[]) AS id
   -- Not a join: without statistics, the planner would read the whole table.
   WHERE (SELECT o.deleted_at IS NULL FROM gmail_labels o WHERE o.stream_id = $1 AND o.label_id = id) IS NOT TRUE
-  ON CONFLICT (stream_id, label_id) DO UPDATE SET deleted_at = NULL, synced_at = now()
+  ON CONFLICT (stream_id, label_id) DO UPDATE SET deleted_at = NULL, removed_to = NULL, synced_at = now()
   RETURNING kind
 )
 UPDATE streams SET due_at = now(), cursor = CASE WHEN starts_with(cursor, '{') THEN (cursor::jsonb || '{"labels_due": 0}')::text ELSE cursor END

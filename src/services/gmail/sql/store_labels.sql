@@ -1,5 +1,5 @@
 -- Stores the list of a mailbox's labels. User labels that it does not name are gone; it omits some of Gmail's own. Unchanged rows are not rewritten.
--- $1 stream, $2 user, $3… one array per column; returns the ids of those that are gone
+-- $1 stream, $2 user, $3… one array per column; affects one row for each label that is gone; its removal from messages begins
 WITH listed AS (
   SELECT * FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::bool[])
     AS t (label_id, name, kind, label_list_visibility, message_list_visibility, text_color, background_color, has_color)
@@ -14,11 +14,11 @@ WITH listed AS (
   FROM listed t
   ON CONFLICT (stream_id, label_id) DO UPDATE SET name = excluded.name, kind = excluded.kind,
     label_list_visibility = excluded.label_list_visibility, message_list_visibility = excluded.message_list_visibility,
-    text_color = excluded.text_color, background_color = excluded.background_color, deleted_at = NULL, synced_at = now()
+    text_color = excluded.text_color, background_color = excluded.background_color, deleted_at = NULL, removed_to = NULL,
+    synced_at = now()
   WHERE (l.name, l.kind, l.label_list_visibility, l.message_list_visibility, l.text_color, l.background_color, l.deleted_at)
     IS DISTINCT FROM (excluded.name, excluded.kind, excluded.label_list_visibility, excluded.message_list_visibility, excluded.text_color,
       excluded.background_color, NULL::timestamptz)
 )
-UPDATE gmail_labels SET deleted_at = now(), synced_at = now()
+UPDATE gmail_labels SET deleted_at = now(), removed_to = '', synced_at = now()
 WHERE stream_id = $1 AND kind = 'user' AND deleted_at IS NULL AND label_id <> ALL ($3)
-RETURNING label_id
