@@ -19,6 +19,9 @@ BEGIN
   DELETE FROM gmail_mailboxes WHERE stream_id = OLD.id;
   DELETE FROM gmail_labels WHERE stream_id = OLD.id;
   DELETE FROM gmail_detections WHERE stream_id = OLD.id;
+  DELETE FROM gmail_attachments WHERE stream_id = OLD.id;
+  -- A user has one mailbox.
+  DELETE FROM gmail_contents WHERE user_id = OLD.user_id;
   DELETE FROM gmail_messages WHERE stream_id = OLD.id;
   RETURN NULL;
 END
