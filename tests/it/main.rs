@@ -54,6 +54,7 @@ mod projects;
 mod proxies;
 mod push;
 mod quarantine;
+mod questions;
 mod quota;
 mod refused;
 mod report;
