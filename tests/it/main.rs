@@ -57,6 +57,7 @@ mod quarantine;
 mod questions;
 mod quota;
 mod refused;
+mod relations;
 mod report;
 mod resync;
 mod retention;
