@@ -10,11 +10,15 @@ use crate::error::{Exit, Fault};
 /// A run under way: it would no longer find its tables.
 const RUNNING: &str = "SELECT job || ' on ' || coalesce(host, 'an unknown host') FROM runs WHERE status = 'running' AND alive_until > now() LIMIT 1";
 
-/// The statements. `$1` is the schema, `$2`, `$3` and `$4` are the names of tables, views and functions, `$5` is the new schema.
+/// The statements. `$1` is the schema, `$2`, `$3` and `$4` are the names of tables, views and functions, `$5` is the new schema. The functions of
+/// sql/relations.sql come first, as long as the tables that their arguments name are there.
 const MOVES: &str = concat!(
     "WITH ",
     foreign_grants::tables!(),
-    "SELECT format('ALTER TABLE %s SET SCHEMA %I', oid::regclass, $5) FROM tables
+    "SELECT format('ALTER FUNCTION %s SET SCHEMA %I', p.oid::regprocedure, $5) FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+     WHERE n.nspname = $1 AND obj_description(p.oid, 'pg_proc') = 'Relation made by sql/relations.sql.' AND pg_has_role(p.proowner, 'USAGE')
+     UNION ALL
+     SELECT format('ALTER TABLE %s SET SCHEMA %I', oid::regclass, $5) FROM tables
      UNION ALL
      SELECT format('ALTER VIEW %s SET SCHEMA %I', c.oid::regclass, $5) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
      WHERE n.nspname = $1 AND c.relkind = 'v' AND c.relname = ANY ($3)

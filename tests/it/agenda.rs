@@ -10,10 +10,10 @@ use crate::instances::{Client, accounts};
 use crate::support::World;
 use crate::support::sim::field;
 
-const ZONE: Tz = Tz::Europe__Berlin;
+pub const ZONE: Tz = Tz::Europe__Berlin;
 
 /// The first moment of a day.
-fn begins(day: NaiveDate, zone: Tz) -> DateTime<Utc> {
+pub fn begins(day: NaiveDate, zone: Tz) -> DateTime<Utc> {
     zone.from_local_datetime(&day.and_hms_opt(0, 0, 0).expect("midnight")).earliest().expect("a time").to_utc()
 }
 
@@ -22,7 +22,7 @@ fn instant(value: &Value) -> DateTime<Utc> {
 }
 
 /// Start and end of an event that a client reads; days begin in the zone of the calendar.
-fn times(calendar: &Value, event: &Value) -> (DateTime<Utc>, DateTime<Utc>) {
+pub fn times(calendar: &Value, event: &Value) -> (DateTime<Utc>, DateTime<Utc>) {
     let zone: Tz = calendar["timeZone"].as_str().map_or(Tz::UTC, |name| name.parse().expect("a zone"));
     let time = |when: &Value| match when["date"].as_str() {
         Some(day) => begins(day.parse().expect("a date"), zone),

@@ -5,6 +5,8 @@ use serde_json::Value;
 
 use crate::support::World;
 use crate::support::agenda::{Agenda, stored, when};
+use crate::support::google::Google;
+use crate::support::sim::field;
 
 /// What a user's own client of Google's API shows: `events.list` with `singleEvents=true`.
 pub struct Client<'a> {
@@ -33,46 +35,17 @@ impl Client<'_> {
 
     /// All events of a user, each with its calendar.
     pub fn events(&self, account: &Value) -> Vec<(Value, Value)> {
-        let token = self.token(account);
-        let calendars = self.get(&token, "users/me/calendarList", &[]);
-        let mut found = Vec::new();
-        for calendar in calendars["items"].as_array().expect("calendars") {
-            let path = format!("calendars/{}/events", calendar["id"].as_str().expect("an id"));
-            let mut page = None;
-            loop {
-                let time = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
-                let mut query =
-                    vec![("singleEvents", "true".to_owned()), ("timeMin", time(self.from)), ("timeMax", time(self.until))];
-                query.extend(page.map(|token| ("pageToken", token)));
-                let events = self.get(&token, &path, &query);
-                found.extend(events["items"].as_array().expect("events").iter().map(|event| (calendar.clone(), event.clone())));
-                page = events["nextPageToken"].as_str().map(str::to_owned);
-                if page.is_none() {
-                    break;
-                }
-            }
-        }
-        found
-    }
-
-    fn token(&self, account: &Value) -> String {
-        let field = |name: &str| account["credentials"][name].as_str().unwrap_or_else(|| panic!("{name} in {account}"));
-        let form = [
-            ("grant_type", "refresh_token"),
-            ("client_id", field("client_id")),
-            ("client_secret", field("client_secret")),
-            ("refresh_token", field("refresh_token")),
-        ];
-        let mut answer = ureq::post(format!("{}/token", self.world.sim.url)).send_form(form).expect("a token");
-        let answer: Value = answer.body_mut().read_json().expect("JSON");
-        answer["access_token"].as_str().expect("a token").to_owned()
-    }
-
-    fn get(&self, token: &str, path: &str, query: &[(&str, String)]) -> Value {
-        let request =
-            ureq::get(format!("{}/calendar/v3/{path}", self.world.sim.url)).header("authorization", format!("Bearer {token}"));
-        let request = query.iter().fold(request, |request, (name, value)| request.query(*name, value));
-        request.call().unwrap_or_else(|error| panic!("{path}: {error}")).body_mut().read_json().expect("JSON")
+        let google = Google::of(&self.world.sim, account);
+        let time = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let (from, until) = (time(self.from), time(self.until));
+        let query = [("singleEvents", "true"), ("timeMin", from.as_str()), ("timeMax", until.as_str())];
+        let calendars = google.all("calendar/v3/users/me/calendarList", &[], "items").into_iter();
+        calendars
+            .flat_map(|calendar| {
+                let events = google.all(&format!("calendar/v3/calendars/{}/events", field(&calendar, "id")), &query, "items");
+                events.into_iter().map(move |event| (calendar.clone(), event))
+            })
+            .collect()
     }
 }
 

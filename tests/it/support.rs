@@ -8,6 +8,7 @@ pub mod clock;
 pub mod collector;
 pub mod drive;
 pub mod gate;
+pub mod google;
 pub mod library;
 pub mod mail;
 pub mod models;

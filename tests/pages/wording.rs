@@ -50,7 +50,15 @@ fn read_by_people() -> Vec<PathBuf> {
             .iter()
             .flat_map(|folder| files(folder, &["md", "service", "timer", "json", "yml"])),
     );
-    let pages = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "crontab.example", "sql/roles.sql", "tests/google-sim/README.md"];
+    let pages = [
+        "README.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "crontab.example",
+        "sql/roles.sql",
+        "sql/relations.sql",
+        "tests/google-sim/README.md",
+    ];
     all.extend(pages.map(|page| root().join(page)));
     all
 }
