@@ -1,6 +1,6 @@
 //! Large tables: what questions and the engine's own statements take among ten million events. Prints tables and writes `target/bench-scale.json`.
 //!
-//! - the questions of docs/questions.md, for one user of many, in milliseconds, and whether a whole table is read
+//! - the questions of docs/questions.md, about one user of many or about all, in milliseconds, and which large tables are read from end to end
 //! - `calendar roll-instances`: the first computation of all instances, and the step of a day
 //! - the statements of real jobs for one user, in a database with only that user, and in the large one
 //!
@@ -36,9 +36,10 @@ fn main() {
     let large = statements::times(&world);
     let questions = questions::ask(&world, &size);
 
-    println!("\n{:<52}{:>10}{:>10}  reads a whole table", "question, for one user", "ms", "rows");
+    println!("\n{:<66}{:>10}{:>8}  about  reads from end to end", "question", "ms", "rows");
     for answer in &questions {
-        println!("{:<52}{:>10.2}{:>10}  {}", answer.name, answer.ms, answer.rows, answer.whole_tables.join(", "));
+        let about = if answer.is_for_all { "all" } else { "one" };
+        println!("{:<66}{:>10.2}{:>8}  {about}    {}", answer.name, answer.ms, answer.rows, answer.whole_tables.join(", "));
     }
     println!("\n{:<52}{:>10}{:>10}", "calendar roll-instances", "seconds", "calendars");
     for step in &roll {

@@ -13,8 +13,7 @@ use serde_json::Value;
 
 use crate::agenda::ZONE;
 use crate::support::World;
-
-const PAGE: &str = include_str!("../../docs/questions.md");
+use crate::support::page::{blocks, questions};
 
 pub const ANN: &str = "user00000@example.com";
 pub const BOB: &str = "user00001@example.com";
@@ -49,24 +48,6 @@ pub struct Answer {
     pub rows: Vec<Value>,
     /// Large tables for which PostgreSQL has no better way than to read them through.
     pub scanned: Vec<String>,
-}
-
-/// The headings that are questions, each with its query.
-fn questions() -> Vec<(&'static str, &'static str)> {
-    let sections = PAGE.split("\n## ").skip(1).map(|section| section.split_once('\n').expect("a text"));
-    let questions = sections.filter(|(heading, _)| heading.ends_with('?'));
-    questions
-        .map(|(heading, text)| {
-            let blocks = blocks(text);
-            assert_eq!(blocks.len(), 1, "queries of: {heading}");
-            (heading, blocks[0])
-        })
-        .collect()
-}
-
-/// The blocks of SQL in a text.
-fn blocks(text: &str) -> Vec<&str> {
-    text.split("```sql\n").skip(1).filter_map(|rest| rest.split("```").next()).collect()
 }
 
 impl Question {

@@ -12,6 +12,7 @@ pub mod google;
 pub mod library;
 pub mod mail;
 pub mod models;
+pub mod page;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod prometheus;
