@@ -31,7 +31,7 @@ COMMENT ON COLUMN drive_files.shared IS 'Shared with anyone besides its owner. f
 COMMENT ON COLUMN drive_files.shortcut_target_id IS 'ID of the file that a shortcut leads to. files: shortcutDetails.targetId. NULL: not a shortcut.';
 COMMENT ON COLUMN drive_files.shortcut_target_mime_type IS 'Its type. files: shortcutDetails.targetMimeType. NULL: not a shortcut.';
 COMMENT ON COLUMN drive_files.raw IS 'The requested fields as received, without permissions, ownedByMe, starred and description.';
-COMMENT ON COLUMN drive_files.gone_at IS 'When the last user who saw it no longer did. NULL: a user sees it.';
+COMMENT ON COLUMN drive_files.deleted_at IS 'When the last user who saw it no longer did. NULL: a user sees it.';
 COMMENT ON COLUMN drive_files.synced_at IS 'When this version was stored.';
 COMMENT ON COLUMN drive_files.changed_xid IS 'Transaction that last changed the row, for changes_since. NULL: changed before there was this column.';
 
@@ -50,7 +50,7 @@ COMMENT ON COLUMN drive_file_access.starred IS 'Whether this user starred it. fi
 COMMENT ON COLUMN drive_file_access.permissions_known IS
   'What drive_permissions has of them: all; some (too many); ids (only IDs); none (the user may not share it). NULL: not read, or lost.';
 COMMENT ON COLUMN drive_file_access.seen_pass IS 'Last full pass that listed it, as in streams.pass. NULL: only changes did.';
-COMMENT ON COLUMN drive_file_access.lost_at IS 'When this user was found to no longer see the file. NULL: the user sees it.';
+COMMENT ON COLUMN drive_file_access.deleted_at IS 'When this user was found to no longer see the file. NULL: the user sees it.';
 COMMENT ON COLUMN drive_file_access.synced_at IS 'When the row last changed.';
 COMMENT ON COLUMN drive_file_access.changed_xid IS 'Transaction that last changed the row, for changes_since. NULL: changed before there was this column.';
 

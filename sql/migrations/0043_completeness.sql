@@ -1,3 +1,7 @@
+-- One name, in all tables, for when that of which a row tells ceased to exist, or to be seen.
+ALTER TABLE drive_files RENAME COLUMN gone_at TO deleted_at;
+ALTER TABLE drive_file_access RENAME COLUMN lost_at TO deleted_at;
+
 -- When the labels of each mailbox were listed last, and why that fails. No foreign keys: the writer of a page holds the stream's row.
 CREATE TABLE gmail_mailboxes (
   stream_id bigint PRIMARY KEY,
@@ -28,7 +32,7 @@ END
 $$;
 
 -- Files whose owners and permissions have not been read yet: none, some time after an upgrade.
-CREATE INDEX drive_file_access_unfilled ON drive_file_access (stream_id) WHERE permissions_known IS NULL AND lost_at IS NULL;
+CREATE INDEX drive_file_access_unfilled ON drive_file_access (stream_id) WHERE permissions_known IS NULL AND deleted_at IS NULL;
 
 -- Each feed of each user: why stored data may be missing or outdated. Commands that show stored data read it, too.
 CREATE VIEW sync_completeness AS
@@ -44,7 +48,7 @@ SELECT s.user_id, u.email, s.id AS stream_id, s.service, s.kind, s.resource,
     WHEN s.kind = 'events' AND (w.covered IS NULL OR w.rebuilt_to IS NOT NULL) THEN 'instances'
     WHEN q.items > 0 OR e.events > 0 THEN 'unread'
     WHEN s.kind = 'changes' AND EXISTS (
-      SELECT FROM drive_file_access a WHERE a.stream_id = s.id AND a.lost_at IS NULL AND a.permissions_known IS NULL) THEN 'permissions'
+      SELECT FROM drive_file_access a WHERE a.stream_id = s.id AND a.deleted_at IS NULL AND a.permissions_known IS NULL) THEN 'permissions'
     WHEN m.labels_failing_since IS NOT NULL AND coalesce(m.labels_listed_at < m.labels_failing_since, true) THEN 'labels'
   END AS missing,
   s.full_pass_at IS NOT NULL AND (s.kind <> 'events' OR w.listed IS NOT NULL) AS first_pass_complete,

@@ -77,7 +77,7 @@ const OWN: [(&str, &str); 41] = [
     (
         "drive_files",
         "t.file_id IN (SELECT a.file_id FROM drive_file_access a WHERE a.stream_id IN (SELECT id FROM streams WHERE user_id = $1))
-           AND NOT EXISTS (SELECT FROM drive_file_access a WHERE a.file_id = t.file_id AND a.user_id <> $1 AND a.lost_at IS NULL)",
+           AND NOT EXISTS (SELECT FROM drive_file_access a WHERE a.file_id = t.file_id AND a.user_id <> $1 AND a.deleted_at IS NULL)",
     ),
     ("drive_permissions", OF_USER),
     ("drive_file_access", OF_STREAMS),
@@ -266,7 +266,7 @@ async fn shared_and_pending(tx: &Transaction<'_>, user: Uuid) -> anyhow::Result<
                    (SELECT count(DISTINCT m.bot) FROM attendee_bot_meetings m WHERE m.user_id = $1
                       AND EXISTS (SELECT FROM attendee_bot_meetings o WHERE o.bot = m.bot AND o.user_id <> $1)),
                    (SELECT count(DISTINCT a.file_id) FROM drive_file_access a WHERE a.stream_id IN (SELECT id FROM streams WHERE user_id = $1)
-                      AND EXISTS (SELECT FROM drive_file_access o WHERE o.file_id = a.file_id AND o.user_id <> $1 AND o.lost_at IS NULL)),
+                      AND EXISTS (SELECT FROM drive_file_access o WHERE o.file_id = a.file_id AND o.user_id <> $1 AND o.deleted_at IS NULL)),
                    ARRAY(SELECT t.bot_id FROM attendee_bots t WHERE t.bot_id IS NOT NULL AND t.state IN ('open', 'ended', 'settled') AND ",
                 exclusive!("t"),
                 " AND NOT ",

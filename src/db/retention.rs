@@ -112,10 +112,10 @@ pub const RULES: [Rule; 33] = [
     // Users who watch a file are notified when it comes back.
     tombstone(
         "drive_file_access",
-        "lost_at",
+        "deleted_at",
         "NOT EXISTS (SELECT 1 FROM drive_file_watches w WHERE w.file_id = old.file_id AND w.user_id = old.user_id)",
     ),
-    tombstone("drive_files", "gone_at", "NOT EXISTS (SELECT 1 FROM drive_file_watches w WHERE w.file_id = old.file_id)"),
+    tombstone("drive_files", "deleted_at", "NOT EXISTS (SELECT 1 FROM drive_file_watches w WHERE w.file_id = old.file_id)"),
     tombstone("drives", "deleted_at", "true"),
     tombstone("deleted_meetings", "deleted_at", "true"),
     Rule { table: "quarantined_items", kept: Kept::Quarantine, since: "last_tried_at", only: "true", end: End::Deleted },

@@ -89,7 +89,7 @@ fn a_shared_drive_comes_and_goes_with_its_membership() {
     world.sync_drive().expect(0);
     world.assert_files_in_step();
     assert_eq!(world.rows(feeds), 1);
-    assert_eq!(world.rows("drive_files WHERE gone_at IS NOT NULL"), 0, "the other member sees it still");
+    assert_eq!(world.rows("drive_files WHERE deleted_at IS NOT NULL"), 0, "the other member sees it still");
     // Restored: changes in the meantime are included.
     world.drive_admin("PUT", "files", &json!({ "id": file, "content": "New plan" }));
     put(&[&users[0], &users[1]]);
@@ -124,7 +124,7 @@ fn access_that_one_user_loses_leaves_the_file_to_the_other() {
     world.drive_admin("DELETE", "files", &json!({ "id": file }));
     world.sync_drive().expect(0);
     assert_eq!(states(&world)[0].1, "deleted");
-    assert_eq!(world.rows("drive_files WHERE gone_at IS NOT NULL"), 1);
+    assert_eq!(world.rows("drive_files WHERE deleted_at IS NOT NULL"), 1);
     assert_eq!(world.actions(&users[1]), ["created", "removed"], "sent once");
 }
 

@@ -55,7 +55,7 @@ fn a_file_of_a_shared_drive_reaches_users_who_are_not_members() {
     assert_eq!(world.actions(&guest), ["created", "modified"]);
     let seen = format!(
         "drive_file_access a JOIN users u ON u.id = a.user_id JOIN drive_files f USING (file_id)
-         WHERE u.email = '{guest}' AND f.drive_id = '{TEAM}' AND a.lost_at IS NULL"
+         WHERE u.email = '{guest}' AND f.drive_id = '{TEAM}' AND a.deleted_at IS NULL"
     );
     assert_eq!(world.rows(&seen), 4, "folder, inside, new and single");
     // Unshared.

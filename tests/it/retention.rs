@@ -141,9 +141,9 @@ fn age_everything(world: &mut World) {
          INSERT INTO documents (user_id, source, source_id, kind, body, status, content_hash, updated_at)
            SELECT id, 'drive', s, 'file', 'x', s, '', {old} FROM users, unnest(ARRAY['active', 'deleted']) s;
          INSERT INTO drive_file_watches (user_id, file_id) SELECT id, 'followed' FROM users;
-         INSERT INTO drive_file_access (stream_id, file_id, user_id, content_key, lost_at)
+         INSERT INTO drive_file_access (stream_id, file_id, user_id, content_key, deleted_at)
            SELECT row_number() OVER (), f, id, '', {old} FROM users, unnest(ARRAY['gone', 'followed']) f;
-         INSERT INTO drive_files (file_id, raw, gone_at) VALUES ('gone', '{{}}', {old}), ('followed', '{{}}', {old});
+         INSERT INTO drive_files (file_id, raw, deleted_at) VALUES ('gone', '{{}}', {old}), ('followed', '{{}}', {old});
          INSERT INTO drives (user_id, drive_id, raw, deleted_at) SELECT id, 'gone', '{{}}', {old} FROM users;
          INSERT INTO quarantined_items (stream_id, item_id, raw, error, last_tried_at)
            SELECT id, kind, '', '', {old} FROM streams UNION ALL SELECT id, 'young', '', '', now() FROM streams;

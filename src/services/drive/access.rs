@@ -28,7 +28,7 @@ const UNLISTED: &str = "not in the list of the user's files: requested by its id
 pub async fn known(tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) -> anyhow::Result<HashMap<String, LastSeen>> {
     let rows = tx
         .query_typed(
-            "SELECT file_id, name, parents, trashed, version, content_key, lost_at IS NOT NULL, permissions_known
+            "SELECT file_id, name, parents, trashed, version, content_key, deleted_at IS NOT NULL, permissions_known
              FROM drive_file_access WHERE stream_id = $1 AND file_id = ANY ($2)",
             &[(&stream.id, Type::INT8), (&ids, Type::TEXT_ARRAY)],
         )
@@ -139,7 +139,7 @@ pub async fn lose_all(tx: &Transaction<'_>, stream: &Stream, pass: Option<i64>) 
 async fn unseen(tx: &Transaction<'_>, stream: &Stream, pass: Option<i64>) -> anyhow::Result<Vec<String>> {
     let rows = tx
         .query_typed(
-            "SELECT a.file_id FROM drive_file_access a WHERE stream_id = $1 AND lost_at IS NULL AND ($2::bigint IS NULL
+            "SELECT a.file_id FROM drive_file_access a WHERE stream_id = $1 AND deleted_at IS NULL AND ($2::bigint IS NULL
                OR (seen_pass IS DISTINCT FROM $2
                  AND NOT EXISTS (SELECT 1 FROM quarantined_items q WHERE q.stream_id = $1 AND q.item_id = a.file_id AND q.seen_pass = $2)))
              ORDER BY file_id",
@@ -157,8 +157,8 @@ pub async fn lose(tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) -> anyhow
     }
     let lost = tx
         .execute_typed(
-            "UPDATE drive_file_access SET lost_at = now(), permissions_known = NULL, synced_at = now(), changed_xid = DEFAULT
-             WHERE stream_id = $1 AND file_id = ANY ($2) AND lost_at IS NULL",
+            "UPDATE drive_file_access SET deleted_at = now(), permissions_known = NULL, synced_at = now(), changed_xid = DEFAULT
+             WHERE stream_id = $1 AND file_id = ANY ($2) AND deleted_at IS NULL",
             &[(&stream.id, Type::INT8), (&ids, Type::TEXT_ARRAY)],
         )
         .await
@@ -170,7 +170,7 @@ pub async fn lose(tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) -> anyhow
     let rows = tx
         .query_typed(
             "SELECT id FROM unnest($2::text[]) AS id WHERE NOT EXISTS (
-               SELECT 1 FROM drive_file_access a WHERE a.file_id = id AND a.user_id = $1 AND a.lost_at IS NULL)",
+               SELECT 1 FROM drive_file_access a WHERE a.file_id = id AND a.user_id = $1 AND a.deleted_at IS NULL)",
             &[(&stream.user_id, Type::UUID), (&ids, Type::TEXT_ARRAY)],
         )
         .await

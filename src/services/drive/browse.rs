@@ -124,10 +124,10 @@ pub async fn list(pool: &Pool, user: Uuid, filter: &Filter<'_>, limit: i64) -> a
                    SELECT a.stream_id, a.file_id, count(*) OVER () AS of,
                      row_number() OVER (ORDER BY CASE WHEN $4::text IS NOT NULL OR $5 THEN a.name END, f.modified_at DESC NULLS LAST, a.file_id) AS place
                    FROM streams s JOIN drive_file_access a ON a.stream_id = s.id JOIN drive_files f ON f.file_id = a.file_id
-                   WHERE s.user_id = $1 AND s.service = $2 AND s.kind = $3 AND a.lost_at IS NULL AND NOT a.trashed
+                   WHERE s.user_id = $1 AND s.service = $2 AND s.kind = $3 AND a.deleted_at IS NULL AND NOT a.trashed
                      AND ($4::text IS NULL OR $4 = ANY (a.parents))
                      AND (NOT $5 OR NOT EXISTS (SELECT FROM drive_file_access top
-                       WHERE top.stream_id = a.stream_id AND top.file_id = a.parents[1] AND top.lost_at IS NULL))
+                       WHERE top.stream_id = a.stream_id AND top.file_id = a.parents[1] AND top.deleted_at IS NULL))
                      AND (NOT $6 OR coalesce(f.shared, f.drive_id IS NOT NULL))
                      AND ($7::text IS NULL OR $7 = ANY (f.owners))
                    ORDER BY place LIMIT $8)
@@ -169,7 +169,7 @@ pub async fn folders(pool: &Pool, user: Uuid, name: &str) -> anyhow::Result<Vec<
             "SELECT a.file_id, coalesce(p.drive || ':', '') || p.path
              FROM streams s JOIN drive_file_access a ON a.stream_id = s.id JOIN drive_files f ON f.file_id = a.file_id
              JOIN drive_paths p ON p.stream_id = a.stream_id AND p.file_id = a.file_id
-             WHERE s.user_id = $1 AND s.service = $2 AND s.kind = $3 AND a.lost_at IS NULL AND f.mime_type = $4
+             WHERE s.user_id = $1 AND s.service = $2 AND s.kind = $3 AND a.deleted_at IS NULL AND f.mime_type = $4
                AND (a.file_id = $5 OR right($6, length(a.name) + 1) = '/' || a.name)
                AND (a.file_id = $5 OR (NOT a.trashed AND $6 IN (p.path, p.drive || ':' || p.path)))
              UNION ALL

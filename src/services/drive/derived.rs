@@ -15,10 +15,10 @@ pub async fn compared(tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<D
             "SELECT w.file_id, a.file_id IS NOT NULL, coalesce(o.status <> 'deleted', false), w.told_version IS NULL,
                w.told_version < a.version OR o.title IS NOT DISTINCT FROM a.name
              FROM drive_file_watches w
-             LEFT JOIN drive_file_access a ON a.stream_id = $1 AND a.file_id = w.file_id AND a.lost_at IS NULL
+             LEFT JOIN drive_file_access a ON a.stream_id = $1 AND a.file_id = w.file_id AND a.deleted_at IS NULL
              LEFT JOIN documents o ON o.source = $2 AND o.source_id = w.file_id AND o.user_id = w.user_id
              WHERE w.user_id = $3 AND (a.file_id IS NOT NULL OR ($4 AND NOT EXISTS (
-               SELECT 1 FROM drive_file_access a WHERE a.file_id = w.file_id AND a.user_id = w.user_id AND a.lost_at IS NULL)))",
+               SELECT 1 FROM drive_file_access a WHERE a.file_id = w.file_id AND a.user_id = w.user_id AND a.deleted_at IS NULL)))",
             &[
                 (&stream.id, Type::INT8),
                 (&REGISTERED.service, Type::TEXT),

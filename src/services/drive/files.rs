@@ -61,8 +61,8 @@ pub async fn upsert(tx: &Transaction<'_>, seen: &[&SeenFile<'_>], lost: &[&str])
 /// Records when files were lost to their last user.
 pub async fn mark_gone(tx: &Transaction<'_>, ids: &[&str]) -> anyhow::Result<()> {
     tx.execute_typed(
-        "UPDATE drive_files f SET gone_at = now(), synced_at = now(), changed_xid = DEFAULT WHERE file_id = ANY ($1) AND gone_at IS NULL
-           AND NOT EXISTS (SELECT 1 FROM drive_file_access a WHERE a.file_id = f.file_id AND a.lost_at IS NULL)",
+        "UPDATE drive_files f SET deleted_at = now(), synced_at = now(), changed_xid = DEFAULT WHERE file_id = ANY ($1) AND deleted_at IS NULL
+           AND NOT EXISTS (SELECT 1 FROM drive_file_access a WHERE a.file_id = f.file_id AND a.deleted_at IS NULL)",
         &[(&ids, Type::TEXT_ARRAY)],
     )
     .await

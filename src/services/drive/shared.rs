@@ -49,7 +49,7 @@ pub async fn others(tx: &Transaction<'_>, stream: &Stream, items: &BTreeMap<&str
     let rows = tx
         .query_typed(
             "SELECT file_id, name, parents, trashed, version, content_key, permissions_known FROM drive_file_access
-             WHERE user_id = $1 AND stream_id <> $2 AND file_id = ANY ($3) AND lost_at IS NULL",
+             WHERE user_id = $1 AND stream_id <> $2 AND file_id = ANY ($3) AND deleted_at IS NULL",
             &[(&stream.user_id, Type::UUID), (&stream.id, Type::INT8), (&ids, Type::TEXT_ARRAY)],
         )
         .await
@@ -76,7 +76,7 @@ pub async fn leave(tx: &Transaction<'_>, stream: &Stream, pass: Option<i64>, ids
         return Ok(());
     }
     tx.execute_typed(
-        "INSERT INTO drive_file_access AS a (stream_id, user_id, seen_pass, file_id, content_key, lost_at)
+        "INSERT INTO drive_file_access AS a (stream_id, user_id, seen_pass, file_id, content_key, deleted_at)
          SELECT $1, $2, $3, unnest($4::text[]), '', now()
          ON CONFLICT (stream_id, file_id) DO UPDATE SET seen_pass = coalesce(excluded.seen_pass, a.seen_pass)",
         &[(&stream.id, Type::INT8), (&stream.user_id, Type::UUID), (&pass, Type::INT8), (&ids, Type::TEXT_ARRAY)],
@@ -96,8 +96,8 @@ pub async fn take_over(tx: &Transaction<'_>, stream: &Stream, seen: &[SeenFile<'
     }
     let taken = tx
         .query_typed(
-            "UPDATE drive_file_access SET lost_at = now(), permissions_known = NULL, changed_xid = DEFAULT
-             WHERE user_id = $1 AND stream_id <> $2 AND file_id = ANY ($3) AND lost_at IS NULL RETURNING stream_id, file_id",
+            "UPDATE drive_file_access SET deleted_at = now(), permissions_known = NULL, changed_xid = DEFAULT
+             WHERE user_id = $1 AND stream_id <> $2 AND file_id = ANY ($3) AND deleted_at IS NULL RETURNING stream_id, file_id",
             &[(&stream.user_id, Type::UUID), (&stream.id, Type::INT8), (&ids, Type::TEXT_ARRAY)],
         )
         .await
@@ -131,8 +131,8 @@ pub async fn give_back(tx: &Transaction<'_>, drive: &Stream) -> anyhow::Result<(
     let own: i64 = own.try_get(0)?;
     let back = tx
         .execute_typed(
-            "UPDATE drive_file_access a SET lost_at = NULL, changed_xid = DEFAULT FROM drive_file_access d
-             WHERE a.stream_id = $2 AND d.stream_id = $1 AND d.file_id = a.file_id AND d.lost_at IS NULL AND a.lost_at IS NOT NULL",
+            "UPDATE drive_file_access a SET deleted_at = NULL, changed_xid = DEFAULT FROM drive_file_access d
+             WHERE a.stream_id = $2 AND d.stream_id = $1 AND d.file_id = a.file_id AND d.deleted_at IS NULL AND a.deleted_at IS NOT NULL",
             &[(&drive.id, Type::INT8), (&own, Type::INT8)],
         )
         .await
@@ -141,9 +141,9 @@ pub async fn give_back(tx: &Transaction<'_>, drive: &Stream) -> anyhow::Result<(
     let unseen = tx
         .query_typed(
             "DELETE FROM drive_file_access a
-             WHERE a.stream_id = $2 AND a.lost_at IS NOT NULL AND a.content_key = ''
+             WHERE a.stream_id = $2 AND a.deleted_at IS NOT NULL AND a.content_key = ''
                AND NOT EXISTS (SELECT 1 FROM drive_file_access d
-                 WHERE d.user_id = $1 AND d.file_id = a.file_id AND d.stream_id <> $2 AND d.lost_at IS NULL)
+                 WHERE d.user_id = $1 AND d.file_id = a.file_id AND d.stream_id <> $2 AND d.deleted_at IS NULL)
              RETURNING a.file_id",
             &[(&drive.user_id, Type::UUID), (&own, Type::INT8)],
         )

@@ -200,7 +200,7 @@ fn with_details(version: &str, details: &Details) -> String {
 async fn files(tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<Things> {
     let rows = tx
         .query_typed(
-            "SELECT a.file_id, a.lost_at IS NULL AND f.file_id IS NOT NULL AND f.gone_at IS NULL,
+            "SELECT a.file_id, a.deleted_at IS NULL AND f.file_id IS NOT NULL AND f.deleted_at IS NULL,
                coalesce(f.version, 0) < a.version
                  OR (f.version = a.version AND (coalesce(f.md5_checksum <> a.content_key, false) OR f.name IS DISTINCT FROM a.name)),
                a.name, a.trashed, a.parents, a.content_key,

@@ -43,7 +43,7 @@ impl Watched {
                 "SELECT w.user_id, w.file_id, w.content_key, a.stream_id FROM drive_file_watches w
                  LEFT JOIN LATERAL (
                    SELECT a.stream_id FROM drive_file_access a
-                   WHERE a.file_id = w.file_id AND a.user_id = w.user_id AND a.lost_at IS NULL
+                   WHERE a.file_id = w.file_id AND a.user_id = w.user_id AND a.deleted_at IS NULL
                      AND (w.told_version IS NULL OR (w.content_key IS DISTINCT FROM a.content_key AND coalesce(w.retry_at <= now(), true)))
                      -- It is fetched again from quarantine, ever more rarely.
                      AND NOT EXISTS (SELECT FROM quarantined_items q
@@ -202,8 +202,8 @@ pub async fn list(pool: &Pool, user: Option<Uuid>) -> anyhow::Result<Vec<Listed>
              FROM drive_file_watches w JOIN users u ON u.id = w.user_id
              LEFT JOIN documents d ON d.source = $2 AND d.source_id = w.file_id AND d.user_id = w.user_id
              CROSS JOIN LATERAL (
-               SELECT bool_or(a.lost_at IS NULL) AS live,
-                 (array_agg(a.name ORDER BY a.lost_at DESC NULLS FIRST) FILTER (WHERE a.name IS NOT NULL))[1] AS name
+               SELECT bool_or(a.deleted_at IS NULL) AS live,
+                 (array_agg(a.name ORDER BY a.deleted_at DESC NULLS FIRST) FILTER (WHERE a.name IS NOT NULL))[1] AS name
                FROM drive_file_access a WHERE a.file_id = w.file_id AND a.user_id = w.user_id) a
              WHERE $1::uuid IS NULL OR w.user_id = $1 ORDER BY lower(u.email), w.file_id",
             &[(&user, Type::UUID), (&REGISTERED.service, Type::TEXT)],

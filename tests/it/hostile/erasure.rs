@@ -100,7 +100,7 @@ fn everything_of_a_user_goes_in_one_command_and_nothing_is_sent_afterwards() {
     world.syncctl(&["sync", "cron"]).expect(0);
     world.poll_bots().expect(0);
     assert_eq!(traces(&lived), Vec::<String>::new());
-    assert_eq!(world.rows("drive_files WHERE name = 'shared.txt' AND gone_at IS NULL"), 1);
+    assert_eq!(world.rows("drive_files WHERE name = 'shared.txt' AND deleted_at IS NULL"), 1);
 }
 
 #[test]

@@ -118,7 +118,7 @@ impl World {
         let truth = self.sim.lines("drive/state", |row| ((field(row, "user"), String::new(), field(row, "id")), details(row)));
         let stored = self.collect(&format!(
             "SELECT u.email, '', a.file_id, {STORED_DETAILS} FROM drive_file_access a JOIN users u ON u.id = a.user_id
-             JOIN drive_files f USING (file_id) WHERE a.lost_at IS NULL"
+             JOIN drive_files f USING (file_id) WHERE a.deleted_at IS NULL"
         ));
         let differ = truth.iter().filter(|(key, details)| stored.get(*key) != Some(details));
         let differ: Vec<_> = differ.map(|(key, details)| (key, details, stored.get(key))).take(3).collect();
@@ -129,7 +129,7 @@ impl World {
             stored.len()
         );
         let left = "drive_permissions p WHERE NOT EXISTS (SELECT FROM drive_file_access a
-          WHERE a.stream_id = p.stream_id AND a.file_id = p.file_id AND a.lost_at IS NULL)";
+          WHERE a.stream_id = p.stream_id AND a.file_id = p.file_id AND a.deleted_at IS NULL)";
         assert_eq!(self.rows(left), 0, "permissions of files that a user no longer sees");
     }
 
@@ -137,8 +137,8 @@ impl World {
     #[track_caller]
     pub fn assert_files_in_step(&self) {
         let rows = self.query(
-            "SELECT u.email, a.file_id, a.name, a.version, a.trashed, f.name, f.version, f.trashed, f.gone_at IS NULL
-             FROM drive_file_access a JOIN users u ON u.id = a.user_id JOIN drive_files f USING (file_id) WHERE a.lost_at IS NULL",
+            "SELECT u.email, a.file_id, a.name, a.version, a.trashed, f.name, f.version, f.trashed, f.deleted_at IS NULL
+             FROM drive_file_access a JOIN users u ON u.id = a.user_id JOIN drive_files f USING (file_id) WHERE a.deleted_at IS NULL",
         );
         let stored: Seen = rows.iter().map(|row| ((row.get(0), row.get(1)), (row.get(2), row.get(3), row.get(4)))).collect();
         let truth = self.files_at_google();
@@ -158,7 +158,7 @@ impl World {
         }
         self.assert_details_in_step();
         let seen = truth.keys().map(|(_, file)| file).collect::<std::collections::BTreeSet<_>>().len();
-        assert_eq!(self.count("SELECT count(*) FROM drive_files WHERE gone_at IS NULL"), seen as i64, "visible files");
+        assert_eq!(self.count("SELECT count(*) FROM drive_files WHERE deleted_at IS NULL"), seen as i64, "visible files");
     }
 
     /// The actions of all events so far, in order: address, file, action.

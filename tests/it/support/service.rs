@@ -195,7 +195,7 @@ pub static DRIVE: Service = Service {
     stored: |world| {
         world.collect(&format!(
             "SELECT u.email, '', a.file_id, a.name || ' ' || a.version || ' ' || a.trashed || ' ' || {}
-             FROM drive_file_access a JOIN users u ON u.id = a.user_id JOIN drive_files f USING (file_id) WHERE a.lost_at IS NULL",
+             FROM drive_file_access a JOIN users u ON u.id = a.user_id JOIN drive_files f USING (file_id) WHERE a.deleted_at IS NULL",
             drive::STORED_DETAILS
         ))
     },
@@ -204,18 +204,18 @@ pub static DRIVE: Service = Service {
     wrong: &[
         (
             "files whose newest version is not that of those who see them",
-            "SELECT count(*) FROM drive_file_access a JOIN drive_files f USING (file_id) WHERE a.lost_at IS NULL
-               AND (f.gone_at IS NOT NULL OR (f.name, f.version, f.trashed) IS DISTINCT FROM (a.name, a.version, a.trashed))",
+            "SELECT count(*) FROM drive_file_access a JOIN drive_files f USING (file_id) WHERE a.deleted_at IS NULL
+               AND (f.deleted_at IS NOT NULL OR (f.name, f.version, f.trashed) IS DISTINCT FROM (a.name, a.version, a.trashed))",
         ),
         (
             "files that a user sees twice",
-            "SELECT count(*) FROM (SELECT FROM drive_file_access WHERE lost_at IS NULL GROUP BY user_id, file_id HAVING count(*) > 1) d",
+            "SELECT count(*) FROM (SELECT FROM drive_file_access WHERE deleted_at IS NULL GROUP BY user_id, file_id HAVING count(*) > 1) d",
         ),
         (
             "followed files whose documents do not live as they do",
             "SELECT count(*) FROM drive_file_watches w LEFT JOIN documents d ON d.id = w.document_id
              WHERE coalesce(d.status <> 'deleted', false) <> EXISTS (SELECT 1 FROM drive_file_access a
-               WHERE a.user_id = w.user_id AND a.file_id = w.file_id AND a.lost_at IS NULL)",
+               WHERE a.user_id = w.user_id AND a.file_id = w.file_id AND a.deleted_at IS NULL)",
         ),
         (
             "versions of a file that were sent twice",
@@ -226,7 +226,7 @@ pub static DRIVE: Service = Service {
         (
             "documents that do not have the latest version",
             "SELECT count(*) FROM drive_file_watches w JOIN drive_file_access a USING (user_id, file_id)
-             WHERE a.lost_at IS NULL AND (w.told_version IS DISTINCT FROM a.version OR w.content_key IS DISTINCT FROM a.content_key)",
+             WHERE a.deleted_at IS NULL AND (w.told_version IS DISTINCT FROM a.version OR w.content_key IS DISTINCT FROM a.content_key)",
         ),
         (
             "documents whose additions and removals were not sent once each",

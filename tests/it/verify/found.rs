@@ -49,14 +49,14 @@ const DRIVE_DAMAGE: Damage = Damage {
     service: &DRIVE,
     items: 40,
     page: 7,
-    victims: "SELECT file_id FROM drive_file_access a JOIN drive_files USING (file_id) WHERE lost_at IS NULL AND md5_checksum IS NOT NULL
+    victims: "SELECT file_id FROM drive_file_access a JOIN drive_files USING (file_id) WHERE a.deleted_at IS NULL AND md5_checksum IS NOT NULL
                 AND 1 = (SELECT count(*) FROM drive_file_access o WHERE o.file_id = a.file_id) ORDER BY file_id LIMIT 12",
     delete: "DELETE FROM drive_file_access WHERE file_id = ANY ('{IDS}')",
     make_up: "INSERT INTO drive_files (file_id, name, version, raw) VALUES ('madeup', 'x', 1, '{}');
               INSERT INTO drive_file_access (stream_id, file_id, user_id, name, version, content_key)
-              SELECT stream_id, 'madeup', user_id, 'x', 1, 'x' FROM drive_file_access WHERE lost_at IS NULL LIMIT 1",
+              SELECT stream_id, 'madeup', user_id, 'x', 1, 'x' FROM drive_file_access WHERE deleted_at IS NULL LIMIT 1",
     change: "UPDATE drive_files SET md5_checksum = 'other' WHERE file_id = '{ID}'",
-    tombstone: "UPDATE drive_file_access SET lost_at = now() WHERE file_id = '{ID}'",
+    tombstone: "UPDATE drive_file_access SET deleted_at = now() WHERE file_id = '{ID}'",
 };
 
 /// Does the damage, and checks that it is found exactly, then repaired.

@@ -63,7 +63,7 @@ pub async fn read(pool: &Pool, user: Uuid, id: &str) -> anyhow::Result<Option<Fu
                  JOIN drive_paths p ON p.stream_id = a.stream_id AND p.file_id = a.file_id
                  LEFT JOIN drive_file_watches w ON w.user_id = s.user_id AND w.file_id = a.file_id
                  LEFT JOIN documents d ON d.source = $2 AND d.source_id = a.file_id AND d.user_id = s.user_id
-                 WHERE s.user_id = $1 AND s.service = $2 AND s.kind = $3 AND a.file_id = $4 AND a.lost_at IS NULL
+                 WHERE s.user_id = $1 AND s.service = $2 AND s.kind = $3 AND a.file_id = $4 AND a.deleted_at IS NULL
                  ORDER BY a.stream_id LIMIT 1"
             ),
             &[(&user, Type::UUID), (&REGISTERED.service, Type::TEXT), (&CHANGES, Type::TEXT), (&id, Type::TEXT)],

@@ -19,6 +19,6 @@ WITH requested AS (
   INSERT INTO streams (user_id, service, kind, resource) SELECT DISTINCT user_id, $5, $6, $7 FROM accepted ON CONFLICT DO NOTHING
 ), due AS (
   UPDATE streams s SET due_at = now() FROM accepted t JOIN drive_file_access a ON a.file_id = t.file_id AND a.user_id = t.user_id
-  WHERE s.id = a.stream_id AND a.lost_at IS NULL AND s.due_at > now()
+  WHERE s.id = a.stream_id AND a.deleted_at IS NULL AND s.due_at > now()
 )
 SELECT place FROM refused

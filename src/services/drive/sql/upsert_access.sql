@@ -8,5 +8,5 @@ FROM unnest($4::text[], $5::text[], $6::text[], $7::bool[], $8::bigint[], $9::te
   AS t (file_id, name, parents, trashed, version, content_key, owned_by_me, starred, permissions_known)
 ON CONFLICT (stream_id, file_id) DO UPDATE SET name = excluded.name, parents = excluded.parents, trashed = excluded.trashed,
   version = excluded.version, content_key = excluded.content_key, owned_by_me = excluded.owned_by_me, starred = excluded.starred,
-  permissions_known = excluded.permissions_known, seen_pass = coalesce(excluded.seen_pass, a.seen_pass), lost_at = NULL, synced_at = now(),
+  permissions_known = excluded.permissions_known, seen_pass = coalesce(excluded.seen_pass, a.seen_pass), deleted_at = NULL, synced_at = now(),
   changed_xid = DEFAULT

@@ -27,6 +27,6 @@ ON CONFLICT (file_id) DO UPDATE SET drive_id = excluded.drive_id, name = exclude
   head_revision_id = excluded.head_revision_id, size = excluded.size, modified_at = excluded.modified_at,
   web_view_link = excluded.web_view_link, created_at = excluded.created_at, description = excluded.description, owners = excluded.owners,
   owner_names = excluded.owner_names, shared = excluded.shared, shortcut_target_id = excluded.shortcut_target_id,
-  shortcut_target_mime_type = excluded.shortcut_target_mime_type, raw = excluded.raw, gone_at = NULL, synced_at = now(), changed_xid = DEFAULT
+  shortcut_target_mime_type = excluded.shortcut_target_mime_type, raw = excluded.raw, deleted_at = NULL, synced_at = now(), changed_xid = DEFAULT
 WHERE excluded.version > coalesce(f.version, 0)
-  OR (excluded.version >= f.version AND (f.gone_at IS NOT NULL OR (f.created_at IS NULL AND excluded.created_at IS NOT NULL)))
+  OR (excluded.version >= f.version AND (f.deleted_at IS NOT NULL OR (f.created_at IS NULL AND excluded.created_at IS NOT NULL)))

@@ -30,7 +30,7 @@ impl World {
 
     /// How many files users can no longer see, once for each user and file.
     pub fn lost_files(&self) -> i64 {
-        self.count("SELECT count(*) FROM drive_file_access WHERE lost_at IS NOT NULL")
+        self.count("SELECT count(*) FROM drive_file_access WHERE deleted_at IS NOT NULL")
     }
 
     /// How many documents are stored, deleted or not.
