@@ -14,8 +14,8 @@ const SIZE: usize = 10 << 20;
 const MAX_KIB: u64 = 256 << 10;
 /// The same with the contents of attachments: those held, in JSON and decoded, and messages that are being read.
 const MAX_KIB_WITH_CONTENTS: u64 = 384 << 10;
-/// Number of large messages, of five megabytes of contents each.
-const LARGE: u64 = 14;
+/// Number of large messages, of nine megabytes of contents each: together more than a run holds.
+const LARGE: u64 = 5;
 const TO: &str = "To: ai+b@example.com\r\n";
 const HEADERS_CUT: &str = "headers beyond 1 MiB, or the first 1000, were left out";
 const TEXT_CUT: &str = "the text was cut at 1 MiB";
@@ -165,9 +165,8 @@ fn thousands_of_attachments_and_more_than_memory_holds_are_stored_in_bounds() {
         fs::write(&file, raw).expect("a file");
         world.sim.admin("mail/load", json!({ "user": user, "path": file }));
     };
-    // Together far more than the contents that a run holds.
     for nth in 0..LARGE {
-        deliver(&format!("large{nth}"), attached("large", 2, SIZE / 4, nth));
+        deliver(&format!("large{nth}"), attached("large", 2, SIZE * 9 / 20, nth));
     }
     deliver("many", attached("many", 5_000, 100, 99));
     let run = world.sync_all().expect(0).json();
