@@ -38,7 +38,7 @@ pub use google::Google;
 pub use healthchecks::Healthchecks;
 pub(crate) use load::read_any;
 pub use load::{Flags, Loaded, Origin, load};
-pub use logs::Log;
+pub use logs::{Log, LogFormat};
 pub use outbox::{EventTypes, Outbox, Target, matches};
 pub use pace::Pace;
 pub use passes::of_passes;

@@ -59,7 +59,7 @@ impl DatabaseLocation {
         if let Some(cluster) = &self.cluster
             && cluster.ensure_running()?
         {
-            progress::above_bars(&format!("syncctl: {}\n", cluster.notice()));
+            progress::notice(&cluster.notice());
         }
         Ok(())
     }
