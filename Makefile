@@ -1,6 +1,6 @@
 # `make demo` and `make test` install what they need. See README.md.
 
-.PHONY: demo test test-slow official-client chaos chaos-heal bench bench-push bench-pace bench-scale bench-week bench-classify deb static release fuzz audit check fmt clippy doc deny
+.PHONY: demo test test-slow official-client chaos chaos-heal bench bench-push bench-pace bench-scale bench-week bench-classify deb static image containers release fuzz audit check fmt clippy doc deny
 
 demo: ## Run the main job against a simulated Google; TAKEOUT=DIR uses your own export
 	scripts/ensure-postgres
@@ -21,6 +21,7 @@ test: ## Run all tests against real PostgreSQL and PgBouncer servers; the tests 
 	SYNCCTL_TEST_WAY=tls cargo test --locked --test it -- $(main_job)
 	scripts/official-client
 	scripts/demo-check
+	scripts/containers
 
 test-slow: ## Run the tests of kills, faults, sharing and the budget with Google's response times; about ten minutes, not part of `make test`
 	scripts/ensure-postgres
@@ -69,6 +70,12 @@ deb: ## Build the Debian package in target/debian
 
 static: ## Build a static binary for any Linux on this architecture, in target/*-linux-musl/release
 	scripts/static
+
+image: ## Build the container image in target/image; SYNCCTL=FILE is an existing static binary
+	scripts/image
+
+containers: ## Check the image, compose.yaml and the manifests for Kubernetes against the binary and Kubernetes' schemas
+	scripts/containers
 
 release: ## Build binary, bill of materials (CycloneDX) and checksums in target/release-files
 	scripts/release

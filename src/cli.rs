@@ -1,6 +1,5 @@
 //! The command line: argument parsing and dispatch to commands.
 
-use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
@@ -10,7 +9,7 @@ use crate::config::{self, Flags, Settings};
 use crate::db;
 use crate::engine::isolated;
 use crate::error::{EXIT_HELP, Exit, one_line};
-use crate::progress;
+use crate::{log_lines, progress};
 
 /// Keep Google Calendar, Drive, Gmail and meeting bots in sync with PostgreSQL. Each run does one job, records it, and exits.
 #[derive(Debug, Parser)]
@@ -36,6 +35,9 @@ struct Global {
     /// Log more to stderr: -v info, -vv debug (default: the setting log.level)
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
+    /// Print only errors: no results, except with --json, and no other lines on stderr
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {
@@ -179,7 +181,8 @@ fn failure(why: &str, exit: Exit) {
 }
 
 fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
-    let output = commands::Output { json: cli.global.json };
+    let Global { json, quiet, .. } = cli.global;
+    let output = commands::Output { json, quiet };
     let command = match cli.command {
         AnyCommand::Command(command) => command,
         AnyCommand::Package(Package::Completions { shell }) => {
@@ -196,13 +199,18 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         AnyCommand::Package(Package::Man { folder }) => return commands::man::write(Cli::command(), &folder, output),
     };
     let flags = Flags { config: cli.global.config, set: cli.global.set };
-    let loaded = match (config::load(&flags), &command) {
+    let mut loaded = match (config::load(&flags), &command) {
         // For doctor, unusable settings are a finding like any other.
         (Err(error), Command::Doctor(args)) => {
             return commands::doctor::run(args, Err(error), output);
         }
         (loaded, _) => loaded?,
     };
+    if quiet {
+        // In the settings, so that processes that this one starts are quiet too.
+        loaded.settings.log.level = "error".into();
+        progress::silence();
+    }
     prepare(&loaded.settings, cli.global.verbose);
     match &loaded.file {
         Some(file) => log::info!("settings: {}", file.display()),
@@ -238,30 +246,14 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
 
 /// Sets up logging and TLS, which every command needs.
 fn prepare(settings: &Settings, verbose: u8) {
-    log_to_stderr(&settings.log.level, verbose);
-    // One provider for every TLS connection of this process. Fails only if one is already installed, which cannot happen.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-}
-
-fn log_to_stderr(level: &str, verbose: u8) {
-    let level = match verbose {
-        0 => level,
+    let filter = match verbose {
+        0 => &settings.log.level,
         1 => "info",
         _ => "debug",
     };
-    let mut builder = env_logger::Builder::new();
-    builder.parse_filters(level);
-    // Below `info`, these print tokens, statements with their values, or addresses.
-    for module in ["yup_oauth2", "tokio_postgres", "postgres", "hyper", "hyper_util", "h2", "reqwest", "rustls"] {
-        builder.filter_module(module, log::LevelFilter::Warn);
-    }
-    // It repeats the error of the refused connection.
-    builder.filter_module("rustls_platform_verifier", log::LevelFilter::Off);
-    // A terminal gets colours, unless NO_COLOR is set, and progress bars that log lines must not overwrite.
-    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    builder.write_style(if colours { env_logger::WriteStyle::Always } else { env_logger::WriteStyle::Never });
-    builder.target(env_logger::Target::Pipe(Box::new(progress::AboveBars::default())));
-    builder.init();
+    log_lines::begin(&settings.log, filter);
+    // One provider for every TLS connection of this process. Fails only if one is already installed, which cannot happen.
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 #[cfg(test)]
@@ -279,7 +271,7 @@ mod tests {
     #[test]
     fn every_command_has_a_manual_page_with_all_its_options_and_every_shell_completes_them() {
         let folder = tempfile::tempdir().expect("a folder");
-        commands::man::write(Cli::command(), folder.path(), commands::Output { json: true }).expect("pages");
+        commands::man::write(Cli::command(), folder.path(), commands::Output { json: true, quiet: false }).expect("pages");
         let mut commands = Vec::new();
         walk(&Cli::command(), "syncctl", &mut commands);
         assert!(commands.len() > 50, "{} commands", commands.len());

@@ -60,19 +60,21 @@ use crate::db::{Pool, migrate, pool};
 use crate::engine::Context;
 use crate::error::one_line;
 use crate::zone::Zone;
-use crate::{google, http, progress, seal};
+use crate::{google, http, log_lines, progress, seal};
 
 /// How results are printed: one value on stdout, as JSON or for people.
 #[derive(Debug, Clone, Copy)]
 pub struct Output {
     /// `--json`
     pub json: bool,
+    /// `--quiet`: results for people are not printed.
+    pub quiet: bool,
 }
 
 impl Output {
     /// Prints a result.
     pub fn print(self, value: &impl Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
-        print(&self.text(value, text)?)
+        if self.quiet && !self.json { Ok(()) } else { print(&self.text(value, text)?) }
     }
 
     /// Formats a result for printing.
@@ -102,7 +104,7 @@ pub fn printed(text: &str) -> anyhow::Result<bool> {
 
 /// Prints an error, or a request to the user, on stderr in one line.
 pub fn complain(text: impl std::fmt::Display) {
-    progress::above_bars(&format!("syncctl: {}\n", one_line(&text.to_string())));
+    log_lines::complain(&one_line(&text.to_string()));
 }
 
 /// Creates a plain table, readable in a terminal and in cron's mail.

@@ -40,7 +40,7 @@ pub use google::Google;
 pub use healthchecks::Healthchecks;
 pub(crate) use load::read_any;
 pub use load::{Flags, Loaded, Origin, load};
-pub use logs::Log;
+pub use logs::{Log, LogFormat};
 pub use outbox::{EventTypes, Outbox, Target, matches};
 pub use pace::Pace;
 pub use passes::of_passes;
@@ -78,11 +78,11 @@ pub struct Settings {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Db {
-    /// libpq connection string (URI or keywords). Empty: the private cluster in `data_dir`.
+    /// libpq connection string (URI or keywords). Empty: the service that PGSERVICE names, otherwise the private cluster in `data_dir`.
     #[serde(serialize_with = "secrets::mask")]
     #[schemars(with = "String")]
     pub url: SecretString,
-    /// Password, if `db.url` contains none.
+    /// Password, if `db.url` contains none. Empty: PGPASSWORD, or that of libpq's password file (PGPASSFILE, `~/.pgpass`).
     #[serde(serialize_with = "secrets::mask")]
     #[schemars(with = "String")]
     pub password: SecretString,

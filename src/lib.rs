@@ -9,7 +9,7 @@
 //!   notifications
 //! - `google`, `db`: transport and tokens; pool, streams, runs. They never import each other. Also `telemetry`: reports jobs to monitoring services
 //! - `http`: connections, for all providers
-//! - `address`, `charset`, `classify`, `config`, `error`, `nul`, `progress`, `recurrence`, `seal`, `state`, `trusted`, `zone`: base modules
+//! - `address`, `charset`, `classify`, `config`, `error`, `log_lines`, `nul`, `progress`, `recurrence`, `seal`, `state`, `trusted`, `zone`: base modules
 //!
 //! Below them, as crates of their own: `pace` (when a stream is polled next) and `pace-lab` (the comparison of pacing rules behind `sync simulate`).
 
@@ -30,6 +30,7 @@ pub mod fuzz;
 pub mod google;
 pub mod http;
 mod links;
+mod log_lines;
 mod nul;
 pub mod outbox;
 mod progress;

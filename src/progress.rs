@@ -3,12 +3,15 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 /// The bars on the terminal. Global to the process, like the terminal.
 static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
+
+/// Whether only errors are printed. Global to the process, like standard error.
+static IS_SILENT: AtomicBool = AtomicBool::new(false);
 
 const TEMPLATE: &str = "{bar:24} {pos}/{len} streams ({msg}), {rate}, {eta} left";
 
@@ -87,6 +90,19 @@ impl Write for AboveBars {
         above_bars(&record(&String::from_utf8_lossy(&std::mem::take(&mut self.line))));
         Ok(())
     }
+}
+
+/// Writes a notice for people to standard error, unless they want errors only.
+pub fn notice(text: &str) {
+    if !IS_SILENT.load(Ordering::Relaxed) {
+        above_bars(&format!("syncctl: {text}\n"));
+    }
+}
+
+/// Shows no bars and no notices from now on.
+pub fn silence() {
+    IS_SILENT.store(true, Ordering::Relaxed);
+    BARS.set_draw_target(ProgressDrawTarget::hidden());
 }
 
 /// Joins a log record into one line.

@@ -2,6 +2,7 @@
 
 mod any;
 mod origin;
+mod service_variables;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -153,6 +154,7 @@ impl Layers {
                     self.set_text(&key, &secret, Origin::Credential(PathBuf::from(value)))?;
                 }
                 Some(key) => self.set_text(&key, value, Origin::Variable(name.clone()))?,
+                None if service_variables::is_of_a_service(name, value, environment) => {}
                 None if name.starts_with("SYNCCTL_") => {
                     let message = format!(
                         "${name}: no such setting; variables are SYNCCTL_ and a key of `syncctl config show` in capitals, dots as underscores"

@@ -9,11 +9,23 @@ use serde::{Deserialize, Serialize};
 pub struct Log {
     /// env_logger filter, such as `warn` or `syncctl=debug`.
     pub level: String,
+    /// Form of the lines: `text`; `json`, an object per line; `systemd`, with priorities for the journal; `auto`, systemd if stderr is the journal, else text.
+    pub format: LogFormat,
+}
+
+/// Form of the lines on stderr.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Auto,
+    Text,
+    Json,
+    Systemd,
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self { level: "warn".into() }
+        Self { level: "warn".into(), format: LogFormat::Auto }
     }
 }
 

@@ -19,6 +19,9 @@ static FILES: [&str; 9] = [
     include_str!("../../sql/comments/09_engine.sql"),
 ];
 
+/// Comments on the columns that the tables of all services' runs share.
+const RUN_COLUMNS: &str = include_str!("../../sql/comments/run_columns.sql");
+
 /// How each statement begins.
 const BEGINNING: &str = "COMMENT ON ";
 
@@ -77,6 +80,7 @@ pub(super) fn apply(tx: &mut Transaction<'_>) -> anyhow::Result<()> {
             skipped.insert(comment.subject());
         }
     }
+    statements.push_str(RUN_COLUMNS);
     tx.batch_execute(&statements).context("commenting on the tables")?;
     if !skipped.is_empty() {
         let names = Vec::from_iter(skipped).join(", ");

@@ -2,6 +2,7 @@
 
 mod explain;
 mod keywords;
+mod libpq_files;
 mod tls;
 
 use std::time::Duration;
@@ -12,6 +13,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::Fault;
 use keywords::Pairs;
+use libpq_files::Variables;
 use tls::{Roots, Trust};
 
 pub use explain::explain;
@@ -34,22 +36,41 @@ pub struct Target {
 }
 
 impl Target {
-    /// Parses a URL (`postgres://`, `postgresql://`) or keywords (`host=… dbname=…`) as libpq does.
+    /// Parses a URL (`postgres://`, `postgresql://`) or keywords (`host=… dbname=…`) as libpq does, without the environment.
     ///
     /// `password` and `connect_timeout` apply if the URL has none.
     ///
     /// # Errors
     /// Returns `Fault::settings` with the key and its allowed values.
     pub fn parse(url: &str, password: Option<&str>, connect_timeout: Duration) -> Result<Self, Fault> {
-        let mut pairs = Pairs::parse(url).map_err(|reason| Fault::settings(format!("db.url: {reason}")))?;
-        Self::from_pairs(&mut pairs, password, connect_timeout).map_err(|reason| Fault::settings(format!("db.url: {reason}")))
+        Self::completed(url, password, connect_timeout, &|_| None)
     }
 
-    fn from_pairs(pairs: &mut Pairs, password: Option<&str>, connect_timeout: Duration) -> Result<Self, String> {
+    /// The same, completed from libpq's service file, PGPASSWORD and password file. An empty URL stands for the service that PGSERVICE names.
+    ///
+    /// # Errors
+    /// Returns `Fault::settings` with the key and its allowed values, or with the file and what is wrong in it.
+    pub fn with_environment(url: &str, password: Option<&str>, connect_timeout: Duration) -> Result<Self, Fault> {
+        Self::completed(url, password, connect_timeout, &variable)
+    }
+
+    fn completed(url: &str, password: Option<&str>, connect_timeout: Duration, variable: Variables<'_>) -> Result<Self, Fault> {
+        let pairs = if url.is_empty() && variable("PGSERVICE").is_some() { Ok(Pairs::default()) } else { Pairs::parse(url) };
+        pairs
+            .and_then(|pairs| Self::from_pairs(pairs, password, connect_timeout, variable))
+            .map_err(|reason| Fault::settings(format!("db.url: {reason}")))
+    }
+
+    fn from_pairs(
+        mut pairs: Pairs,
+        password: Option<&str>,
+        connect_timeout: Duration,
+        variable: Variables<'_>,
+    ) -> Result<Self, String> {
+        let pairs = &mut pairs;
+        libpq_files::add_service(pairs, variable)?;
+        let passfile = pairs.take("passfile");
         let mut variables = pairs.variables();
-        if let (None, Some(password)) = (pairs.get("password"), password) {
-            variables.push(("PGPASSWORD".into(), password.into()));
-        }
         let (mode, trust) = trust(pairs)?;
         let client_cert = match (pairs.take("sslcert"), pairs.take("sslkey")) {
             (Some(cert), Some(key)) => Some((cert, key)),
@@ -59,6 +80,11 @@ impl Target {
         let name = pairs.take("application_name").or_else(|| pairs.take("fallback_application_name"));
         pairs.take_ignored()?;
         default_host(pairs);
+        let password = match (pairs.get("password"), password) {
+            (Some(_), _) => None,
+            (None, Some(password)) => Some(password.to_owned()),
+            (None, None) => libpq_files::password(pairs, passfile, variable)?,
+        };
         for (key, value) in KEEPALIVES.into_iter().filter(|(key, _)| pairs.get(key).is_none()).collect::<Vec<_>>() {
             pairs.set(key, value.into());
         }
@@ -68,8 +94,9 @@ impl Target {
         if config.get_tcp_user_timeout().is_none() {
             config.tcp_user_timeout(USER_TIMEOUT);
         }
-        if let (None, Some(password)) = (config.get_password(), password) {
-            config.password(password);
+        if let Some(password) = password {
+            config.password(&password);
+            variables.push(("PGPASSWORD".into(), password));
         }
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(connect_timeout);
@@ -124,6 +151,16 @@ impl std::fmt::Debug for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Target").field(&self.shown).finish()
     }
+}
+
+/// Whether a service for libpq is configured in the environment of this process.
+pub fn names_a_service() -> bool {
+    variable("PGSERVICE").is_some()
+}
+
+/// A variable of the environment of this process. Like libpq, ignores empty ones.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// Maps `sslmode` and `sslrootcert` to the required verification and its roots, by libpq's rules.

@@ -37,8 +37,8 @@ pub struct DatabaseLocation {
 pub fn locate(settings: &Db) -> anyhow::Result<DatabaseLocation> {
     let password = Some(settings.password.expose_secret()).filter(|password| !password.is_empty());
     let url = settings.url.expose_secret();
-    if !url.is_empty() {
-        let target = Target::parse(url, password, settings.connect_timeout)?.with_schema(&settings.schema);
+    if !url.is_empty() || conninfo::names_a_service() {
+        let target = Target::with_environment(url, password, settings.connect_timeout)?.with_schema(&settings.schema);
         log::info!("database: {}", target.display());
         return Ok(DatabaseLocation { target, cluster: None });
     }
@@ -59,7 +59,7 @@ impl DatabaseLocation {
         if let Some(cluster) = &self.cluster
             && cluster.ensure_running()?
         {
-            progress::above_bars(&format!("syncctl: {}\n", cluster.notice()));
+            progress::notice(&cluster.notice());
         }
         Ok(())
     }

@@ -91,3 +91,44 @@ fn a_disabled_service_is_not_synced_by_its_own_commands_either() {
     }
     assert_eq!(world.runs(), 0);
 }
+
+#[test]
+fn variables_of_a_kubernetes_service_are_ignored_and_others_like_them_are_errors() {
+    let world = World::empty();
+    // Of the Services syncctl (with a named port) and syncctl-db, as a pod of their namespace gets them.
+    let services = [
+        ("SYNCCTL_SERVICE_HOST", "10.96.3.7"),
+        ("SYNCCTL_SERVICE_PORT", "80"),
+        ("SYNCCTL_SERVICE_PORT_WEBHOOK", "80"),
+        ("SYNCCTL_PORT", "tcp://10.96.3.7:80"),
+        ("SYNCCTL_PORT_80_TCP", "tcp://10.96.3.7:80"),
+        ("SYNCCTL_PORT_80_TCP_PROTO", "tcp"),
+        ("SYNCCTL_PORT_80_TCP_PORT", "80"),
+        ("SYNCCTL_PORT_80_TCP_ADDR", "10.96.3.7"),
+        ("SYNCCTL_DB_SERVICE_HOST", "fd00:10:96::1"),
+        ("SYNCCTL_DB_SERVICE_PORT", "5432"),
+        ("SYNCCTL_DB_PORT", "tcp://[fd00:10:96::1]:5432"),
+        ("SYNCCTL_DB_PORT_5432_TCP", "tcp://[fd00:10:96::1]:5432"),
+    ];
+    let shown = |variables: &[(&str, &str)]| {
+        let mut command = world.command(&["config", "show", "--json"]);
+        command.envs(variables.iter().copied()).output().expect("the binary starts")
+    };
+    let with = shown(&services);
+    assert_eq!((with.status.code(), with.stdout), (Some(0), shown(&[]).stdout), "{}", String::from_utf8_lossy(&with.stderr));
+    for wrong in [
+        ("SYNCCTL_PORT", "80"),
+        ("SYNCCTL_PORT_80_TCP", "http://10.96.3.7:80"),
+        ("SYNCCTL_PORT_80_TCP_PORT", "81"),
+        ("SYNCCTL_SERVICE", "10.96.3.7"),
+        ("SYNCCTL_DB_SERVICE_NAME", "10.96.3.7"),
+        ("SYNCCTL_DB_POOLSIZE", "4"),
+        // Without the address of a Service.
+        ("SYNCCTL_WEBHOOK_PORT", "tcp://10.96.3.7:80"),
+    ] {
+        let refused = shown(&[&services[..], &[wrong]].concat());
+        let message = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(78), "{wrong:?}: {message}");
+        assert!(message.contains(&format!("${}: no such setting", wrong.0)), "{wrong:?}: {message}");
+    }
+}

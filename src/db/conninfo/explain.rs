@@ -27,7 +27,9 @@ pub fn explain(error: &Error, target: &Target) -> Fault {
         return Fault::unavailable(format!("{server}: {reason}"));
     }
     if text.contains("password missing") {
-        let message = format!("{server}: the server asks for a password and none is set (db.password, or in db.url)");
+        let message = format!(
+            "{server}: the server asks for a password and none is set (db.password, in db.url, PGPASSWORD, or ~/.pgpass)"
+        );
         return Fault::refused(message);
     }
     if error.to_string() == "authentication error" {

@@ -20,7 +20,8 @@ const IGNORED: &[&str] = &[
 ];
 
 /// Keys that this module's users handle; tokio-postgres does not see them.
-const OURS: &[&str] = &["sslmode", "sslrootcert", "sslcert", "sslkey", "application_name", "fallback_application_name"];
+const OURS: &[&str] =
+    &["sslmode", "sslrootcert", "sslcert", "sslkey", "application_name", "fallback_application_name", "service", "passfile"];
 
 /// Keys that tokio-postgres accepts.
 const KNOWN: &[&str] = &[
@@ -156,6 +157,20 @@ impl Pairs {
     pub(super) fn set(&mut self, key: &str, value: String) {
         self.take(key);
         self.add(key, value);
+    }
+
+    /// Adds a value from elsewhere if the key has none.
+    ///
+    /// # Errors
+    /// Returns an error for an unknown key.
+    pub(super) fn complete(&mut self, key: &str, value: &str) -> Result<(), String> {
+        if !is_known(key) {
+            return Err(format!("{key} is not supported"));
+        }
+        if self.get(key).is_none() {
+            self.add(key, value.to_owned());
+        }
+        Ok(())
     }
 
     /// Drops keys without effect.

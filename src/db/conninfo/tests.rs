@@ -151,3 +151,82 @@ fn certificates_that_cannot_be_read_are_named_with_their_key() {
     let message = format!("{:#}", empty.err().expect("nothing in it"));
     assert!(message.contains("no PEM certificate in it"), "{message}");
 }
+
+/// Parses as `with_environment` does, with these variables.
+fn completed(url: &str, variables: &[(&str, &str)]) -> Result<Target, Fault> {
+    let variable = |name: &str| variables.iter().find(|(other, _)| *other == name).map(|(_, value)| (*value).to_owned());
+    Target::completed(url, None, Duration::from_secs(7), &variable)
+}
+
+fn private_file(text: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), text).expect("writing");
+    file
+}
+
+#[test]
+fn the_password_comes_from_libpqs_variable_or_from_the_first_line_that_matches() {
+    let file = private_file(
+        "# host:port:database:user:password\n\
+         db.example:5432:other:*:of-other\n\
+         db.example:*:d:ann:of:a\\:nn\\\\\n\
+         db\\:example:*:*:*:escaped\n\
+         localhost:*:*:*:of-sockets\r\n\
+         *:6432:*:*:of-port\n",
+    );
+    let path = file.path().to_str().expect("a path");
+    let of = |url: &str, variables: &[(&str, &str)]| {
+        let target = completed(url, variables).unwrap_or_else(|fault| panic!("{url}: {fault}"));
+        let password = target.config().get_password().map(|password| String::from_utf8_lossy(password).into_owned());
+        let of_programs = target.variables().iter().rev().find(|(name, _)| name == "PGPASSWORD").map(|(_, value)| value.clone());
+        assert_eq!(password, of_programs, "{url}");
+        password
+    };
+    let with_file = |url: &str| of(url, &[("PGPASSFILE", path)]);
+    assert_eq!(with_file("postgres://ann@db.example/d").as_deref(), Some("of:a:nn\\"));
+    assert_eq!(with_file("postgres://bob@db.example/other").as_deref(), Some("of-other"));
+    assert_eq!(with_file("postgres://bob@db.example/d"), None);
+    assert_eq!(with_file("postgres://bob@elsewhere:6432/d").as_deref(), Some("of-port"));
+    assert_eq!(with_file("host=/tmp user=bob dbname=d").as_deref(), Some("of-sockets"));
+    assert_eq!(with_file("postgres://bob:own@elsewhere:6432/d").as_deref(), Some("own"));
+    assert_eq!(of(&format!("host=elsewhere port=6432 passfile='{path}'"), &[]).as_deref(), Some("of-port"));
+    assert_eq!(of("postgres://bob@elsewhere:6432/d", &[("PGPASSFILE", path), ("PGPASSWORD", "first")]).as_deref(), Some("first"));
+    let several = completed("postgres://ann@db.example,elsewhere:6432/d", &[("PGPASSFILE", path)]).expect_err("two passwords");
+    assert!(several.message.contains("has different passwords for the hosts") && !several.message.contains("of:a"), "{several}");
+
+    // Read by others: ignored, as by libpq.
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o640)).expect("a mode");
+    assert_eq!(with_file("postgres://bob@elsewhere:6432/d"), None);
+}
+
+#[test]
+fn a_service_completes_the_connection_string() {
+    let file = private_file(
+        "[other]\nhost=wrong\n\n[sync ctl]\n# a comment\nhost=db.example\nport=6432\ndbname=d\nuser=ann\npassword=p=q\n\
+         sslmode=require\n[broken]\nhost=db.example\nhush\n[nested]\nservice=other\n[unknown]\nhost=h\nhush=hush\n",
+    );
+    let path = file.path().to_str().expect("a path");
+    let with =
+        |url: &str, service: &str| completed(url, &[("PGSERVICEFILE", path), ("PGSERVICE", service), ("PGSYSCONFDIR", "/no")]);
+    for (url, service) in [("", "sync ctl"), ("postgres://?service=sync%20ctl", "other"), ("service='sync ctl'", "")] {
+        let target = with(url, service).unwrap_or_else(|fault| panic!("{url}: {fault}"));
+        let config = target.config();
+        assert_eq!(target.display(), "database d on db.example:6432", "{url}");
+        assert_eq!((config.get_user(), config.get_password()), (Some("ann"), Some(&b"p=q"[..])), "{url}");
+        assert_eq!(config.get_ssl_mode(), SslMode::Require, "{url}");
+    }
+    let own = with("postgres://bob:own@/x", "sync ctl").expect("good");
+    assert_eq!(
+        (own.display(), own.config().get_user().map(str::to_owned)),
+        ("database x on db.example:6432".into(), Some("bob".into()))
+    );
+    for (service, expected) in [
+        ("missing", "there is no service \"missing\" in "),
+        ("broken", ":14: the line is not of the form key=value"),
+        ("nested", ":16: a service cannot name another one"),
+        ("unknown", ":19: hush is not supported"),
+    ] {
+        let fault = with("", service).expect_err(service);
+        assert!(fault.message.contains(expected), "{service}: {fault}");
+    }
+}

@@ -1,6 +1,9 @@
 //! Database connections: with and without TLS, through a pooler, and their error messages.
 
 use std::collections::HashSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 use std::time::Duration;
 
 use postgres::types::Type;
@@ -79,6 +82,36 @@ fn a_failed_connection_says_what_is_wrong() {
     server.database.connect().batch_execute("CREATE ROLE crowd LOGIN PASSWORD 'x' CONNECTION LIMIT 0").expect("a role");
     let crowd = good.replacen("tess:p%40ss%2Fw0rd%25", "crowd:x", 1);
     assert_refused(&crowd, Exit::Unavailable, "too many connections");
+}
+
+#[test]
+fn the_program_uses_libpqs_service_and_password_files() {
+    let server = tls::server();
+    let folder = tempfile::tempdir().expect("a folder");
+    let (port, database, ca) = (server.port(), server.database.name(), server.ca());
+    let service = format!(
+        "[mine]\nhost=localhost\nport={port}\nuser={}\ndbname={database}\nsslmode=verify-full\nsslrootcert={}\n",
+        tls::USER,
+        ca.display()
+    );
+    fs::write(folder.path().join(".pg_service.conf"), service).expect("the services");
+    let passwords = folder.path().join(".pgpass");
+    fs::write(&passwords, format!("localhost:{port}:{database}:{}:{}\n", tls::USER, tls::PASSWORD)).expect("the passwords");
+    let status = |mode: u32, variables: &[(&str, &str)]| {
+        fs::set_permissions(&passwords, fs::Permissions::from_mode(mode)).expect("a mode");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_syncctl"));
+        command.args(["db", "status"]).env_clear().env("HOME", folder.path()).env("PGSERVICE", "mine");
+        let output = command.envs(variables.iter().copied()).output().expect("the binary starts");
+        (output.status.code(), [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat())
+    };
+    let (code, text) = status(0o600, &[]);
+    assert!(code == Some(0) && text.contains(&format!("database {database} on localhost:{port}")), "{code:?}: {text}");
+    let (code, text) = status(0o644, &[]);
+    assert!(code == Some(77) && text.contains("others may read or change it (mode 0644)"), "{code:?}: {text}");
+    let (code, text) = status(0o644, &[("PGPASSWORD", tls::PASSWORD)]);
+    assert_eq!(code, Some(0), "{text}");
+    let (code, text) = status(0o600, &[("PGSERVICE", "other")]);
+    assert!(code == Some(78) && text.contains("there is no service \"other\" in "), "{code:?}: {text}");
 }
 
 #[test]

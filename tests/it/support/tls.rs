@@ -44,6 +44,10 @@ impl Server {
         format!("postgres://{USER}:{PASSWORD_ENCODED}@{host}:{port}/{database}?sslmode={sslmode}{roots}")
     }
 
+    pub fn port(&self) -> u16 {
+        self.server.port()
+    }
+
     /// The authority that signed the server's certificate.
     pub fn ca(&self) -> PathBuf {
         self.server.folder.join("ca.pem")
