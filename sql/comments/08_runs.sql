@@ -62,6 +62,7 @@ BEGIN
     JOIN pg_attribute a ON a.attname = t.name AND a.attnum > 0 AND NOT a.attisdropped
     JOIN pg_class c ON c.oid = a.attrelid
     WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) AND c.relkind IN ('r', 'p')
+      AND pg_has_role(c.relowner, 'USAGE')
       AND c.relname ~ '^((calendar|drive|gmail|attendee|classify|sync)_cron_(results|metrics|summaries)|calendar_(watch|webhook)_renewal_summaries)$'
   LOOP
     EXECUTE format('COMMENT ON COLUMN %I.%I IS %L', found.relname, found.name, found.comment);
