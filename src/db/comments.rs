@@ -19,11 +19,9 @@ static FILES: [&str; 9] = [
     include_str!("../../sql/comments/09_engine.sql"),
 ];
 
-/// Comments on the columns that the tables of all services' runs share.
-const RUN_COLUMNS: &str = include_str!("../../sql/comments/run_columns.sql");
-
-/// How each statement begins.
+/// How each statement begins and ends.
 const BEGINNING: &str = "COMMENT ON ";
+const ENDING: &str = "';\n";
 
 /// Which of these objects (kinds, names) exist and may be commented on, in their order. Operators drop and replace views.
 const COMMENTABLE: &str = "SELECT CASE t.kind
@@ -53,15 +51,20 @@ impl Comment {
     }
 }
 
-/// The statements of a file, in their order.
+/// The statements of a file, in their order. Each ends with a line.
 fn comments(file: &'static str) -> impl Iterator<Item = Comment> {
-    let starts: Vec<usize> = file.match_indices(BEGINNING).map(|(at, _)| at).filter(|at| file[..*at].ends_with('\n')).collect();
-    let ends: Vec<usize> = starts.iter().skip(1).copied().chain([file.len()]).collect();
-    starts.into_iter().zip(ends).filter_map(move |(start, end)| {
-        let statement = &file[start..end];
+    let starts = file.match_indices(BEGINNING).map(|(at, _)| at).filter(move |at| file[..*at].ends_with('\n'));
+    starts.filter_map(move |start| {
+        let text = &file[start..];
+        let statement = &text[..text.find(ENDING)? + ENDING.len()];
         let (kind, rest) = statement[BEGINNING.len()..].split_once(' ')?;
         Some(Comment { kind, name: rest.split_once(" IS")?.0, statement })
     })
+}
+
+/// What follows the last of these statements in a file: comments on columns that many tables have.
+fn rest(file: &'static str) -> &'static str {
+    file.rfind(ENDING).map_or("", |end| &file[end + ENDING.len()..])
 }
 
 /// Writes all comments, except on what is missing or not owned by this role. The search path must be that of a migration to the newest version.
@@ -80,7 +83,7 @@ pub(super) fn apply(tx: &mut Transaction<'_>) -> anyhow::Result<()> {
             skipped.insert(comment.subject());
         }
     }
-    statements.push_str(RUN_COLUMNS);
+    FILES.into_iter().for_each(|file| statements.push_str(rest(file)));
     tx.batch_execute(&statements).context("commenting on the tables")?;
     if !skipped.is_empty() {
         let names = Vec::from_iter(skipped).join(", ");
@@ -106,11 +109,12 @@ mod tests {
     fn every_line_of_the_files_belongs_to_a_statement() {
         for file in FILES {
             let (title, rest) = file.split_once('\n').expect("a title");
-            let all: String = comments(file).map(|comment| comment.statement).collect();
-            assert!(title.starts_with("-- # ") && all == rest, "{title}");
+            let all: String = comments(file).flat_map(|comment| ["\n", comment.statement]).collect();
+            let all = all.split('\n').chain(super::rest(file).split('\n')).filter(|line| !line.is_empty());
+            assert!(title.starts_with("-- # ") && all.eq(rest.split('\n').filter(|line| !line.is_empty())), "{title}");
             for Comment { kind, name, statement } in comments(file) {
                 assert!(matches!(kind, "TABLE" | "VIEW" | "COLUMN" | "FUNCTION"), "{kind} {name}");
-                assert!(statement.trim_end().ends_with("';") && !name.contains('\''), "{statement}");
+                assert!(statement.matches(BEGINNING).count() == 1 && !name.contains('\''), "{statement}");
             }
         }
     }
