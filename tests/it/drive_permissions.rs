@@ -132,7 +132,7 @@ fn permissions_are_in_step_after_sharing_moving_and_giving_away_and_what_is_shar
     for line in lines(&world).iter().step_by(7) {
         // Files in shared drives have no owner.
         let owner = &line["details"]["owners"][0]["emailAddress"];
-        assert_eq!(owners(&world, &field(line, "id")), [owner.clone()]);
+        assert_eq!(owners(&world, &field(line, "id")), std::slice::from_ref(owner));
         owned += usize::from(owner.is_string());
     }
     assert!(owned > 20, "{owned} are too few to compare");
