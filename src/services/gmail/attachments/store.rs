@@ -77,7 +77,7 @@ fn rows_of<'a>(message_id: &'a str, message: &'a Message) -> impl Iterator<Item 
 }
 
 /// The content of an attachment, by its hash.
-fn content<'a>(row: &'a Row<'_>) -> Option<(&'a [u8], &'a [u8])> {
+fn content<'a>(row: &'a Row<'_>) -> Option<Hashed<'a>> {
     match (&row.sha256, &row.file.content) {
         (Some(sha256), Content::Bytes(bytes)) => Some((sha256.as_slice(), bytes.as_slice())),
         _ => None,
@@ -98,9 +98,10 @@ async fn store_contents(tx: &Transaction<'_>, stream: &Stream, contents: &BTreeM
         .await
         .context("reading which contents are stored")?;
     let known: HashSet<&[u8]> = known.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
-    let missing: Vec<(&[u8], &[u8])> =
+    let missing: Vec<Hashed<'_>> =
         contents.iter().map(|(sha256, bytes)| (*sha256, *bytes)).filter(|(sha256, _)| !known.contains(sha256)).collect();
-    for (hashes, bytes) in statements(&missing) {
+    for statement in statements(&missing) {
+        let (hashes, bytes): (Vec<&[u8]>, Vec<&[u8]>) = statement.iter().copied().unzip();
         tx.execute_typed(
             // In the order of the hashes, so that two transactions cannot wait for each other.
             "INSERT INTO gmail_contents AS c (user_id, sha256, size, content)
@@ -114,23 +115,21 @@ async fn store_contents(tx: &Transaction<'_>, stream: &Stream, contents: &BTreeM
     Ok(())
 }
 
-/// The contents of each statement: hashes and bytes.
-fn statements<'a>(contents: &[(&'a [u8], &'a [u8])]) -> Vec<(Vec<&'a [u8]>, Vec<&'a [u8]>)> {
-    let mut statements: Vec<(Vec<&[u8]>, Vec<&[u8]>)> = Vec::new();
-    let mut size = usize::MAX;
-    for &(sha256, bytes) in contents {
-        size = size.saturating_add(bytes.len());
-        match statements.last_mut().filter(|_| size <= MAX_STATEMENT) {
-            Some((hashes, all)) => {
-                hashes.push(sha256);
-                all.push(bytes);
-            }
-            None => {
-                statements.push((vec![sha256], vec![bytes]));
-                size = bytes.len();
-            }
+/// A content with its hash, which comes first.
+type Hashed<'a> = (&'a [u8], &'a [u8]);
+
+/// The contents of each statement.
+fn statements<'a>(contents: &'a [Hashed<'a>]) -> Vec<&'a [Hashed<'a>]> {
+    let mut statements = Vec::new();
+    let (mut start, mut size) = (0, 0);
+    for (at, (_, bytes)) in contents.iter().enumerate() {
+        if at > start && size + bytes.len() > MAX_STATEMENT {
+            statements.push(&contents[start..at]);
+            (start, size) = (at, 0);
         }
+        size += bytes.len();
     }
+    statements.extend((start < contents.len()).then(|| &contents[start..]));
     statements
 }
 
@@ -205,7 +204,7 @@ mod tests {
         let contents: Vec<(&[u8], &[u8])> = [(b"a", &half), (b"b", &half), (b"c", &half), (b"d", &large), (b"e", &half)]
             .map(|(hash, bytes)| (&hash[..], &bytes[..]))
             .into();
-        let sent: Vec<Vec<&[u8]>> = statements(&contents).into_iter().map(|(hashes, _)| hashes).collect();
+        let sent: Vec<Vec<&[u8]>> = statements(&contents).iter().map(|all| all.iter().map(|(hash, _)| *hash).collect()).collect();
         assert_eq!(sent, [vec![&b"a"[..], b"b"], vec![&b"c"[..]], vec![&b"d"[..]], vec![&b"e"[..]]]);
         assert!(statements(&[]).is_empty());
     }
