@@ -185,12 +185,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     let output = commands::Output { json, quiet };
     let command = match cli.command {
         AnyCommand::Command(command) => command,
-        AnyCommand::Package(Package::Completions { shell }) => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "syncctl", &mut script);
-            commands::print(&String::from_utf8(script)?)?;
-            return Ok(Exit::Done);
-        }
+        AnyCommand::Package(Package::Completions { shell }) => return completions(shell),
         AnyCommand::Package(Package::PollIsolated) => {
             let order = commands::poll_isolated::order()?;
             prepare(&order.settings, cli.global.verbose);
@@ -242,6 +237,14 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Attendee(verb) => commands::attendee::run(&verb, loaded.settings, output),
         Command::Gmail(verb) => commands::gmail::run(&verb, loaded.settings, output),
     }
+}
+
+/// Prints a shell completion script.
+fn completions(shell: clap_complete::Shell) -> anyhow::Result<Exit> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "syncctl", &mut script);
+    commands::print(&String::from_utf8(script)?)?;
+    Ok(Exit::Done)
 }
 
 /// Sets up logging and TLS, which every command needs.
