@@ -1,29 +1,37 @@
 //! Bots at a stranger's cost: unaccepted invitations, endless series, and links that imitate a provider's.
 
-use chrono::{Duration, NaiveTime, Utc};
+use std::sync::LazyLock;
+
+use chrono::{DateTime, Duration, NaiveTime, Utc};
 use serde_json::{Value, json};
 
 use crate::bots::ground::{ANN, ahead, bots, counts, event, invitation, put, schedule, stamp, world};
 use crate::support::World;
 
-/// A series of each full hour of tomorrow, in UTC.
+/// The first instant of a day that is still ahead when the tests end, even if they run over midnight.
+fn day() -> DateTime<Utc> {
+    static DAY: LazyLock<DateTime<Utc>> =
+        LazyLock::new(|| (Utc::now().date_naive() + Duration::days(2)).and_time(NaiveTime::MIN).and_utc());
+    *DAY
+}
+
+/// A series of each full hour of that day, in UTC.
 fn hourly(id: &str, link: &str, more: Value) -> Value {
-    let tomorrow = (Utc::now().date_naive() + Duration::days(1)).and_time(NaiveTime::MIN).and_utc();
-    let mut series = event(id, tomorrow, more);
+    let mut series = event(id, day(), more);
     series["recurrence"] = json!(["RRULE:FREQ=HOURLY;COUNT=24"]);
     series["hangoutLink"] = json!(format!("https://meet.google.com/{link}-bcde-fgh"));
     series
 }
 
-fn all_of_tomorrow() -> World {
+fn all_of_that_day() -> World {
     let mut world = world();
-    world.set("SYNCCTL_ATTENDEE_WINDOW", "2days");
+    world.set("SYNCCTL_ATTENDEE_WINDOW", "3days");
     world
 }
 
 #[test]
 fn unaccepted_invitations_of_strangers_get_no_bots() {
-    let world = all_of_tomorrow();
+    let world = all_of_that_day();
     let by = |organizer: &str, response: &str| {
         let mut more = invitation(organizer, &[organizer, ANN]);
         more["attendees"][1]["responseStatus"] = json!(response);
@@ -74,13 +82,13 @@ fn users_of_configured_domains_are_no_strangers_and_those_of_public_domains_are(
 
 #[test]
 fn a_series_a_user_and_a_project_have_only_so_many_bots_a_day() {
-    let mut world = all_of_tomorrow();
+    let mut world = all_of_that_day();
     put(&world, ANN, hourly("one", "aaa", json!({})));
     let run = world.syncctl(&["attendee", "schedule", "--json"]).expect(0);
     assert_eq!(counts(&run.json()), [10, 0, 0, 0]);
     assert!(run.stderr.contains("its day already has 10 bots (attendee.series_bots_per_day)"), "{}", run.stderr);
     // Those that begin first have theirs.
-    let first = stamp((Utc::now().date_naive() + Duration::days(1)).and_time(NaiveTime::MIN).and_utc() - Duration::minutes(2));
+    let first = stamp(day() - Duration::minutes(2));
     assert!(bots(&world).iter().any(|bot| bot["join_at"] == json!(first)), "{first}");
     assert_eq!(counts(&schedule(&world)), [0, 0, 0, 10]);
     world.set("SYNCCTL_ATTENDEE_SERIES_BOTS_PER_DAY", "100");

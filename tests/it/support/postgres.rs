@@ -35,8 +35,9 @@ impl Postgres {
     /// A cluster that does not exist yet, with additional lines of `postgresql.conf`; also on a port of 127.0.0.1 if given.
     pub fn new(port: Option<u16>, config: &[&str]) -> Self {
         // If the tests run as root, the server runs as another user, which needs access to this folder.
-        let folder = tempfile::Builder::new().prefix("syncctl-test-").permissions(Permissions::from_mode(0o711)).tempdir();
-        let folder = folder.expect("a temporary folder").keep();
+        let new =
+            tempfile::Builder::new().prefix("syncctl-test-").permissions(Permissions::from_mode(0o711)).tempdir_in(parent());
+        let folder = new.expect("a temporary folder").keep();
         let cluster = Cluster::at(&folder.join("postgres")).with_config(lines(config));
         let cluster = port.map_or(cluster.clone(), |port| cluster.with_tcp(port));
         let watchdog = Watchdog::over(&folder, &cluster.status().expect("a status").socket_dir);
@@ -83,12 +84,20 @@ impl Postgres {
     }
 }
 
+/// Memory where there is plenty, since each test creates and removes a thousand files.
+fn parent() -> PathBuf {
+    let memory = PathBuf::from("/dev/shm");
+    let has_room = rustix::fs::statvfs(&memory).is_ok_and(|room| room.f_bavail * room.f_frsize >= 4 << 30);
+    if has_room { memory } else { std::env::temp_dir() }
+}
+
 /// Added to the cluster's settings: more connections, statement statistics, and no fsync for data that does not matter.
 fn lines(config: &[&str]) -> Vec<String> {
     let common = [
         "fsync = off",
         "synchronous_commit = off",
         "full_page_writes = off",
+        "max_wal_size = 256MB",
         "max_connections = 200",
         "shared_preload_libraries = 'pg_stat_statements'",
         "pg_stat_statements.max = 20000",
