@@ -73,10 +73,13 @@ COMMENT ON COLUMN my_agenda.status IS 'confirmed or tentative. events: status.';
 COMMENT ON COLUMN my_agenda.location IS 'events: location. NULL: none.';
 COMMENT ON COLUMN my_agenda.meet_link IS 'Link to Google Meet. events: hangoutLink. NULL: none.';
 COMMENT ON COLUMN my_agenda.html_link IS 'Link to the event in Google Calendar. events: htmlLink. NULL: not sent.';
+COMMENT ON COLUMN my_agenda.is_primary IS 'Whether it is the user''s primary calendar.';
+COMMENT ON COLUMN my_agenda.ical_uid IS 'ID of the meeting in all calendars, the same for all occurrences of a series. events: iCalUID.';
 
 COMMENT ON VIEW busy IS
-  'When users are not free: events of their primary calendars that are neither shown as free nor declined. The spans can overlap.';
+  'When users are not free: events of their primary calendars that take time and are neither shown as free nor declined. The spans can overlap.';
 COMMENT ON COLUMN busy.email IS 'Address of the user.';
+COMMENT ON COLUMN busy.event_id IS 'Single event, series or exception that it takes its data from (calendar_events.event_id).';
 
 COMMENT ON VIEW meeting_attendees IS
   'Attendees of each occurrence, one row each, once for each calendar it is in: count distinct (ical_uid, original_start).';
@@ -89,6 +92,7 @@ COMMENT ON COLUMN meeting_attendees.is_self IS 'The attendee is the owner of thi
 COMMENT ON COLUMN meeting_attendees.is_organizer IS 'events: attendees[].organizer.';
 COMMENT ON COLUMN meeting_attendees.is_optional IS 'events: attendees[].optional.';
 COMMENT ON COLUMN meeting_attendees.is_room IS 'The attendee is a room or other resource. events: attendees[].resource.';
+COMMENT ON COLUMN meeting_attendees.user_email IS 'Address of the user whose calendar it is.';
 
 COMMENT ON TABLE calendar_windows IS 'The span of each calendar''s occurrences in calendar_instances.';
 COMMENT ON COLUMN calendar_windows.stream_id IS 'Feed of the calendar (streams.id).';

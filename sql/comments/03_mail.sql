@@ -86,6 +86,8 @@ COMMENT ON COLUMN gmail_threads.first_at IS 'When the first message was received
 COMMENT ON COLUMN gmail_threads.last_at IS 'When the last message was received.';
 COMMENT ON COLUMN gmail_threads.messages IS 'Number of messages.';
 COMMENT ON COLUMN gmail_threads.unread IS 'Number of unread messages.';
+COMMENT ON COLUMN gmail_threads.last_from_address IS 'Sender of the last message. NULL: not known.';
+COMMENT ON COLUMN gmail_threads.last_from_name IS 'Name of the sender of the last message. NULL: none.';
 
 COMMENT ON TABLE gmail_detections IS 'Virtual addresses (gmail.virtual_address) that messages were sent to, each once per message.';
 COMMENT ON COLUMN gmail_detections.stream_id IS 'Feed of the mailbox (streams.id).';

@@ -60,6 +60,7 @@ const MIGRATIONS: &[(i32, &str, &str)] = &[
     (41, "unsupported_channels", include_str!("../../sql/migrations/0041_unsupported_channels.sql")),
     (42, "attachments", include_str!("../../sql/migrations/0042_attachments.sql")),
     (43, "completeness", include_str!("../../sql/migrations/0043_completeness.sql")),
+    (44, "views", include_str!("../../sql/migrations/0044_views.sql")),
 ];
 
 /// Key of the advisory lock: "syncctl" in ASCII. Any number unlikely to be used by other programs would do.

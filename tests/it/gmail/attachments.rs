@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::{arrives, empty_mailboxes, users};
 use crate::support::World;
+use crate::support::reader::{Copy, Read};
 use crate::support::sim::field;
 
 /// A mailbox whose messages are fetched in full, and its user.
@@ -75,6 +76,20 @@ fn contents_are_the_bytes_that_were_sent_and_equal_ones_are_stored_once() {
     assert_eq!(world.texts(rows), before);
     world.syncctl(&["verify", "gmail"]).expect(0);
     world.assert_in_step();
+}
+
+#[test]
+fn a_reader_of_changes_is_given_messages_whose_attachments_are_stored_later() {
+    let (mut world, user) = mailbox("");
+    let sent = collection(&world, &user);
+    world.sync_all().expect(0);
+    let copy = Copy::of(&world.database.url());
+    copy.read();
+    world.set("SYNCCTL_GMAIL_ATTACHMENTS", "all");
+    world.expire();
+    world.sync_all().expect(0);
+    // Their own rows are as before.
+    assert_eq!(copy.read(), Read { rows: sent.len(), twice: sent.len() });
 }
 
 #[test]
@@ -268,12 +283,10 @@ fn a_message_leaves_quarantine_with_its_attachments() {
     let (world, _) = mailbox("all");
     world.sync_all().expect(0);
     let raw = json!({
-        "id": "1930000000000fff",
-        "threadId": "t",
+        "id": "1930000000000fff", "threadId": "t",
         "payload": { "headers": [{ "name": "Subject", "value": "late" }] },
         "syncctl.whole": {
-            "text": "x",
-            "attachments": [{ "name": "a.txt", "mime_type": "text/plain", "size": 2 }],
+            "text": "x", "attachments": [{ "name": "a.txt", "mime_type": "text/plain", "size": 2 }],
             "files": [{ "inline": false, "content": { "bytes": "aGk=" } }],
         },
     });
