@@ -1,11 +1,15 @@
 //! RS256 for JSON Web Tokens with ring, which the binary contains anyway for TLS; the library's own choices are aws-lc or a second RSA implementation.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{Error, ErrorKind};
 use jsonwebtoken::signature::{self, Signer, Verifier};
 use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind, EncodingKey};
 use ring::rand::SystemRandom;
 use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair, RsaPublicKeyComponents};
+use sha2::{Digest as _, Sha256};
 
 /// Lets `jsonwebtoken` sign and verify in this process. Must be called before either.
 pub fn install() {
@@ -15,17 +19,33 @@ pub fn install() {
     let _ = PROVIDER.install_default();
 }
 
-struct Private(RsaKeyPair);
+struct Private(Arc<RsaKeyPair>);
 
 fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>, Error> {
-    let der = key.as_bytes();
-    // Google writes PKCS #8; a key converted by other tools may be PKCS #1.
-    let pair = RsaKeyPair::from_pkcs8(der).or_else(|_| RsaKeyPair::from_der(der));
-    match (algorithm, pair) {
+    match (algorithm, parsed(key.as_bytes())) {
         (Algorithm::RS256, Ok(pair)) => Ok(Box::new(Private(pair))),
-        (Algorithm::RS256, Err(rejected)) => Err(ErrorKind::InvalidRsaKey(rejected.to_string()).into()),
+        (Algorithm::RS256, Err(error)) => Err(error),
         _ => Err(ErrorKind::InvalidAlgorithm.into()),
     }
+}
+
+/// The key pair of a private key in DER. Checking a key takes half as long as signing with it, and all users of a domain have the same one.
+fn parsed(der: &[u8]) -> Result<Arc<RsaKeyPair>, Error> {
+    static PARSED: Mutex<BTreeMap<[u8; 32], Arc<RsaKeyPair>>> = Mutex::new(BTreeMap::new());
+    const MAX_KEYS: usize = 64;
+    let digest: [u8; 32] = Sha256::digest(der).into();
+    let mut pairs = PARSED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(pair) = pairs.get(&digest) {
+        return Ok(Arc::clone(pair));
+    }
+    // Google writes PKCS #8; a key converted by other tools may be PKCS #1.
+    let pair = RsaKeyPair::from_pkcs8(der).or_else(|_| RsaKeyPair::from_der(der));
+    let pair = Arc::new(pair.map_err(|rejected| ErrorKind::InvalidRsaKey(rejected.to_string()))?);
+    if pairs.len() >= MAX_KEYS {
+        pairs.clear();
+    }
+    pairs.insert(digest, Arc::clone(&pair));
+    Ok(pair)
 }
 
 impl Signer<Vec<u8>> for Private {
