@@ -51,6 +51,8 @@ fn jobs_write_while_an_upgrade_builds_indexes_and_an_interrupted_build_is_made_g
     let world = installed(36);
     let mut other = world.database.connect();
     other.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1").expect("a snapshot");
+    let old = "pg_stat_activity WHERE datname = current_database() AND backend_xmin IS NOT NULL AND xact_start < now() - interval '1 second'";
+    until("the transaction is old enough to be reported", || world.rows(old) == 1);
     let mut upgrade = world.spawn(&["db", "migrate"]);
     until("the build waits", || world.rows(WAITING) == 1);
     // The schema is current, and the tables are free.
@@ -60,7 +62,10 @@ fn jobs_write_while_an_upgrade_builds_indexes_and_an_interrupted_build_is_made_g
     assert!(doctor.contains("of its indexes (calendar_events_series, calendar_events_exceptions, "), "{doctor}");
 
     upgrade.kill().expect("a kill");
-    upgrade.wait().expect("an end");
+    let output = upgrade.wait_with_output().expect("an end");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let waits = "the index calendar_events_series is complete only after open transactions have ended; 1 now, the oldest for ";
+    assert!(stderr.contains(waits), "{stderr}");
     world.query(&format!("SELECT pg_terminate_backend(pid) FROM {WAITING}"));
     until("the build has ended", || world.rows(WAITING) == 0);
     assert_eq!(world.rows("pg_index WHERE NOT indisvalid"), 1);

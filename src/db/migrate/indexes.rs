@@ -1,9 +1,11 @@
 //! Indexes on tables that may be large. An upgrade builds them after its transaction, while the jobs write to the tables: a build within the transaction
 //! would lock them until it ends.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
-use postgres::Transaction;
 use postgres::types::Type;
+use postgres::{Client, Transaction};
 
 use super::{MIGRATIONS, begin, lock};
 use crate::db::conninfo::Target;
@@ -119,11 +121,39 @@ pub(super) fn build(target: &Target) -> anyhow::Result<Vec<&'static str>> {
         if is_broken {
             builder.batch_execute(&format!("DROP INDEX CONCURRENTLY {quoted}.{name}")).with_context(failed)?;
         }
+        report_wait(&mut builder, name)?;
         builder.batch_execute(&format!("CREATE INDEX CONCURRENTLY {name} ON {quoted}.{table} {rest}")).with_context(failed)?;
         built.push(name);
     }
     tx.commit().context("releasing the migration lock")?;
     Ok(built)
+}
+
+/// Logs what a build will wait for: PostgreSQL completes an index only when transactions that began before it have ended. Short ones are not
+/// worth a line, and those of other roles can be invisible.
+fn report_wait(client: &mut Client, name: &str) -> anyhow::Result<()> {
+    let open = client
+        .query_typed(
+            "SELECT pid, extract(epoch FROM now() - xact_start)::float8, nullif(application_name, ''), count(*) OVER ()
+             FROM pg_stat_activity
+             WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start < now() - interval '1 second'
+               AND (backend_xmin IS NOT NULL OR backend_xid IS NOT NULL)
+             ORDER BY xact_start LIMIT 1",
+            &[],
+        )
+        .context("looking for open transactions")?;
+    if let Some(oldest) = open.first() {
+        let (pid, open_for, program, count): (i32, f64, Option<&str>, i64) =
+            (oldest.try_get(0)?, oldest.try_get(1)?, oldest.try_get(2)?, oldest.try_get(3)?);
+        let open_for = Duration::from_secs_f64(open_for.max(0.0).round());
+        log::warn!(
+            "the index {name} is complete only after open transactions have ended; {count} now, the oldest for {} in process {pid} ({}). \
+             Jobs continue meanwhile",
+            humantime::format_duration(open_for),
+            program.unwrap_or("unnamed program")
+        );
+    }
+    Ok(())
 }
 
 #[cfg(test)]
