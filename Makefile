@@ -1,6 +1,6 @@
 # `make demo` and `make test` install what they need. See README.md.
 
-.PHONY: demo test test-slow official-client chaos chaos-heal bench bench-push bench-pace bench-scale bench-week bench-classify deb static image containers release fuzz audit check fmt clippy doc deny
+.PHONY: demo test test-slow official-client chaos chaos-heal bench bench-push bench-pace bench-peers bench-scale bench-week bench-classify deb static image containers release fuzz audit check fmt clippy doc deny
 
 demo: ## Run the main job against a simulated Google; TAKEOUT=DIR uses your own export
 	scripts/ensure-postgres
@@ -52,6 +52,10 @@ bench-push: ## Measure benefits and load limits of push; writes target/bench-pus
 bench-pace: ## Measure syncctl with Google's quotas and response times, relative to the bounds they set; writes target/bench-pace.json
 	scripts/ensure-postgres
 	cargo bench --locked --bench pace
+
+bench-peers: ## Measure idle passes beside Google's client and asyncio, and with more streams and processes; writes target/bench-peers.json
+	scripts/ensure-postgres
+	cargo bench --locked --bench peers
 
 bench-scale: ## Measure questions and jobs among ten million events and messages (25 GB of disk); EVENTS, MESSAGES, FILES, USERS
 	scripts/ensure-postgres
