@@ -59,7 +59,7 @@ bench-peers: ## Measure idle passes beside Google's client and asyncio, and with
 
 bench-scale: ## Measure questions and jobs among ten million events and messages (25 GB of disk); EVENTS, MESSAGES, FILES, USERS
 	scripts/ensure-postgres
-	cargo bench --locked --bench scale
+	TMPDIR=$(or $(TMPDIR),/tmp) cargo bench --locked --bench scale
 
 bench-week: ## Simulate a week with the real binary: adherence to the budget, and delays compared with `sync simulate`
 	scripts/week

@@ -84,10 +84,11 @@ impl Postgres {
     }
 }
 
-/// Memory where there is plenty, since each test creates and removes a thousand files.
+/// Memory where there is plenty, since each test creates and removes a thousand files. `TMPDIR` names another folder.
 fn parent() -> PathBuf {
     let memory = PathBuf::from("/dev/shm");
-    let has_room = rustix::fs::statvfs(&memory).is_ok_and(|room| room.f_bavail * room.f_frsize >= 4 << 30);
+    let has_room = std::env::var_os("TMPDIR").is_none()
+        && rustix::fs::statvfs(&memory).is_ok_and(|room| room.f_bavail * room.f_frsize >= 4 << 30);
     if has_room { memory } else { std::env::temp_dir() }
 }
 
