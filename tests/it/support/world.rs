@@ -206,11 +206,12 @@ impl World {
             .env("SYNCCTL_ENGINE_BACKOFF_BASE", "1ms")
             .env("SYNCCTL_ENGINE_BACKOFF_CAP", "10ms")
             .env("SYNCCTL_ENGINE_TRIES", "12")
-            // On a busy machine an answer may take long; it must not be requested twice.
+            // On a busy machine an answer may take long; it must be neither requested twice nor given up.
             .envs(
-                ["GOOGLE_TIMEOUT", "GOOGLE_CONNECT_TIMEOUT", "DB_CONNECT_TIMEOUT", "OUTBOX_TIMEOUT"]
+                ["GOOGLE_TIMEOUT", "GOOGLE_CONNECT_TIMEOUT", "DB_CONNECT_TIMEOUT", "OUTBOX_TIMEOUT", "HEALTHCHECKS_TIMEOUT"]
                     .map(|name| (format!("SYNCCTL_{name}"), "5m")),
             )
+            .env("OTEL_EXPORTER_OTLP_TIMEOUT", "300000")
             .envs(self.settings.iter().map(|(name, value)| (*name, value.as_str())))
             .stdin(Stdio::null());
         command
