@@ -3,6 +3,7 @@
 pub mod address;
 mod concurrency;
 pub mod connections;
+pub mod proxies;
 pub mod signature;
 
 use std::collections::HashMap;

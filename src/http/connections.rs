@@ -7,6 +7,7 @@ use anyhow::Context as _;
 
 use super::address::{PrivateOnly, PublicOnly};
 use super::cause;
+use super::proxies::Proxies;
 use crate::error::{Class, Failure};
 
 /// Which hosts may be called.
@@ -30,11 +31,12 @@ pub fn builder(timeout: Duration, plain: bool) -> anyhow::Result<reqwest::Client
 
 /// The same for hosts that the settings name.
 pub fn within(reach: Reach, timeout: Duration, plain: bool) -> anyhow::Result<reqwest::ClientBuilder> {
-    // A proxy would resolve names itself and bypass the check of the address.
-    let builder = builder(timeout, plain)?.no_proxy();
+    let builder = builder(timeout, plain)?;
     Ok(match reach {
-        Reach::Public => builder.dns_resolver(Arc::new(PublicOnly)),
-        Reach::Private => builder.dns_resolver(Arc::new(PrivateOnly)),
+        // A proxy resolves names itself: `Proxies::check` comes before each request.
+        Reach::Public => builder.dns_resolver(Arc::new(PublicOnly { except: Proxies::of_environment().hosts() })),
+        // What is sent without TLS stays in the private network, which a proxy need not do.
+        Reach::Private => builder.no_proxy().dns_resolver(Arc::new(PrivateOnly)),
         Reach::All => builder,
     })
 }

@@ -7,6 +7,7 @@ use tokio::net::TcpStream;
 use url::Url;
 
 use crate::http::address::{self, Private};
+use crate::http::proxies::Proxies;
 
 /// The result of a check. The messages omit the path of the URL.
 #[derive(Debug)]
@@ -19,7 +20,7 @@ pub enum Reached {
     Unresolved(String),
     /// The target accepts no connections.
     Silent(String),
-    /// The target accepts connections: host and port.
+    /// The target, or the proxy before it, accepts connections: host and port.
     Answers(String),
 }
 
@@ -31,8 +32,17 @@ pub async fn reach(url: &Url, allow_private: bool, offline: bool, patience: Dura
     if offline {
         return Reached::NotAsked;
     }
-    let (host, port) = (url.host_str().unwrap_or_default().trim_matches(['[', ']']), url.port_or_known_default().unwrap_or(443));
-    let addresses: Vec<SocketAddr> = match tokio::net::lookup_host((host, port)).await {
+    let proxies = Proxies::of_environment();
+    let proxy = proxies.of(url);
+    if let (false, Err(private)) = (allow_private, proxies.check(url).await) {
+        return Reached::Refused(private);
+    }
+    let direct =
+        || (url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned(), url.port_or_known_default().unwrap_or(443));
+    // Of a target behind a proxy, only the proxy can be reached from here; it may be anywhere.
+    let allow_private = allow_private || proxy.is_some();
+    let (host, port) = proxy.unwrap_or_else(direct);
+    let addresses: Vec<SocketAddr> = match tokio::net::lookup_host((host.as_str(), port)).await {
         Ok(addresses) => addresses.collect(),
         Err(error) => return Reached::Unresolved(format!("{host} does not resolve: {error}")),
     };

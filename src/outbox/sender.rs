@@ -10,8 +10,9 @@ use url::Url;
 
 use crate::config::{Outbox, Target};
 use crate::db::deliveries::Delivery;
-use crate::http::address::{self, Private};
+use crate::http::address::Private;
 use crate::http::connections::{self, Reach};
+use crate::http::proxies::Proxies;
 use crate::http::{SMALL, beginning, cause, causes, log_call, retry_after, signature, without_addresses};
 
 const USER_AGENT: &str = concat!("syncctl/", env!("CARGO_PKG_VERSION"));
@@ -33,6 +34,7 @@ pub enum Outcome {
 pub struct Sender {
     http: reqwest::Client,
     allow_private: bool,
+    proxies: Proxies,
 }
 
 impl Sender {
@@ -41,13 +43,14 @@ impl Sender {
         let reach = if settings.allow_private { Reach::All } else { Reach::Public };
         let plain = settings.targets.iter().all(|target| target.url.starts_with("http://"));
         let builder = connections::within(reach, timeout, plain)?.user_agent(USER_AGENT).no_gzip();
-        Ok(Self { http: builder.build().context("building the HTTP client")?, allow_private: settings.allow_private })
+        let http = builder.build().context("building the HTTP client")?;
+        Ok(Self { http, allow_private: settings.allow_private, proxies: Proxies::of_environment() })
     }
 
     /// POSTs an event.
     pub async fn post(&self, target: &Target, url: &Url, delivery: &Delivery, now: DateTime<Utc>) -> Outcome {
         if !self.allow_private
-            && let Err(private) = address::check(url)
+            && let Err(private) = self.proxies.check(url).await
         {
             return Outcome::Refused(private);
         }

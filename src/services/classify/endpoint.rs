@@ -28,6 +28,7 @@ use crate::db::model_usage::{self, Budget, Call, Spending};
 use crate::db::quota::{self, Carried, Limits, Reservation};
 use crate::error::{Class, Failure, Fault};
 use crate::http::connections::{self, Reach};
+use crate::http::proxies::Proxies;
 use crate::http::{self, address};
 use prompt::Prompt;
 use request::Format;
@@ -183,6 +184,11 @@ impl Endpoint {
 
     async fn post(&self, body: String) -> Result<http::Answer, Failure> {
         let client = self.client.get_or_try_init(async || self.connections()).await?;
+        if !self.settings.allow_private
+            && let Err(private) = Proxies::of_environment().check(&self.url).await
+        {
+            return Err(Failure::new(Class::Settings, format!("classify.endpoint.url: {private}")));
+        }
         let mut request = client.post(self.url.clone()).header(CONTENT_TYPE, "application/json").body(body);
         let key = self.settings.key.expose_secret();
         if !key.is_empty() {
