@@ -4,9 +4,8 @@
 use anyhow::Context as _;
 use google_apis_common::GetToken;
 use secrecy::ExposeSecret as _;
-use serde::Deserialize;
-use serde::Serialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 use serde_json::error::Category;
 use uuid::Uuid;
 
