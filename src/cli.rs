@@ -13,8 +13,8 @@ use crate::{log_lines, progress};
 
 /// Keep Google Calendar, Drive, Gmail and meeting bots in sync with PostgreSQL. Each run does one job, records it, and exits.
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXIT_HELP, max_term_width = 110)]
-struct Cli {
+#[command(version, long_version = env!("SYNCCTL_LONG_VERSION"), after_help = EXIT_HELP, max_term_width = 110)]
+pub struct Cli {
     #[command(flatten)]
     global: Global,
     #[command(subcommand)]

@@ -8,12 +8,13 @@ mod people;
 mod rekey;
 mod remove;
 mod set;
+mod token_file;
 
-use std::io::BufRead as _;
+use std::io::{BufRead as _, Read as _};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde::Serialize;
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -30,11 +31,11 @@ use crate::seal;
 pub enum Verb {
     /// Ask a user for consent in their browser, then add or renew their account
     Login(login::LoginArgs),
-    /// Add or renew accounts from JSON lines: email, username?, credentials, subject?, settings?
-    Import {
-        /// File to read, or - for standard input
-        file: PathBuf,
-    },
+    /// Add or renew accounts from JSON lines (email, username?, credentials, subject?, settings?), or one account from a token file
+    ///
+    /// A token file is one that Google's tools write for one user: token.json (google-auth for Python), or
+    /// application_default_credentials.json (gcloud). Google names its user.
+    Import(ImportArgs),
     /// Add or renew the users of a Workspace domain, through a service account that may act for them
     AddDomain(domain::DomainArgs),
     /// List users and the state of their accounts
@@ -67,6 +68,15 @@ pub enum Verb {
     },
 }
 
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// File to read, or - for standard input
+    file: PathBuf,
+    /// User whom a token file must belong to (default: accept any account)
+    #[arg(long, value_name = "ADDRESS")]
+    email: Option<String>,
+}
+
 /// Runs the command.
 pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Exit> {
     if let Verb::Rekey { new_key: true } = verb {
@@ -79,7 +89,7 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
     }
     with_context(settings, |context| async move {
         match verb {
-            Verb::Import { file } => import_file(&context, file, output).await,
+            Verb::Import(args) => import_file(&context, args, output).await,
             Verb::AddDomain(args) => domain::add(&context, args, output).await,
             Verb::List => reading(&context, list(&context, output)).await,
             Verb::Login(args) => login::login(&context, args, output).await,
@@ -92,12 +102,11 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
     })
 }
 
-async fn import_file(context: &Context, file: &std::path::Path, output: Output) -> anyhow::Result<Exit> {
-    let text = if file.as_os_str() == "-" {
-        std::io::read_to_string(std::io::stdin()).context("reading accounts from standard input")?
-    } else {
-        std::fs::read_to_string(file).map_err(|error| Fault::usage(format!("{}: {error}", file.display())))?
-    };
+async fn import_file(context: &Context, args: &ImportArgs, output: Output) -> anyhow::Result<Exit> {
+    let text = imported_text(&args.file)?;
+    if args.email.is_some() || token_file::is_one(&text) {
+        return token_file::import(context, args, &text, output).await;
+    }
     let imported = import::import(context, &text).await?;
     for (line, wrong) in &imported.bad {
         complain(format!("line {line}: {wrong}"));
@@ -106,6 +115,19 @@ async fn import_file(context: &Context, file: &std::path::Path, output: Output) 
         format!("{} added, {} renewed, {} bad lines", imported.added, imported.renewed, imported.bad.len())
     })?;
     Ok(if imported.bad.is_empty() { Exit::Done } else { Exit::SomeFailed })
+}
+
+fn imported_text(file: &std::path::Path) -> anyhow::Result<String> {
+    let wrong = |what: &dyn std::fmt::Display| Fault::usage(format!("{}: {what}", file.display()));
+    let bytes = if file.as_os_str() == "-" {
+        let mut bytes = Vec::new();
+        std::io::stdin().read_to_end(&mut bytes).context("reading accounts from standard input")?;
+        bytes
+    } else {
+        std::fs::read(file).map_err(|error| wrong(&error))?
+    };
+    let pickled = "not text; if it is a token.pickle of Python, write the credentials with `credentials.to_json()` instead";
+    String::from_utf8(bytes).map_err(|_| wrong(&pickled).into())
 }
 
 async fn list(context: &Context, output: Output) -> anyhow::Result<Exit> {

@@ -123,7 +123,7 @@ fn is_blank(c: char) -> bool {
 }
 
 /// Describes serde's type error without the values it quotes.
-fn shape(error: &serde_json::Error) -> String {
+pub(super) fn shape(error: &serde_json::Error) -> String {
     let text = error.to_string();
     match text.split_once("invalid type: ") {
         Some((_, rest)) => {

@@ -56,6 +56,11 @@ impl App {
         }
     }
 
+    /// The client id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
     /// The message if no client is configured.
     pub fn missing() -> String {
         format!("no OAuth client: {HOW}; name the file with --client or in google.client_file (SYNCCTL_GOOGLE_CLIENT_FILE)")

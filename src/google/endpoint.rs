@@ -31,6 +31,11 @@ pub fn allowed(uri: &str, root: Option<&Url>, more: &[String]) -> Result<Url, St
     }
 }
 
+/// Whether a URL is one of Google's own token endpoints.
+pub fn is_google(uri: &str) -> bool {
+    allowed(uri, None, &[]).is_ok()
+}
+
 /// Whether a text is a bearer token according to RFC 6750 (`b64token`): it cannot end the line or the batch part in which it is sent.
 pub fn is_token(text: &str) -> bool {
     let letters = text.trim_end_matches('=');

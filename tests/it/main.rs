@@ -83,6 +83,7 @@ mod support;
 mod swept;
 mod sync;
 mod terminal;
+mod token_files;
 mod tokens;
 mod traces;
 mod unfetched;

@@ -188,3 +188,13 @@ fn psql_opens_the_database_of_the_settings() {
     assert_eq!(ran.status.code(), Some(2), "{printed}");
     assert!(printed.contains("postgresql-client"), "{printed}");
 }
+
+#[test]
+fn the_version_is_one_line_and_the_long_one_names_the_target() {
+    let world = World::empty();
+    let short = world.syncctl(&["-V"]).expect(0).stdout;
+    assert_eq!(short, concat!("syncctl ", env!("CARGO_PKG_VERSION"), "\n"));
+    let long = world.syncctl(&["--version"]).expect(0).stdout;
+    assert!(long.starts_with(&format!("{} (", short.trim_end())) && long.trim_end().ends_with(')'), "{long}");
+    assert!(long.contains(std::env::consts::ARCH) && long.lines().count() == 1, "{long}");
+}

@@ -1,7 +1,9 @@
-//! Pages held to what they speak of: tests that they name exist, links lead somewhere, and words are those of the glossary.
+//! Pages held to what they speak of: tests, commands and settings that they name exist, links lead somewhere, and words are those of the glossary.
 
+mod commands;
 mod links;
 mod named;
+mod shell;
 mod wording;
 
 use std::fs;

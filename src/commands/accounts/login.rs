@@ -86,7 +86,8 @@ fn is_requested(args: &LoginArgs, service: &Registered) -> bool {
     args.service.is_empty() || args.service.iter().any(|name| name == service.service)
 }
 
-fn app(flag: Option<&Path>, setting: &Path) -> anyhow::Result<App> {
+/// The OAuth client in the file that the command line or the settings name.
+pub(super) fn app(flag: Option<&Path>, setting: &Path) -> anyhow::Result<App> {
     let (file, wrong): (_, fn(String) -> Fault) = match flag {
         Some(file) => (file, |what| Fault::usage(format!("--client {what}"))),
         None if setting.as_os_str().is_empty() => return Err(Fault::settings(App::missing()).into()),
