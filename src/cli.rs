@@ -23,7 +23,7 @@ struct Cli {
 
 #[derive(Debug, Args)]
 struct Global {
-    /// Settings file (default: $SYNCCTL_CONFIG, /etc/syncctl/syncctl.toml, or syncctl/syncctl.toml in the XDG config folder)
+    /// The only settings file to read (default: $SYNCCTL_CONFIG, or /etc/syncctl/syncctl.toml and then syncctl/syncctl.toml in the XDG config folder)
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Override one setting, such as `calendar.page_size=500`; may be repeated
@@ -207,9 +207,11 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         progress::silence();
     }
     prepare(&loaded.settings, cli.global.verbose);
-    match &loaded.file {
-        Some(file) => log::info!("settings: {}", file.display()),
-        None => log::info!("settings: no file, only the environment and built-in defaults"),
+    for file in &loaded.files {
+        log::info!("settings: {}", file.display());
+    }
+    if loaded.files.is_empty() {
+        log::info!("settings: no file, only the environment and built-in defaults");
     }
     match command {
         Command::Config(verb) => commands::config::run(&verb, &loaded, output),
