@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
-use crate::commands;
+use crate::commands::{self, signals};
 use crate::config::{self, Flags, Settings};
 use crate::db;
 use crate::engine::isolated;
@@ -161,9 +161,9 @@ pub fn main() -> Exit {
     };
     let json = cli.global.json;
     match dispatch(cli).map_err(db::explained) {
-        Ok(exit) => exit,
+        Ok(exit) => signals::exit(exit),
         Err(error) => {
-            let exit = Exit::of(&error);
+            let exit = signals::exit(Exit::of(&error));
             if json {
                 failure(&one_line(&format!("{error:#}")), exit);
             }

@@ -37,6 +37,7 @@ pub mod report;
 pub mod resync;
 mod schema;
 pub mod service;
+pub mod signals;
 pub mod simulate;
 mod size;
 mod stale_settings;
@@ -58,7 +59,7 @@ use uuid::Uuid;
 use crate::config::Settings;
 use crate::db::{Pool, migrate, pool};
 use crate::engine::Context;
-use crate::error::one_line;
+use crate::error::{Exit, one_line};
 use crate::zone::Zone;
 use crate::{google, http, log_lines, progress, seal};
 
@@ -151,7 +152,7 @@ where
         schema => schema.must_be_current()?,
     }
     let done = runtime.block_on(async {
-        tokio::spawn(stop_on_signal(context.stop.clone()));
+        tokio::spawn(signals::stop(context.stop.clone()));
         let _over = context.over.clone().drop_guard();
         work(context).await
     });
@@ -180,30 +181,9 @@ pub fn zone(name: &str) -> Result<Zone, String> {
 
 /// Runs work that only reads. It has nothing to wind down, so the first signal ends the process, even if the database hangs.
 pub async fn reading<T>(context: &Context, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    signals::expect();
     tokio::select! {
         done = work => done,
-        () = context.stop.cancelled() => std::process::exit(INTERRUPTED),
-    }
-}
-
-/// The exit code that shells report for a process ended by Ctrl-C.
-const INTERRUPTED: i32 = 130;
-
-/// Winds the run down on the first signal and exits immediately on the second.
-async fn stop_on_signal(stop: CancellationToken) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
-        log::warn!("no signal handler could be installed");
-        return;
-    };
-    for code in [None, Some(INTERRUPTED)] {
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = int.recv() => {}
-        }
-        match code {
-            None => stop.cancel(),
-            Some(code) => std::process::exit(code),
-        }
+        () = context.stop.cancelled() => std::process::exit(Exit::Interrupted as i32),
     }
 }
