@@ -12,7 +12,7 @@ use crate::progress::above_bars;
 /// Asks whether to do something that cannot be undone. `what` is shown before, `act` is the question.
 ///
 /// # Errors
-/// Returns `Fault::usage` if the answer is not yes, or if there is no terminal and so nobody to ask.
+/// Returns `Fault::usage` if the answer is not yes, or if there is no terminal to ask at.
 pub async fn confirm(context: &Context, what: &str, act: &str) -> anyhow::Result<()> {
     must_be_at_terminal()?;
     above_bars(&format!("{what}\n{act} This cannot be undone. [y/N] "));
