@@ -1,19 +1,21 @@
 //! The command line: argument parsing and dispatch to commands.
 
+mod help;
+
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::commands;
+use crate::commands::{self, signals};
 use crate::config::{self, Flags, Settings};
 use crate::db;
 use crate::engine::isolated;
-use crate::error::{EXIT_HELP, Exit, one_line};
+use crate::error::{Exit, one_line};
 use crate::{log_lines, progress};
 
 /// Keep Google Calendar, Drive, Gmail and meeting bots in sync with PostgreSQL. Each run does one job, records it, and exits.
 #[derive(Debug, Parser)]
-#[command(version, long_version = env!("SYNCCTL_LONG_VERSION"), after_help = EXIT_HELP, max_term_width = 110)]
+#[command(version, long_version = env!("SYNCCTL_LONG_VERSION"), max_term_width = 110)]
 pub struct Cli {
     #[command(flatten)]
     global: Global,
@@ -21,22 +23,25 @@ pub struct Cli {
     command: AnyCommand,
 }
 
+/// Heading of the options that every command has.
+const COMMON: &str = "Common options";
+
 #[derive(Debug, Args)]
 struct Global {
-    /// Settings file (default: $SYNCCTL_CONFIG, /etc/syncctl/syncctl.toml, or syncctl/syncctl.toml in the XDG config folder)
-    #[arg(long, global = true, value_name = "FILE")]
+    /// The only settings file to read (default: $SYNCCTL_CONFIG, or /etc/syncctl/syncctl.toml and then syncctl/syncctl.toml in the XDG config folder)
+    #[arg(long, global = true, help_heading = COMMON, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Override one setting, such as `calendar.page_size=500`; may be repeated
-    #[arg(long = "set", global = true, value_name = "KEY=VALUE", value_parser = key_value)]
+    #[arg(long = "set", global = true, help_heading = COMMON, value_name = "KEY=VALUE", value_parser = key_value)]
     set: Vec<(String, String)>,
     /// Print results as JSON
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = COMMON)]
     json: bool,
     /// Log more to stderr: -v info, -vv debug (default: the setting log.level)
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, help_heading = COMMON, action = clap::ArgAction::Count)]
     verbose: u8,
     /// Print only errors: no results, except with --json, and no other lines on stderr
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(short, long, global = true, help_heading = COMMON, conflicts_with = "verbose")]
     quiet: bool,
 }
 
@@ -140,12 +145,18 @@ enum AnyCommand {
     Package(Package),
 }
 
+/// The command line with its help.
+fn command() -> clap::Command {
+    help::completed(Cli::command())
+}
+
 /// Runs the command line of this process and returns the exit code.
 pub fn main() -> Exit {
     // Keys and other people's mail are in memory: keep them out of core files and away from other processes' debuggers.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
-    let cli = match Cli::try_parse() {
+    let parsed = command().try_get_matches();
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command()))) {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
@@ -161,9 +172,9 @@ pub fn main() -> Exit {
     };
     let json = cli.global.json;
     match dispatch(cli).map_err(db::explained) {
-        Ok(exit) => exit,
+        Ok(exit) => signals::exit(exit),
         Err(error) => {
-            let exit = Exit::of(&error);
+            let exit = signals::exit(Exit::of(&error));
             if json {
                 failure(&one_line(&format!("{error:#}")), exit);
             }
@@ -191,7 +202,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
             prepare(&order.settings, cli.global.verbose);
             return commands::poll_isolated::run(order);
         }
-        AnyCommand::Package(Package::Man { folder }) => return commands::man::write(Cli::command(), &folder, output),
+        AnyCommand::Package(Package::Man { folder }) => return commands::man::write(command(), &folder, output),
     };
     let flags = Flags { config: cli.global.config, set: cli.global.set };
     let mut loaded = match (config::load(&flags), &command) {
@@ -207,9 +218,11 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         progress::silence();
     }
     prepare(&loaded.settings, cli.global.verbose);
-    match &loaded.file {
-        Some(file) => log::info!("settings: {}", file.display()),
-        None => log::info!("settings: no file, only the environment and built-in defaults"),
+    for file in &loaded.files {
+        log::info!("settings: {}", file.display());
+    }
+    if loaded.files.is_empty() {
+        log::info!("settings: no file, only the environment and built-in defaults");
     }
     match command {
         Command::Config(verb) => commands::config::run(&verb, &loaded, output),
@@ -242,7 +255,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
 /// Prints a shell completion script.
 fn completions(shell: clap_complete::Shell) -> anyhow::Result<Exit> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "syncctl", &mut script);
+    clap_complete::generate(shell, &mut command(), "syncctl", &mut script);
     commands::print(&String::from_utf8(script)?)?;
     Ok(Exit::Done)
 }
@@ -260,33 +273,4 @@ fn prepare(settings: &Settings, verbose: u8) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Collects every command with its full name, starting with the program's.
-    fn walk(command: &clap::Command, names: &str, commands: &mut Vec<(String, clap::Command)>) {
-        commands.push((names.to_owned(), command.clone()));
-        for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set()) {
-            walk(inner, &format!("{names}-{}", inner.get_name()), commands);
-        }
-    }
-
-    #[test]
-    fn every_command_has_a_manual_page_with_all_its_options_and_every_shell_completes_them() {
-        let folder = tempfile::tempdir().expect("a folder");
-        commands::man::write(Cli::command(), folder.path(), commands::Output { json: true, quiet: false }).expect("pages");
-        let mut commands = Vec::new();
-        walk(&Cli::command(), "syncctl", &mut commands);
-        assert!(commands.len() > 50, "{} commands", commands.len());
-        let mut bash = Vec::new();
-        clap_complete::generate(clap_complete::Shell::Bash, &mut Cli::command(), "syncctl", &mut bash);
-        let bash = String::from_utf8(bash).expect("a script");
-        for (names, command) in commands {
-            let page = std::fs::read_to_string(folder.path().join(format!("{names}.1"))).expect(&names);
-            for option in command.get_arguments().filter_map(clap::Arg::get_long) {
-                assert!(page.contains(&format!("\\-\\-{}", option.replace('-', "\\-"))), "{names} does not mention --{option}");
-                assert!(bash.contains(&format!("--{option}")), "--{option} is not completed");
-            }
-        }
-    }
-}
+mod tests;

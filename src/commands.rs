@@ -10,6 +10,7 @@ pub mod channels;
 pub mod classify;
 mod completeness;
 pub mod config;
+mod confirm;
 pub mod db;
 pub mod deliver;
 pub mod doctor;
@@ -19,6 +20,7 @@ pub mod explain;
 mod file;
 mod gauges;
 pub mod gmail;
+mod hints;
 pub mod import;
 pub mod install;
 mod installed_schedules;
@@ -26,7 +28,9 @@ pub mod items;
 mod jobs;
 pub mod man;
 pub mod metrics;
+mod nouns;
 pub mod pace_metrics;
+mod paging;
 pub mod poll_isolated;
 pub mod projects;
 mod prune;
@@ -37,12 +41,14 @@ pub mod report;
 pub mod resync;
 mod schema;
 pub mod service;
+pub mod signals;
 pub mod simulate;
 mod size;
 mod stale_settings;
 mod standalone_runs;
 pub mod status;
 pub mod sync;
+mod users;
 pub mod verbs;
 pub mod verify;
 pub mod watch_file;
@@ -58,7 +64,7 @@ use uuid::Uuid;
 use crate::config::Settings;
 use crate::db::{Pool, migrate, pool};
 use crate::engine::Context;
-use crate::error::one_line;
+use crate::error::{Exit, one_line};
 use crate::zone::Zone;
 use crate::{google, http, log_lines, progress, seal};
 
@@ -151,7 +157,7 @@ where
         schema => schema.must_be_current()?,
     }
     let done = runtime.block_on(async {
-        tokio::spawn(stop_on_signal(context.stop.clone()));
+        tokio::spawn(signals::stop(context.stop.clone()));
         let _over = context.over.clone().drop_guard();
         work(context).await
     });
@@ -180,30 +186,9 @@ pub fn zone(name: &str) -> Result<Zone, String> {
 
 /// Runs work that only reads. It has nothing to wind down, so the first signal ends the process, even if the database hangs.
 pub async fn reading<T>(context: &Context, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    signals::expect();
     tokio::select! {
         done = work => done,
-        () = context.stop.cancelled() => std::process::exit(INTERRUPTED),
-    }
-}
-
-/// The exit code that shells report for a process ended by Ctrl-C.
-const INTERRUPTED: i32 = 130;
-
-/// Winds the run down on the first signal and exits immediately on the second.
-async fn stop_on_signal(stop: CancellationToken) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
-        log::warn!("no signal handler could be installed");
-        return;
-    };
-    for code in [None, Some(INTERRUPTED)] {
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = int.recv() => {}
-        }
-        match code {
-            None => stop.cancel(),
-            Some(code) => std::process::exit(code),
-        }
+        () = context.stop.cancelled() => std::process::exit(Exit::Interrupted as i32),
     }
 }

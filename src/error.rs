@@ -20,6 +20,8 @@ pub enum Exit {
     Refused = 77,
     /// The settings are wrong.
     Settings = 78,
+    /// The user interrupted the command (Ctrl-C).
+    Interrupted = 130,
 }
 
 impl Exit {
@@ -32,13 +34,13 @@ impl Exit {
 /// The table printed by `--help`.
 pub const EXIT_HELP: &str = "Exit codes:
    0  done, or nothing was due
-   1  some streams failed (the run row and `syncctl items list` say which) or wait for a day's quota (`syncctl quota list`), or some deliveries
-      failed (`syncctl outbox list`)
+   1  some streams failed (the run row and `syncctl items list` say which) or wait for quota (`syncctl quota list`), or some deliveries failed
    2  usage: the arguments are invalid
   69  the database or Google is unreachable
   75  another run holds the job, or the named streams; try later
   77  credentials were refused, for all accounts or for the named ones
-  78  settings are wrong";
+  78  settings are wrong
+ 130  interrupted by Ctrl-C; what was received before is stored";
 
 /// An error that decides the exit code. Put it anywhere in an `anyhow` chain.
 #[derive(Debug, thiserror::Error)]

@@ -9,7 +9,8 @@
 //!   notifications
 //! - `google`, `db`: transport and tokens; pool, streams, runs. They never import each other. Also `telemetry`: reports jobs to monitoring services
 //! - `http`: connections, for all providers
-//! - `address`, `charset`, `classify`, `config`, `error`, `log_lines`, `nul`, `progress`, `recurrence`, `seal`, `state`, `trusted`, `zone`: base modules
+//! - `address`, `charset`, `classify`, `config`, `error`, `log_lines`, `nul`, `progress`, `recurrence`, `seal`, `similar`, `state`, `trusted`, `zone`: base
+//!   modules
 //!
 //! Below them, as crates of their own: `pace` (when a stream is polled next) and `pace-lab` (the comparison of pacing rules behind `sync simulate`).
 
@@ -37,6 +38,7 @@ mod progress;
 mod recurrence;
 pub mod seal;
 pub mod services;
+mod similar;
 pub mod state;
 mod telemetry;
 mod trusted;

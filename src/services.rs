@@ -29,6 +29,10 @@ pub trait Service: Source + Sized {
     const JOBS: &'static [&'static str] = &[];
     /// What its streams belong to, in the plural.
     const OWNERS: &'static str = "users";
+    /// What the items of each kind of stream are called, in the singular and the plural; the main items first.
+    const NOUNS: &'static [(&'static str, [&'static str; 2])];
+    /// The command, without the program's name, that shows a user what is stored.
+    const LOOK: Option<&'static str> = None;
 
     /// Whether the settings enable it.
     fn enabled(settings: &Settings) -> bool;

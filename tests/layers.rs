@@ -26,6 +26,7 @@ const LAYERS: [&[&str]; 7] = [
         "progress",
         "recurrence",
         "seal",
+        "similar",
         "state",
         "trusted",
         "zone",
@@ -34,10 +35,11 @@ const LAYERS: [&[&str]; 7] = [
 
 /// Modules on one layer that may import each other: the command line is one unit in two files, and the base modules are independent of the
 /// rest.
-const MAY_MEET: [(&str, &str); 9] = [
+const MAY_MEET: [(&str, &str); 10] = [
     ("main", "cli"),
     ("address", "error"),
     ("config", "error"),
+    ("config", "similar"),
     ("config", "trusted"),
     ("log_lines", "config"),
     ("log_lines", "progress"),

@@ -10,16 +10,15 @@ mod remove;
 mod set;
 mod token_file;
 
-use std::io::{BufRead as _, Read as _};
+use std::io::Read as _;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use tokio::sync::oneshot;
-use uuid::Uuid;
 
-use super::{Output, complain, import, reading, remedies, seal_key_file, table, with_context};
+use super::paging::Part;
+use super::{Output, complain, hints, import, reading, remedies, seal_key_file, table, with_context};
 use crate::config::Settings;
 use crate::db::{accounts, pool};
 use crate::engine::Context;
@@ -39,7 +38,7 @@ pub enum Verb {
     /// Add or renew the users of a Workspace domain, through a service account that may act for them
     AddDomain(domain::DomainArgs),
     /// List users and the state of their accounts
-    List,
+    List(Part),
     /// Request a new token and make one call to each service; report what is missing
     Check {
         /// User, by UUID or address (default: all users)
@@ -58,7 +57,7 @@ pub enum Verb {
         /// User, by UUID or address
         user: String,
     },
-    /// Remove a user with everything synced for them alone, and withdraw their events; ask first on a terminal
+    /// Remove a user with everything synced for them alone, and withdraw their events; ask first, unless --yes is given
     Remove(remove::RemoveArgs),
     /// Reseal every secret with the newest key, while syncs continue
     Rekey {
@@ -89,9 +88,16 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
     }
     with_context(settings, |context| async move {
         match verb {
-            Verb::Import(args) => import_file(&context, args, output).await,
+            Verb::Import(args) => {
+                let exit = import_file(&context, args, output).await?;
+                hints::next(
+                    output,
+                    "`syncctl accounts check` makes one call to each service, `syncctl sync cron` fetches the data",
+                );
+                Ok(exit)
+            }
             Verb::AddDomain(args) => domain::add(&context, args, output).await,
-            Verb::List => reading(&context, list(&context, output)).await,
+            Verb::List(part) => reading(&context, list(&context, *part, output)).await,
             Verb::Login(args) => login::login(&context, args, output).await,
             Verb::Check { user, failing, .. } => check::check(&context, user.as_deref(), *failing, output).await,
             Verb::Set(args) => set::set(&context, args, output).await,
@@ -130,7 +136,7 @@ fn imported_text(file: &std::path::Path) -> anyhow::Result<String> {
     String::from_utf8(bytes).map_err(|_| wrong(&pickled).into())
 }
 
-async fn list(context: &Context, output: Output) -> anyhow::Result<Exit> {
+async fn list(context: &Context, part: Part, output: Output) -> anyhow::Result<Exit> {
     #[derive(Serialize)]
     struct ListedRow {
         #[serde(flatten)]
@@ -139,8 +145,10 @@ async fn list(context: &Context, output: Output) -> anyhow::Result<Exit> {
         remedy: Option<String>,
     }
     let row = |account| ListedRow { remedy: remedies::of_account(&account, &context.settings), account };
-    let rows: Vec<ListedRow> = accounts::list(&context.pool, None).await?.into_iter().map(row).collect();
-    output.print(&rows, || {
+    let all = accounts::list(&context.pool, None).await?;
+    let total = all.len();
+    let rows: Vec<ListedRow> = part.of(all).into_iter().map(row).collect();
+    part.ids.print(output, &rows, rows.iter().map(|row| row.account.user_id.to_string()), || {
         let mut table = table(&["user", "email", "kind", "state", "streams", "failing", "off", "reason", "what to do"]);
         for ListedRow { account: row, remedy } in &rows {
             table.add_row([
@@ -155,31 +163,14 @@ async fn list(context: &Context, output: Output) -> anyhow::Result<Exit> {
                 remedy.clone().unwrap_or_default(),
             ]);
         }
-        if rows.is_empty() {
-            "no accounts; add some with `syncctl accounts login`, `import` or `add-domain`".into()
-        } else {
-            table.trim_fmt()
+        match total {
+            0 => format!("no accounts yet: {}", hints::FIRST_ACCOUNT),
+            _ if rows.is_empty() => "no accounts match these options".into(),
+            _ => table.trim_fmt(),
         }
     })?;
+    part.footer(output, rows.len(), total);
     Ok(Exit::Done)
-}
-
-async fn find_user(context: &Context, name: &str) -> anyhow::Result<Uuid> {
-    let users = accounts::find(&context.pool, &[name]).await?;
-    users.into_iter().next().flatten().ok_or_else(|| Fault::usage(format!("no user {name}; see `syncctl accounts list`")).into())
-}
-
-/// Reads the next line of standard input.
-fn typed() -> oneshot::Receiver<std::io::Result<String>> {
-    let (sender, line) = oneshot::channel();
-    // A separate thread, because a read that gets no input must not delay the exit.
-    std::thread::spawn(move || {
-        let mut line = String::new();
-        let read = std::io::stdin().lock().read_line(&mut line).map(|_| line);
-        // The receiver may be gone.
-        let _ = sender.send(read);
-    });
-    line
 }
 
 /// Converts a failure that ends the command to an error with the exit code of its class.

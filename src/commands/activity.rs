@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Output, explain, jobs};
+use super::{Output, explain, users};
 use crate::db::activity;
 use crate::engine::Context;
 use crate::error::Exit;
@@ -66,7 +66,7 @@ struct Recorded {
 
 /// Records the activity and moves up the due times of the streams that became more urgent.
 pub async fn run(args: &ActivityArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
-    let user = jobs::find_user(context, &args.user).await?;
+    let user = users::find(context, &args.user).await?;
     let services = registry::names(|service| service.google.is_some());
     let weights: Vec<f64> = services.iter().map(|service| args.kind.weight(service)).collect();
     let half_life = context.settings.pace.activity_half_life.as_secs_f64();

@@ -6,7 +6,7 @@ use clap::{Arg, Args, Subcommand};
 use uuid::Uuid;
 
 use super::verbs::{BatchArgs, Bounds, CronArgs, PollArgs, SmartPollArgs};
-use super::{Output, attendee_output, attendee_project, complain, jobs, metrics, reading, with_context};
+use super::{Output, attendee_output, attendee_project, complain, jobs, metrics, reading, users, with_context};
 use crate::address::{self, Pattern};
 use crate::config::Settings;
 use crate::db::claims::Selection;
@@ -100,7 +100,7 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
             Verb::Transcript(args) => reading(&context, transcript(args, &context, output)).await,
             Verb::Metrics(args) => reading(&context, metrics::run(&context, Attendee::TABLES, args, output)).await,
             Verb::Enable(args) => {
-                let user = user(&context, &args.user).await?;
+                let user = users::find(&context, &args.user).await?;
                 let patch = user_settings::on(args.project.as_deref());
                 accounts::change_settings(&context.pool, user, &patch).await?;
                 output.print(&patch, || format!("meetings of {user} get bots with the next `syncctl attendee schedule`"))?;
@@ -117,7 +117,7 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
                 Ok(Exit::Done)
             }
             Verb::Disable { user: name } => {
-                let user = user(&context, name).await?;
+                let user = users::find(&context, name).await?;
                 let patch = user_settings::off();
                 accounts::change_settings(&context.pool, user, &patch).await?;
                 output.print(&patch, || format!("meetings of {user} get no bots; the next `syncctl attendee schedule` takes back those that have not joined"))?;
@@ -227,9 +227,4 @@ fn unknown(id: &str) -> Fault {
     Fault::usage(format!(
         "no bot {id}, and no meeting with a bot and this id: use an id from `syncctl attendee schedule --json` or from the table meetings"
     ))
-}
-
-async fn user(context: &Context, name: &str) -> anyhow::Result<Uuid> {
-    let found_user = accounts::find(&context.pool, &[name]).await?.into_iter().next().flatten();
-    found_user.ok_or_else(|| Fault::usage(format!("no user {name}; see `syncctl accounts list`")).into())
 }

@@ -6,10 +6,11 @@ use clap::builder::PossibleValue;
 use clap::{Args, Subcommand, ValueEnum};
 use uuid::Uuid;
 
+use super::paging::Page;
 use super::standalone_runs::{StandaloneJob, recorded};
 use super::{Output, complain, reading, table, with_context};
 use crate::config::{Settings, duration};
-use crate::db::routing;
+use crate::db::routing::{self, Filter, Listed};
 use crate::engine::Context;
 use crate::error::Exit;
 use crate::outbox::{self, Order, Report};
@@ -40,9 +41,11 @@ pub enum Verb {
         /// Only deliveries in this state (default: all)
         #[arg(long)]
         state: Option<DeliveryState>,
-        /// Maximum number of rows
-        #[arg(long, default_value_t = 50)]
-        limit: u32,
+        /// Only deliveries of events within this time, such as `7days`
+        #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+        since: Option<Duration>,
+        #[command(flatten)]
+        page: Page,
     },
 }
 
@@ -122,24 +125,49 @@ fn text(report: &Report) -> String {
 
 /// Runs `syncctl outbox …`.
 pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Exit> {
-    let Verb::List { state, limit } = verb;
-    with_context(settings, |context| async move {
-        let rows = reading(&context, routing::list(&context.pool, *state, i64::from(*limit))).await?;
-        output.print(&rows, || {
-            let mut table = table(&["event", "type", "target", "state", "tries", "due or delivered", "last answer"]);
-            for row in &rows {
-                table.add_row([
-                    row.event_id.to_string(),
-                    row.r#type.clone(),
-                    row.target.clone(),
-                    row.state.to_string(),
-                    row.attempts.to_string(),
-                    row.delivered_at.unwrap_or(row.due_at).format("%F %T").to_string(),
-                    row.last_error.clone().or(row.last_status.map(|status| format!("HTTP {status}"))).unwrap_or_default(),
-                ]);
-            }
-            if rows.is_empty() { "no deliveries".into() } else { table.trim_fmt() }
-        })?;
-        Ok(Exit::Done)
-    })
+    let Verb::List { state, since, page } = verb;
+    let filter = Filter { state: *state, within_seconds: since.map(|since| since.as_secs_f64()) };
+    with_context(settings, |context| async move { reading(&context, list(&context, &filter, *page, output)).await })
+}
+
+async fn list(context: &Context, filter: &Filter, page: Page, output: Output) -> anyhow::Result<Exit> {
+    let rows = routing::list(&context.pool, filter, (page.limit.into(), page.offset.into())).await?;
+    let ids = rows.iter().map(|row| row.event_id.to_string());
+    page.ids.print(
+        output,
+        &rows,
+        ids,
+        || if rows.is_empty() { empty(filter, page, &context.settings) } else { listed(&rows) },
+    )?;
+    if page.needs_total(output, rows.len()) {
+        page.footer(output, rows.len(), Some(routing::count(&context.pool, filter).await?));
+    }
+    Ok(Exit::Done)
+}
+
+fn listed(rows: &[Listed]) -> String {
+    let mut table = table(&["event", "type", "target", "state", "tries", "due or delivered", "last answer"]);
+    for row in rows {
+        table.add_row([
+            row.event_id.to_string(),
+            row.r#type.clone(),
+            row.target.clone(),
+            row.state.to_string(),
+            row.attempts.to_string(),
+            row.delivered_at.unwrap_or(row.due_at).format("%F %T").to_string(),
+            row.last_error.clone().or(row.last_status.map(|status| format!("HTTP {status}"))).unwrap_or_default(),
+        ]);
+    }
+    table.trim_fmt()
+}
+
+/// Says why no deliveries are listed.
+fn empty(filter: &Filter, page: Page, settings: &Settings) -> String {
+    if page.offset > 0 || filter.state.is_some() || filter.within_seconds.is_some() {
+        return "no deliveries match these options".into();
+    }
+    match settings.outbox.targets.as_slice() {
+        [] => format!("no deliveries: {NO_TARGETS}"),
+        _ => "no deliveries: no event for a target has been written yet".into(),
+    }
 }

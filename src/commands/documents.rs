@@ -1,14 +1,15 @@
 //! `syncctl documents`: lists, prints and searches synced documents.
 
 use std::io::IsTerminal as _;
+use std::time::Duration;
 
 use clap::builder::PossibleValue;
 use clap::{Subcommand, ValueEnum};
 use uuid::Uuid;
 
-use super::{Output, reading, table, with_context};
-use crate::config::Settings;
-use crate::db::accounts;
+use super::paging::{Ids, Page};
+use super::{Output, reading, table, users, with_context};
+use crate::config::{Settings, duration};
 use crate::db::documents_read::{self, Entry, Filter, FullDocument, Hit, MARKS};
 use crate::engine::Context;
 use crate::error::{Exit, Fault};
@@ -28,9 +29,11 @@ pub enum Verb {
         /// Only documents with this status: new, changed, or deleted at their source (default: all)
         #[arg(long)]
         status: Option<DocumentStatus>,
-        /// Maximum number of rows
-        #[arg(long, default_value_t = 50)]
-        limit: u32,
+        /// Only documents that changed within this time, such as `7days`
+        #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+        since: Option<Duration>,
+        #[command(flatten)]
+        page: Page,
     },
     /// Print one document with its text
     Show {
@@ -46,8 +49,10 @@ pub enum Verb {
         #[arg(long)]
         user: Option<String>,
         /// Maximum number of documents
-        #[arg(long, default_value_t = 20)]
+        #[arg(long, value_name = "NUMBER", default_value_t = 20)]
         limit: u32,
+        #[command(flatten)]
+        ids: Ids,
     },
 }
 
@@ -68,11 +73,11 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
 
 async fn show(verb: &Verb, context: &Context, output: Output) -> anyhow::Result<Exit> {
     match verb {
-        Verb::List { user, source, status, limit } => {
+        Verb::List { user, source, status, since, page } => {
             let user = find_user(context, user.as_deref()).await?;
-            let filter = Filter { user, source: source.as_deref(), status: *status };
-            let rows = documents_read::list(&context.pool, &filter, i64::from(*limit)).await?;
-            output.print(&rows, || listed(&rows))?;
+            let within_seconds = since.map(|since| since.as_secs_f64());
+            let filter = Filter { user, source: source.as_deref(), status: *status, within_seconds };
+            list(context, &filter, *page, output).await?;
         }
         Verb::Show { id } => {
             let Some(document) = documents_read::get(&context.pool, *id).await? else {
@@ -80,7 +85,7 @@ async fn show(verb: &Verb, context: &Context, output: Output) -> anyhow::Result<
             };
             output.print(&document, || format_document(&document))?;
         }
-        Verb::Search { query, user, limit } => {
+        Verb::Search { query, user, limit, ids } => {
             let user = find_user(context, user.as_deref()).await?;
             let hits = documents_read::search(&context.pool, query, user, i64::from(*limit)).await?;
             let Some(mut hits) = hits else {
@@ -91,16 +96,46 @@ async fn show(verb: &Verb, context: &Context, output: Output) -> anyhow::Result<
             for hit in &mut hits {
                 hit.passages = marked(&hit.passages, bold);
             }
-            output.print(&hits, || format_hits(&hits))?;
+            let documents = hits.iter().map(|hit| hit.entry.id.to_string());
+            ids.print(output, &hits, documents, || format_hits(&hits))?;
         }
     }
     Ok(Exit::Done)
 }
 
+async fn list(context: &Context, filter: &Filter<'_>, page: Page, output: Output) -> anyhow::Result<()> {
+    let rows = documents_read::list(&context.pool, filter, (page.limit.into(), page.offset.into())).await?;
+    let ids = rows.iter().map(|row| row.id.to_string());
+    page.ids.print(
+        output,
+        &rows,
+        ids,
+        || if rows.is_empty() { empty(filter, page, &context.settings) } else { listed(&rows) },
+    )?;
+    if page.needs_total(output, rows.len()) {
+        page.footer(output, rows.len(), Some(documents_read::count(&context.pool, filter).await?));
+    }
+    Ok(())
+}
+
+/// Says why no documents are listed.
+fn empty(filter: &Filter<'_>, page: Page, settings: &Settings) -> String {
+    let Filter { user, source, status, within_seconds } = filter;
+    if page.offset > 0 || user.is_some() || source.is_some() || status.is_some() || within_seconds.is_some() {
+        return "no documents match these options".into();
+    }
+    let address = settings.gmail.virtual_address.replace("{username}", "NAME").replace("{domain}", "DOMAIN");
+    format!(
+        "no documents: mail to {address}, files that users follow (`syncctl drive watch-file add`) and transcripts of meetings become documents; \
+         see gmail.virtual_address and drive.documents in the settings"
+    )
+}
+
 async fn find_user(context: &Context, user: Option<&str>) -> anyhow::Result<Option<Uuid>> {
-    let Some(name) = user else { return Ok(None) };
-    let found_user = accounts::find(&context.pool, &[name]).await?.into_iter().next().flatten();
-    found_user.map(Some).ok_or_else(|| Fault::usage(format!("no user {name}; see `syncctl accounts list`")).into())
+    match user {
+        Some(name) => Ok(Some(users::find(context, name).await?)),
+        None => Ok(None),
+    }
 }
 
 /// Puts external text on one line without control characters: an email must not control the reader's terminal.
@@ -123,9 +158,6 @@ pub(super) fn short(text: Option<&str>, max: usize) -> String {
 }
 
 fn listed(rows: &[Entry]) -> String {
-    if rows.is_empty() {
-        return "no documents".into();
-    }
     let mut table = table(&["document", "source", "kind", "status", "version", "changed", "title"]);
     for row in rows {
         table.add_row([

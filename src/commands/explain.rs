@@ -10,7 +10,7 @@ use clap::Args;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Output, jobs, remedies};
+use super::{Output, remedies, users};
 use crate::config::Settings;
 use crate::db::accounts::{self, Listed};
 use crate::db::activity::{self, Activity};
@@ -67,7 +67,7 @@ const MAX_PRICE: f64 = 1e6;
 
 /// Prints the pace of a user's streams.
 pub async fn run(args: &ExplainArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
-    let user = jobs::find_user(context, &args.user).await?;
+    let user = users::find(context, &args.user).await?;
     let account =
         accounts::list(&context.pool, Some(&[user])).await?.pop().context("the user has no credentials: import the account")?;
     let pauses = quota::list(&context.pool.get().await?, None, &Selection::default()).await?;

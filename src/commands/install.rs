@@ -126,7 +126,15 @@ impl Machine {
     /// Returns an error if settings come only from this shell, or if a path has characters that units and crontabs would interpret.
     fn of(loaded: &Loaded, reads_store: bool) -> anyhow::Result<Self> {
         let binary = std::env::current_exe().context("finding the path of this binary")?;
-        let settings = loaded.file.as_deref().map(std::path::absolute).transpose().context("finding the settings file")?;
+        if let [machine, own, ..] = loaded.files.as_slice() {
+            let message = format!(
+                "settings come from {} and {}, but scheduled jobs read one file: name it with --config",
+                machine.display(),
+                own.display()
+            );
+            return Err(Fault::settings(message).into());
+        }
+        let settings = loaded.files.first().map(std::path::absolute).transpose().context("finding the settings file")?;
         let transient: Vec<String> = loaded
             .shown
             .iter()

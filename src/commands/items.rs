@@ -2,6 +2,7 @@
 
 use clap::Subcommand;
 
+use super::paging::Part;
 use super::verbs::Bounds;
 use super::{Output, jobs, reading, table, with_context};
 use crate::config::Settings;
@@ -16,7 +17,7 @@ use crate::services::{Entry, registry};
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// List quarantined items with their errors
-    List,
+    List(Part),
     /// Retry one item, or all of them; fetch items that could not be fetched before
     Retry {
         /// Item, by the number in `items list` (default: all)
@@ -28,15 +29,17 @@ pub enum Verb {
 pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Exit> {
     with_context(settings, |context| async move {
         match verb {
-            Verb::List => list(&context, output).await,
+            Verb::List(part) => list(&context, *part, output).await,
             Verb::Retry { id } => retry(&context, *id, output).await,
         }
     })
 }
 
-async fn list(context: &Context, output: Output) -> anyhow::Result<Exit> {
-    let rows = reading(context, items::list(&context.pool, None)).await?;
-    output.print(&rows, || {
+async fn list(context: &Context, part: Part, output: Output) -> anyhow::Result<Exit> {
+    let all = reading(context, items::list(&context.pool, None)).await?;
+    let total = all.len();
+    let rows = part.of(all);
+    part.ids.print(output, &rows, rows.iter().map(|row| row.id.to_string()), || {
         let mut table = table(&["id", "service", "user", "item", "tries", "since", "next retry", "error"]);
         let time = |at: chrono::DateTime<chrono::Utc>| at.format("%F %T").to_string();
         for row in &rows {
@@ -51,8 +54,13 @@ async fn list(context: &Context, output: Output) -> anyhow::Result<Exit> {
                 row.error.clone(),
             ]);
         }
-        if rows.is_empty() { "nothing in quarantine".into() } else { table.trim_fmt() }
+        match total {
+            0 => "nothing in quarantine: every item that was received could be stored".into(),
+            _ if rows.is_empty() => "no items match these options".into(),
+            _ => table.trim_fmt(),
+        }
     })?;
+    part.footer(output, rows.len(), total);
     Ok(Exit::Done)
 }
 

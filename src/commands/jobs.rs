@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use uuid::Uuid;
 
 use super::verbs::{Bounds, CronArgs};
-use super::{Output, complain};
+use super::{Output, complain, hints, nouns, users};
 use crate::config::duration;
 use crate::db::accounts;
 use crate::db::claims::Selection;
@@ -67,17 +67,9 @@ pub(super) fn job(context: &Context, service: &str, verb: &str, selection: Selec
     }
 }
 
-/// Finds a user by UUID or address.
-pub(super) async fn find_user(context: &Context, name: &str) -> anyhow::Result<Uuid> {
-    let users = accounts::find(&context.pool, &[name]).await?;
-    users.into_iter().next().flatten().ok_or_else(|| {
-        Fault::usage(format!("no user {name}: give the UUID or the address of a user that `syncctl accounts list` shows")).into()
-    })
-}
-
 /// Finds the user for a single poll. Fails if the account is revoked or has no credentials.
 pub(super) async fn user(context: &Context, name: &str) -> anyhow::Result<Uuid> {
-    let user = find_user(context, name).await?;
+    let user = users::find(context, name).await?;
     match accounts::get(&context.pool, user).await? {
         Some(account) => match account.revoked {
             Some(reason) => Err(Fault::refused(format!("the account of user {user} is not called: {reason}")).into()),
@@ -135,6 +127,7 @@ pub(super) fn reasons(streams: &[streams::Timing]) -> Vec<String> {
 pub(super) fn finish(report: Report, output: Output) -> anyhow::Result<Exit> {
     output.print(&report, || text(&report))?;
     print_error(&report, "");
+    hints::after_runs(output, &[&report]);
     Ok(report.exit())
 }
 
@@ -149,6 +142,7 @@ pub(super) fn print_error(report: &Report, whose: &str) {
 
 pub(super) fn text(report: &Report) -> String {
     let mut text = head(report);
+    text.push_str(&changed([report], report.dry_run));
     text.push_str(&changes(report));
     text.push_str(&format!(
         "calls     {} ({} quota units, {} retries); fetch p50 {} ms, p95 {} ms, max {} ms\n",
@@ -199,8 +193,7 @@ fn head(report: &Report) -> String {
         report.elapsed_ms as f64 / 1000.0,
         report.execution_id
     );
-    let service = report.job.split(' ').next().and_then(registry::find);
-    let owners = service.map_or("users", |service| service.owners);
+    let owners = registry::of_job(&report.job).map_or("users", |service| service.owners);
     text.push_str(&format!(
         "{owners:<9} {} ({} ok, {} failed)\nstreams   {} ({} idle, {} failed{})\n",
         report.total_users,
@@ -217,7 +210,16 @@ fn head(report: &Report) -> String {
     text
 }
 
-/// Lists the changes, one line per kind of stream.
+/// Summarizes the changes of runs in one line: `changed   3 events, 82 files`; empty without changes.
+pub(super) fn changed<'a>(reports: impl IntoIterator<Item = &'a Report>, dry_run: bool) -> String {
+    match nouns::changed(reports).as_str() {
+        "" => String::new(),
+        changed if dry_run => format!("would change {changed}\n"),
+        changed => format!("changed   {changed}\n"),
+    }
+}
+
+/// Lists the changes, one line per kind of item.
 fn changes(report: &Report) -> String {
     let changed = report.changes.iter().filter(|(_, counts)| counts.changes() + counts.unchanged > 0);
     let lines = changed.map(|(kind, counts)| {
@@ -226,8 +228,12 @@ fn changes(report: &Report) -> String {
             files => format!(", {files} with other permissions"),
         };
         format!(
-            "changes   {kind}: {} created, {} updated, {} deleted, {} unchanged{permissions}\n",
-            counts.created, counts.updated, counts.deleted, counts.unchanged
+            "changes   {}: {} created, {} updated, {} deleted, {} unchanged{permissions}\n",
+            nouns::plural(report, kind),
+            counts.created,
+            counts.updated,
+            counts.deleted,
+            counts.unchanged
         )
     });
     lines.collect()

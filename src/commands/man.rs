@@ -14,7 +14,7 @@ use crate::error::{EXIT_HELP, Exit, Fault};
 /// Files listed on the program's main page: path and meaning.
 const FILES: [(&str, &str); 5] = [
     ("/etc/syncctl/syncctl.toml", "Settings of the machine, unless --config or $SYNCCTL_CONFIG names another file."),
-    ("$XDG_CONFIG_HOME/syncctl/syncctl.toml", "Settings of a user, if the machine has none."),
+    ("$XDG_CONFIG_HOME/syncctl/syncctl.toml", "Settings of a user; each of its values replaces that of the machine."),
     ("$XDG_DATA_HOME/syncctl/, as root /var/lib/syncctl/", "The private PostgreSQL cluster and the seal keys."),
     (
         "$CREDENTIALS_DIRECTORY",

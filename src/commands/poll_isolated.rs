@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 
-use super::with_context;
+use super::{signals, with_context};
 use crate::db::claims::Selection;
 use crate::engine::announce;
 use crate::engine::isolated::{self, Order};
@@ -19,6 +19,8 @@ pub fn order() -> anyhow::Result<Order> {
 /// Polls the streams of the order and reports progress on standard output.
 pub fn run(order: Order) -> anyhow::Result<Exit> {
     announce::begin();
+    // The run that started this process tells the user.
+    signals::expect();
     let Order { settings, service, run, job, streams, max_duration } = order;
     with_context(settings, |context| async move {
         let job = Job {

@@ -6,9 +6,9 @@ mod import;
 use clap::Subcommand;
 use uuid::Uuid;
 
-use super::{Output, id, reading, table, with_context};
+use super::paging::Part;
+use super::{Output, id, reading, table, users, with_context};
 use crate::config::Settings;
-use crate::db::accounts;
 use crate::db::projects::{self, NewProject, Project};
 use crate::engine::Context;
 use crate::error::{Exit, Fault};
@@ -48,6 +48,8 @@ pub enum Verb {
         /// Include closed projects
         #[arg(long)]
         all: bool,
+        #[command(flatten)]
+        part: Part,
     },
     /// Print one project
     Show {
@@ -83,7 +85,7 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
     with_context(settings, |context| async move {
         match verb {
             Verb::Add { user, name, description, keywords, people } => {
-                let user = user_of(&context, user).await?;
+                let user = users::find(&context, user).await?;
                 let project = NewProject {
                     user,
                     name: name.clone(),
@@ -93,7 +95,7 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
                 };
                 add(&context, &project, output).await
             }
-            Verb::List { user, all } => reading(&context, list(&context, user.as_deref(), *all, output)).await,
+            Verb::List { user, all, part } => reading(&context, list(&context, user.as_deref(), *all, *part, output)).await,
             Verb::Show { project } => reading(&context, show(&context, *project, output)).await,
             Verb::Close { project } => {
                 if !projects::close(&context.pool, *project).await? {
@@ -135,13 +137,20 @@ async fn exists(context: &Context, project: &NewProject) -> anyhow::Result<Fault
     Ok(Fault::usage(format!("the user already has a project {:?}{}", project.name, instead.unwrap_or_default())))
 }
 
-async fn list(context: &Context, user: Option<&str>, all: bool, output: Output) -> anyhow::Result<Exit> {
+async fn list(context: &Context, user: Option<&str>, all: bool, part: Part, output: Output) -> anyhow::Result<Exit> {
     let user = match user {
-        Some(name) => Some(user_of(context, name).await?),
+        Some(name) => Some(users::find(context, name).await?),
         None => None,
     };
-    let rows = projects::list(&context.pool, user, all).await?;
-    output.print(&rows, || listed(&rows))?;
+    let known = projects::list(&context.pool, user, all).await?;
+    let total = known.len();
+    let rows = part.of(known);
+    part.ids.print(output, &rows, rows.iter().map(|row| row.id.to_string()), || match total {
+        0 => empty(user.is_some(), all).into(),
+        _ if rows.is_empty() => "no projects match these options".into(),
+        _ => listed(&rows),
+    })?;
+    part.footer(output, rows.len(), total);
     Ok(Exit::Done)
 }
 
@@ -157,11 +166,6 @@ fn no_project(id: Uuid) -> Fault {
 
 fn no_user(name: &str) -> Fault {
     Fault::usage(format!("no user {name}; see `syncctl accounts list`"))
-}
-
-async fn user_of(context: &Context, name: &str) -> anyhow::Result<Uuid> {
-    let user = accounts::find(&context.pool, &[name]).await?.into_iter().next().flatten();
-    user.ok_or_else(|| no_user(name).into())
 }
 
 /// Returns what is wrong with a project to store, if anything.
@@ -188,10 +192,17 @@ fn problem(project: &NewProject) -> Option<String> {
     None
 }
 
-fn listed(rows: &[Project]) -> String {
-    if rows.is_empty() {
-        return "no projects; see `syncctl projects add`".into();
+/// Says why no projects are listed.
+fn empty(is_of_user: bool, all: bool) -> &'static str {
+    match (is_of_user, all) {
+        (false, true) => "no projects; add one with `syncctl projects add`",
+        (true, true) => "the user has no projects; add one with `syncctl projects add`",
+        (false, false) => "no open projects; `--all` includes closed ones, `syncctl projects add` adds one",
+        (true, false) => "the user has no open projects; `--all` includes closed ones, `syncctl projects add` adds one",
     }
+}
+
+fn listed(rows: &[Project]) -> String {
     let mut table = table(&["project", "user", "name", "status", "documents", "by people"]);
     for row in rows {
         table.add_row([

@@ -4,7 +4,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use serde::Serialize;
 
-use super::{Output, jobs, stale_settings, table, with_context};
+use super::{Output, stale_settings, table, users, with_context};
 use crate::config::Settings;
 use crate::db::streams;
 use crate::engine::Context;
@@ -50,7 +50,7 @@ struct OfService {
 pub fn run(args: &ResyncArgs, settings: Settings, output: Output) -> anyhow::Result<Exit> {
     with_context(settings, |context| async move {
         let users = match &args.user {
-            Some(name) => Some(vec![jobs::find_user(&context, name).await?]),
+            Some(name) => Some(vec![users::find(&context, name).await?]),
             None => None,
         };
         let requested = Requested { dry_run: args.dry_run, services: request(args, &context, users.as_deref()).await? };

@@ -1,7 +1,7 @@
 //! Runs the subcommands of a service whose streams are selected by user.
 
 use super::verbs::ServiceVerb;
-use super::{Output, complain, jobs, metrics, push, reading, with_context};
+use super::{Output, complain, jobs, metrics, push, reading, users, with_context};
 use crate::config::Settings;
 use crate::db::accounts;
 use crate::db::claims::Selection;
@@ -32,12 +32,13 @@ async fn run_verb<S: Pushed>(verb: &ServiceVerb, context: &Context, source: S, o
                 jobs::job(context, service, "batch-poll", Selection { force: true, ..Selection::default() }, args.bounds);
             if args.stdin || !names.is_empty() {
                 let names: Vec<&str> = names.iter().map(String::as_str).collect();
-                let users = accounts::find(&context.pool, &names).await?;
-                for (name, _) in names.iter().zip(&users).filter(|(_, user)| user.is_none()) {
+                let found = accounts::find(&context.pool, &names).await?;
+                for (name, _) in names.iter().zip(&found).filter(|(_, user)| user.is_none()) {
                     complain(format!("no user {name}"));
+                    users::suggest(context, name).await;
                     job.unknown.push((*name).to_owned());
                 }
-                job.selection.users = Some(users.into_iter().flatten().collect());
+                job.selection.users = Some(found.into_iter().flatten().collect());
             }
             jobs::finish(jobs::run(context, source, &job).await?, output)
         }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::verbs::{Bounds, CronArgs};
-use super::{Output, activity, complain, explain, jobs, pace_metrics, reading, simulate, table, with_context};
+use super::{Output, activity, complain, explain, hints, jobs, pace_metrics, reading, simulate, table, with_context};
 use crate::config::Settings;
 use crate::db::claims::Selection;
 use crate::db::runs;
@@ -150,6 +150,7 @@ async fn run_combined(context: &Context, verb: &str, jobs: &[(&'static Entry, Jo
         runs::summarize(&context.pool, "sync_cron_summaries", &serde_json::to_value(&together)?).await?;
     }
     output.print(&together, || text(&together))?;
+    hints::after_runs(output, &together.runs.iter().filter_map(|run| run.report.as_ref()).collect::<Vec<_>>());
     for ServiceRun { service, report, error, .. } in &together.runs {
         match (report, error) {
             (Some(report), _) => jobs::print_error(report, &format!("{service}: ")),
@@ -196,5 +197,6 @@ fn text(together: &CombinedReport) -> String {
             jobs::format_skipped(report).lines().map(|line| format!("{service}: {line}\n")).collect::<String>()
         })
         .collect();
-    format!("{}{head} in {:.2} s\n{}\n{skipped}", together.job, together.elapsed_ms as f64 / 1000.0, table.trim_fmt())
+    let changed = jobs::changed(together.runs.iter().filter_map(|run| run.report.as_ref()), together.dry_run);
+    format!("{}{head} in {:.2} s\n{}\n{changed}{skipped}", together.job, together.elapsed_ms as f64 / 1000.0, table.trim_fmt())
 }

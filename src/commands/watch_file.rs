@@ -7,7 +7,7 @@ use clap::Subcommand;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{Output, complain, id, reading, table};
+use super::{Output, complain, id, reading, table, users};
 use crate::db::accounts;
 use crate::engine::Context;
 use crate::error::{Exit, Fault};
@@ -78,8 +78,7 @@ pub async fn run(verb: &Verb, context: &Context, output: Output) -> anyhow::Resu
             _ => add_lines(context, output).await,
         },
         Verb::Remove { user, file } => {
-            let id = accounts::find(&context.pool, &[user]).await?.into_iter().next().flatten();
-            let user = id.ok_or_else(|| no_user(user))?;
+            let user = users::find(context, user).await?;
             if !watches::remove(&context.pool, user, file).await? {
                 let message = format!("the user does not follow {file}; see `syncctl drive watch-file list`");
                 return Err(Fault::usage(message).into());
@@ -164,9 +163,7 @@ async fn add(context: &Context, lines: Vec<(usize, Line)>) -> anyhow::Result<(us
 
 async fn list(context: &Context, user: Option<&str>, output: Output) -> anyhow::Result<Exit> {
     let user = match user {
-        Some(name) => {
-            Some(accounts::find(&context.pool, &[name]).await?.into_iter().next().flatten().ok_or_else(|| no_user(name))?)
-        }
+        Some(name) => Some(users::find(context, name).await?),
         None => None,
     };
     let rows = watches::list(&context.pool, user).await?;

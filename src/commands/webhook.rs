@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::standalone_runs::{StandaloneJob, recorded};
 use super::verbs::Bounds;
-use super::{Output, complain, jobs, with_context};
+use super::{Output, complain, jobs, signals, with_context};
 use crate::config::{Flags, Settings, duration};
 use crate::db::claims::Selection;
 use crate::db::notifications;
@@ -73,6 +73,7 @@ fn serve(args: &ServeArgs, settings: Settings, flags: &Flags, output: Output) ->
         arguments.extend(["webhook".into(), "drain".into()]);
         Drainer { arguments }
     });
+    signals::expect();
     with_context(settings, |context| async move {
         let tls = match (&args.tls_cert, &args.tls_key) {
             (Some(certificate), Some(key)) => Some(Tls { certificate, key }),

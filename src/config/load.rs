@@ -1,7 +1,9 @@
-//! Layers the settings (defaults < file < environment and credentials < flags) and records the origin of each value.
+//! Layers the settings (defaults < files < environment and credentials < flags) and records the origin of each value.
 
 mod any;
+mod files;
 mod origin;
+mod refusals;
 mod service_variables;
 
 use std::collections::BTreeMap;
@@ -40,8 +42,8 @@ pub struct Loaded {
     pub settings: Settings,
     /// Key, masked value and origin, ordered by key.
     pub shown: Vec<(String, String, Origin)>,
-    /// The settings file, if one was read.
-    pub file: Option<PathBuf>,
+    /// The settings files that were read; the values of later ones win.
+    pub files: Vec<PathBuf>,
 }
 
 /// Loads the settings of this process.
@@ -52,44 +54,31 @@ pub fn load(flags: &Flags) -> anyhow::Result<Loaded> {
     let environment =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
     let mut layers = Layers::of_defaults()?;
-    let file = settings_file(flags, &environment)?;
-    if let Some(path) = &file {
+    let files = files::find(flags, &environment)?;
+    let credentials = &Credentials::of(&environment, files.first().map(PathBuf::as_path));
+    for path in &files {
         layers.add_file(path)?;
+        // The store belongs to the machine's settings: those of the user win over both.
+        if matches!(credentials, Credentials::Kept(_)) && path == Path::new(MACHINE_SETTINGS) {
+            layers.add_credentials(credentials)?;
+        }
     }
-    let credentials = &Credentials::of(&environment, file.as_deref());
-    layers.add_credentials(credentials)?;
+    if matches!(credentials, Credentials::Handed(_)) {
+        layers.add_credentials(credentials)?;
+    }
     layers.add_environment(&environment)?;
     for (key, value) in &flags.set {
         layers.set_text(key, value, Origin::Flag)?;
     }
-    layers.finish(file, credentials)
-}
-
-/// The file named explicitly (it must exist), or the first default file that exists.
-fn settings_file(flags: &Flags, environment: &BTreeMap<String, String>) -> anyhow::Result<Option<PathBuf>> {
-    let named = flags.config.clone().or_else(|| environment.get("SYNCCTL_CONFIG").map(PathBuf::from));
-    if let Some(path) = named {
-        if !path.is_file() {
-            let message = format!("settings file {} does not exist", path.display());
-            return Err(Fault::settings(message).into());
-        }
-        return Ok(Some(path));
-    }
-    let personal = environment
-        .get("XDG_CONFIG_HOME")
-        .filter(|dir| !dir.is_empty())
-        .map(PathBuf::from)
-        .or_else(|| environment.get("HOME").map(|home| Path::new(home).join(".config")))
-        .map(|dir| dir.join("syncctl/syncctl.toml"));
-    Ok([Some(PathBuf::from(MACHINE_SETTINGS)), personal].into_iter().flatten().find(|path| path.is_file()))
+    layers.finish(files, credentials)
 }
 
 /// Leaves by dotted key. The defaults are loaded first, so that the type of each key is known.
 #[derive(Clone)]
 struct Layers {
     leaves: BTreeMap<String, (Value, Origin)>,
-    /// The line of each key in the file, including keys inside lists of sections.
-    lines: BTreeMap<String, usize>,
+    /// The line of each key in each file, including keys inside lists of sections.
+    lines: BTreeMap<PathBuf, BTreeMap<String, usize>>,
 }
 
 impl Layers {
@@ -117,13 +106,14 @@ impl Layers {
             let line = error.span().map_or(1, |span| line_of(text, span.start));
             Fault::settings(format!("{}:{line}: not valid TOML: {}", path.display(), error.message()))
         })?;
-        self.lines = key_lines(text);
+        let lines = key_lines(text);
         let mut entries = Vec::new();
         flatten("", &table, &mut |key, value| entries.push((key, value.clone())));
         for (key, value) in entries {
-            let line = self.lines.get(&key).copied().unwrap_or(1);
+            let line = lines.get(&key).copied().unwrap_or(1);
             self.set(&key, value, Origin::File { path: path.to_owned(), line })?;
         }
+        self.lines.insert(path.to_owned(), lines);
         Ok(())
     }
 
@@ -156,10 +146,7 @@ impl Layers {
                 Some(key) => self.set_text(&key, value, Origin::Variable(name.clone()))?,
                 None if service_variables::is_of_a_service(name, value, environment) => {}
                 None if name.starts_with("SYNCCTL_") => {
-                    let message = format!(
-                        "${name}: no such setting; variables are SYNCCTL_ and a key of `syncctl config show` in capitals, dots as underscores"
-                    );
-                    return Err(Fault::settings(message).into());
+                    return Err(Fault::settings(self.unknown_variable(name)).into());
                 }
                 None => {}
             }
@@ -219,21 +206,7 @@ impl Layers {
         Ok(())
     }
 
-    /// The message for an unknown key: the keys its section allows.
-    fn unknown(&self, key: &str) -> String {
-        let section = key.rsplit_once('.').map_or("", |(section, _)| section);
-        let prefix = format!("{section}.");
-        let siblings: Vec<&str> =
-            self.leaves.keys().filter_map(|known| known.strip_prefix(&prefix)).filter(|rest| !rest.contains('.')).collect();
-        if siblings.is_empty() {
-            let mut sections: Vec<&str> = self.leaves.keys().filter_map(|known| Some(known.split_once('.')?.0)).collect();
-            sections.dedup();
-            return format!("unknown setting {key:?}; the sections are {}", sections.join(", "));
-        }
-        format!("unknown setting {key:?}; [{section}] allows {}", siblings.join(", "))
-    }
-
-    fn finish(self, file: Option<PathBuf>, credentials: &Credentials) -> anyhow::Result<Loaded> {
+    fn finish(self, files: Vec<PathBuf>, credentials: &Credentials) -> anyhow::Result<Loaded> {
         let merged = nest(self.leaves.iter().map(|(key, (value, _))| (key, value)));
         let mut settings: Settings = serde_path_to_error::deserialize(Value::Table(merged).into_deserializer()).map_err(
             |error: serde_path_to_error::Error<toml::de::Error>| {
@@ -256,28 +229,33 @@ impl Layers {
         secrets::complete_endpoint(&mut settings.classify.endpoint, credentials)
             .map_err(|wrong| self.refused("classify.endpoint.key_file", &wrong))?;
         let shown = self.leaves.iter().map(|(key, (value, origin))| (key.clone(), masked(key, value), origin.clone())).collect();
-        Ok(Loaded { settings, shown, file })
+        Ok(Loaded { settings, shown, files })
     }
+}
 
-    /// The error for a value inside a list of sections, with its line but without the value, which may be a secret.
-    fn refused_inside(&self, key: &str, path: &str, reason: &str) -> Fault {
-        let origin = match self.leaves.get(key) {
-            Some((_, Origin::File { path: file, line })) => {
-                let inside = || self.lines.iter().filter(|(known, _)| known.starts_with(path)).map(|(_, line)| *line).min();
-                Origin::File { path: file.clone(), line: self.lines.get(path).copied().or_else(inside).unwrap_or(*line) }
-            }
-            Some((_, origin)) => origin.clone(),
-            None => Origin::Default,
-        };
-        let reason = if path.ends_with(".secret") { "must be a string" } else { reason };
-        Fault::settings(format!("{origin}: {path}: {reason}"))
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    fn refused(&self, key: &str, reason: &str) -> Fault {
-        let (value, origin) = match self.leaves.get(key) {
-            Some((value, origin)) => (masked(key, value), origin.to_string()),
-            None => (String::new(), "settings".into()),
+    #[test]
+    fn the_users_file_wins_over_the_machines_key_by_key() {
+        let (machine, own) = (Path::new("/etc/syncctl/syncctl.toml"), Path::new("/home/ann/.config/syncctl/syncctl.toml"));
+        let mut layers = Layers::of_defaults().expect("defaults");
+        let text = "[calendar]\npage_size = 100\nenabled = false\n";
+        layers.add_text(machine, text).expect("the machine's");
+        layers.add_text(own, "[calendar]\n\npage_size = 200\n").expect("the user's");
+        let loaded = layers.clone().finish(vec![machine.into(), own.into()], &Credentials::None).expect("settings");
+        assert_eq!((loaded.settings.calendar.page_size, loaded.settings.calendar.enabled), (200, false));
+        let from = |key: &str| {
+            loaded.shown.iter().find(|(known, ..)| known == key).map(|(.., origin)| origin.to_string()).unwrap_or_default()
         };
-        Fault::settings(format!("{origin}: {key} = {value}: {reason}"))
+        assert_eq!(from("calendar.page_size"), format!("{}:3", own.display()));
+        assert_eq!(from("calendar.enabled"), format!("{}:3", machine.display()));
+        assert_eq!(from("calendar.window_past"), "default");
+        // Each file has its own lines.
+        layers.add_text(machine, "\n[[outbox.targets]]\nname = \"n8n\"\nurl = \"x\"\n").expect("the machine's");
+        layers.add_text(own, "[log]\n").expect("the user's");
+        let refused = layers.refused_inside("outbox.targets", "outbox.targets[0].url", "wrong");
+        assert_eq!(refused.message, format!("{}:4: outbox.targets[0].url: wrong", machine.display()));
     }
 }

@@ -158,6 +158,17 @@ pub async fn only_user(pool: &Pool) -> anyhow::Result<Option<Uuid>> {
     }
 }
 
+/// The addresses of up to `limit` users, in alphabetical order.
+pub async fn addresses(pool: &Pool, limit: i64) -> anyhow::Result<Vec<String>> {
+    let rows = pool
+        .get()
+        .await?
+        .query_typed("SELECT email FROM users ORDER BY lower(email) LIMIT $1", &[(&limit, Type::INT8)])
+        .await
+        .context("reading the users' addresses")?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
 /// Looks up users by username, or by the local part of the address if they have no username. With a domain, only users whose address is in that
 /// domain match. A name that matches several users is left out.
 pub async fn by_names<'a>(client: &impl Reads, names: impl IntoIterator<Item = &'a Name>) -> anyhow::Result<HashMap<Name, Uuid>> {

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 use tokio_postgres::Row;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::Pool;
@@ -54,24 +54,41 @@ pub struct Filter<'a> {
     pub user: Option<Uuid>,
     pub source: Option<&'a str>,
     pub status: Option<DocumentStatus>,
+    /// Only those that changed within this many seconds.
+    pub within_seconds: Option<f64>,
 }
 
-/// Lists documents, most recently changed first.
-pub async fn list(pool: &Pool, filter: &Filter<'_>, limit: i64) -> anyhow::Result<Vec<Entry>> {
+/// The documents `d` of a `Filter`.
+const FILTERED: &str = "documents d
+  WHERE ($1::uuid IS NULL OR d.user_id = $1) AND ($2::text IS NULL OR d.source = $2) AND ($3::text IS NULL OR d.status = $3)
+    AND ($4::float8 IS NULL OR d.updated_at > now() - make_interval(secs => $4))";
+
+impl Filter<'_> {
+    fn parameters(&self) -> [(&(dyn ToSql + Sync), Type); 4] {
+        [(&self.user, Type::UUID), (&self.source, Type::TEXT), (&self.status, Type::TEXT), (&self.within_seconds, Type::FLOAT8)]
+    }
+}
+
+/// Lists up to `limit` documents after the first `offset`, most recently changed first.
+pub async fn list(pool: &Pool, filter: &Filter<'_>, (limit, offset): (i64, i64)) -> anyhow::Result<Vec<Entry>> {
+    let [user, source, status, within] = filter.parameters();
     let rows = pool
         .get()
         .await?
         .query_typed(
-            &format!(
-                "SELECT {ENTRY} FROM documents d
-                 WHERE ($1::uuid IS NULL OR d.user_id = $1) AND ($2::text IS NULL OR d.source = $2) AND ($3::text IS NULL OR d.status = $3)
-                 ORDER BY d.updated_at DESC, d.id LIMIT $4"
-            ),
-            &[(&filter.user, Type::UUID), (&filter.source, Type::TEXT), (&filter.status, Type::TEXT), (&limit, Type::INT8)],
+            &format!("SELECT {ENTRY} FROM {FILTERED} ORDER BY d.updated_at DESC, d.id LIMIT $5 OFFSET $6"),
+            &[user, source, status, within, (&limit, Type::INT8), (&offset, Type::INT8)],
         )
         .await
         .context("listing documents")?;
     rows.iter().map(entry).collect()
+}
+
+/// Counts the documents of a filter.
+pub async fn count(pool: &Pool, filter: &Filter<'_>) -> anyhow::Result<i64> {
+    let client = pool.get().await?;
+    let row = client.query_typed_one(&format!("SELECT count(*) FROM {FILTERED}"), &filter.parameters()).await;
+    Ok(row.context("counting documents")?.try_get(0)?)
 }
 
 /// A document with its text.

@@ -8,12 +8,21 @@ use uuid::Uuid;
 
 use super::Pool;
 
+/// The process of a run.
+#[derive(Debug, Clone)]
+pub struct Who {
+    pub job: String,
+    pub host: String,
+    pub pid: i32,
+    pub since: DateTime<Utc>,
+}
+
 /// A run that holds a stream or a job.
 #[derive(Debug, Clone)]
 pub struct Holder {
     pub run: Uuid,
-    /// Job, host and process id, if the run's row exists.
-    pub who: Option<(String, String, i32)>,
+    /// `None`: the run has no row.
+    pub who: Option<Who>,
     /// Expiry of the lease, unless the run renews it or ends earlier.
     pub until: DateTime<Utc>,
 }
@@ -21,8 +30,8 @@ pub struct Holder {
 impl std::fmt::Display for Holder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "run {}", self.run)?;
-        if let Some((job, host, pid)) = &self.who {
-            write!(f, " (`{job}` on {host}, pid {pid})")?;
+        if let Some(Who { job, host, pid, since }) = &self.who {
+            write!(f, " (`{job}` on {host}, pid {pid}, since {})", since.format("%F %T UTC"))?;
         }
         write!(f, " holds it until {} unless it renews its lease", self.until.format("%F %T UTC"))
     }
@@ -30,12 +39,13 @@ impl std::fmt::Display for Holder {
 
 impl Holder {
     /// The columns that `who` reads; `r` is the holder's row in `runs`, outer joined.
-    pub(super) const WHO: &str = "r.job, r.host, r.pid";
+    pub(super) const WHO: &str = "r.job, r.host, r.pid, r.started_at";
 
     /// Reads the columns of `WHO`, starting at `first_column`.
-    pub(super) fn who(row: &Row, first_column: usize) -> anyhow::Result<Option<(String, String, i32)>> {
-        let job: Option<String> = row.try_get(first_column)?;
-        job.map(|job| Ok((job, row.try_get(first_column + 1)?, row.try_get(first_column + 2)?))).transpose()
+    pub(super) fn who(row: &Row, first_column: usize) -> anyhow::Result<Option<Who>> {
+        let Some(job) = row.try_get::<_, Option<String>>(first_column)? else { return Ok(None) };
+        let (host, pid) = (row.try_get(first_column + 1)?, row.try_get(first_column + 2)?);
+        Ok(Some(Who { job, host, pid, since: row.try_get(first_column + 3)? }))
     }
 }
 

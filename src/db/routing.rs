@@ -6,7 +6,7 @@ use anyhow::Context;
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
 use serde::Serialize;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::Pool;
@@ -173,16 +173,43 @@ pub struct Listed {
     pub last_error: Option<String>,
 }
 
-/// Lists deliveries, newest first; `state` filters by state.
-pub async fn list(pool: &Pool, state: Option<DeliveryState>, limit: i64) -> anyhow::Result<Vec<Listed>> {
+/// Which deliveries to list.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    pub state: Option<DeliveryState>,
+    /// Only those of events of the last seconds.
+    pub within_seconds: Option<f64>,
+}
+
+/// The deliveries `d` of a `Filter`, with their events `e`.
+const FILTERED: &str = "outbox_events e JOIN outbox_deliveries d ON d.event_id = e.id
+  WHERE ($1::text IS NULL OR d.state = $1) AND ($2::float8 IS NULL OR e.created_at > now() - make_interval(secs => $2))";
+
+/// Counts the deliveries of a filter.
+pub async fn count(pool: &Pool, filter: &Filter) -> anyhow::Result<i64> {
+    let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&filter.state, Type::TEXT), (&filter.within_seconds, Type::FLOAT8)];
+    let client = pool.get().await?;
+    let row = client.query_typed_one(&format!("SELECT count(*) FROM {FILTERED}"), &parameters).await;
+    Ok(row.context("counting deliveries")?.try_get(0)?)
+}
+
+/// Lists up to `limit` deliveries after the first `offset`, newest event first.
+pub async fn list(pool: &Pool, filter: &Filter, (limit, offset): (i64, i64)) -> anyhow::Result<Vec<Listed>> {
     let rows = pool
         .get()
         .await?
         .query_typed(
-            "SELECT e.id, e.type, (e.payload ->> 'document_id')::uuid, d.target, d.state, d.attempts, e.created_at, d.due_at, d.delivered_at, d.last_status, d.last_error
-             FROM outbox_events e JOIN outbox_deliveries d ON d.event_id = e.id
-             WHERE $1::text IS NULL OR d.state = $1 ORDER BY e.seq DESC, d.target LIMIT $2",
-            &[(&state, Type::TEXT), (&limit, Type::INT8)],
+            &format!(
+                "SELECT e.id, e.type, (e.payload ->> 'document_id')::uuid, d.target, d.state, d.attempts, e.created_at, d.due_at, d.delivered_at,
+                   d.last_status, d.last_error
+                 FROM {FILTERED} ORDER BY e.seq DESC, d.target LIMIT $3 OFFSET $4"
+            ),
+            &[
+                (&filter.state, Type::TEXT),
+                (&filter.within_seconds, Type::FLOAT8),
+                (&limit, Type::INT8),
+                (&offset, Type::INT8),
+            ],
         )
         .await
         .context("listing deliveries")?;

@@ -65,6 +65,7 @@ impl Service for Attendee {
     const EVENTS: EventTypes = EventTypes { standard: &finish::EVENTS, opt_in: &[] };
     const JOBS: &'static [&'static str] = &["schedule"];
     const OWNERS: &'static str = "projects";
+    const NOUNS: &'static [(&'static str, [&'static str; 2])] = &[(BOTS, ["bot", "bots"])];
 
     /// Always: without projects there is nothing to poll.
     fn enabled(_settings: &Settings) -> bool {

@@ -98,6 +98,9 @@ pub enum Change {
 impl Service for Calendar {
     const GOOGLE: Option<Registered> = Some(REGISTERED);
     const EVENTS: EventTypes = EVENT_TYPES;
+    const NOUNS: &'static [(&'static str, [&'static str; 2])] =
+        &[(EVENTS, ["event", "events"]), (LIST, ["calendar", "calendars"])];
+    const LOOK: Option<&'static str> = Some("calendar agenda");
 
     fn enabled(settings: &Settings) -> bool {
         settings.calendar.enabled

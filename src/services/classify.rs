@@ -87,6 +87,7 @@ pub enum Change {
 
 impl Service for Classify {
     const EVENTS: EventTypes = EventTypes { standard: &[CLASSIFIED, UNDECIDED], opt_in: &[] };
+    const NOUNS: &'static [(&'static str, [&'static str; 2])] = &[(queue::KIND, ["document", "documents"])];
 
     fn enabled(settings: &Settings) -> bool {
         settings.classify.enabled

@@ -99,6 +99,9 @@ pub enum Change {
 impl Service for Drive {
     const GOOGLE: Option<Registered> = Some(REGISTERED);
     const EVENTS: EventTypes = EventTypes { standard: &action::EVENTS, opt_in: &permissions::announce::OPT_IN };
+    const NOUNS: &'static [(&'static str, [&'static str; 2])] =
+        &[(CHANGES, ["file", "files"]), (LIST, ["shared drive", "shared drives"])];
+    const LOOK: Option<&'static str> = Some("drive list");
 
     fn enabled(settings: &Settings) -> bool {
         settings.drive.enabled

@@ -41,6 +41,10 @@ pub struct Entry {
     pub jobs: &'static [&'static str],
     /// `Service::OWNERS`
     pub owners: &'static str,
+    /// `Service::NOUNS`
+    pub nouns: &'static [(&'static str, [&'static str; 2])],
+    /// `Service::LOOK`
+    pub look: Option<&'static str>,
     /// Whether it calls a provider, and so spends quota.
     pub makes_calls: bool,
     /// `Source::PASS_SETTINGS`
@@ -83,6 +87,8 @@ impl Entry {
             events: S::EVENTS,
             jobs: S::JOBS,
             owners: S::OWNERS,
+            nouns: S::NOUNS,
+            look: S::LOOK,
             makes_calls: S::AUTH.makes_calls(),
             pass_settings: S::PASS_SETTINGS,
             enabled: S::enabled,

@@ -98,6 +98,8 @@ pub struct Gmail {
 impl Service for Gmail {
     const GOOGLE: Option<Registered> = Some(REGISTERED);
     const EVENTS: EventTypes = EventTypes { standard: &detect::EVENTS, opt_in: &changes::OPT_IN };
+    const NOUNS: &'static [(&'static str, [&'static str; 2])] = &[(MAILBOX, ["message", "messages"])];
+    const LOOK: Option<&'static str> = Some("gmail list");
 
     fn enabled(settings: &Settings) -> bool {
         settings.gmail.enabled

@@ -24,6 +24,11 @@ pub fn find(name: &str) -> Option<&'static Entry> {
     SERVICES.iter().find(|service| service.name == name)
 }
 
+/// The service of a job, such as `calendar cron`.
+pub fn of_job(job: &str) -> Option<&'static Entry> {
+    job.split(' ').next().and_then(find)
+}
+
 /// The service whose streams these are.
 ///
 /// # Errors

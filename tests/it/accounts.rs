@@ -118,13 +118,13 @@ fn removing_a_user_removes_everything_of_that_user_only() {
     let world = World::with_users(2, 5);
     world.sync_all().expect(0);
     let users: Vec<String> = world.sim.users().into_iter().collect();
-    world.syncctl(&["accounts", "remove", &users[0]]).expect(0);
+    world.syncctl(&["accounts", "remove", &users[0], "--yes"]).expect(0);
     assert!(world.stored().keys().all(|(user, _, _)| *user == users[1]));
     assert_eq!(world.stored().len(), 5);
     let leftover = "SELECT count(*) FROM (SELECT stream_id FROM calendar_events UNION ALL SELECT stream_id FROM meetings) r
       WHERE stream_id NOT IN (SELECT id FROM streams)";
     assert_eq!(world.count(leftover), 0);
-    world.syncctl(&["accounts", "remove", &users[0]]).expect(2);
+    world.syncctl(&["accounts", "remove", &users[0], "--yes"]).expect(2);
 }
 
 #[test]
@@ -152,13 +152,13 @@ fn a_grant_that_google_could_not_end_stays_an_account() {
     let world = World::with_users(1, 2);
     let user = world.first_user();
     world.sim.fault(json!({ "fault": "unavailable_503", "method": "revoke", "probability": 1.0 }));
-    for verb in [&["accounts", "revoke"][..], &["accounts", "remove", "--revoke"]] {
+    for verb in [&["accounts", "revoke"][..], &["accounts", "remove", "--revoke", "--yes"]] {
         let output = world.syncctl(&[verb, &[&user]].concat()).expect(69);
         assert!(output.stderr.contains("may still live"), "{}", output.stderr);
     }
     assert_eq!(world.accounts_in("active"), 1);
     world.sim.clear_faults();
-    let report = world.syncctl(&["accounts", "remove", "--revoke", &user, "--json"]).expect(0).json();
+    let report = world.syncctl(&["accounts", "remove", "--revoke", &user, "--json", "--yes"]).expect(0).json();
     assert_eq!((&report["grant"], world.users()), (&json!("revoked"), 0));
 }
 

@@ -173,7 +173,7 @@ fn what_may_be_missing_is_named_and_no_time_is_called_free() {
 fn days_that_make_no_sense_are_refused() {
     let world = World::with_users(2, 1);
     let refused = |arguments: &[&str]| world.syncctl(&[&["calendar", "agenda"], arguments].concat()).expect(2).stderr;
-    assert!(refused(&[]).contains("there is not exactly one user"));
+    assert!(refused(&[]).contains("there is more than one user: name one of user00000@example.com, user00001@example.com"));
     for (arguments, why) in [
         (["--from", "2026-12-02", "--to", "2026-12-01"], "the last day, 2026-12-01, is before the first, 2026-12-02"),
         (["--from", "2026-12-02", "--to", "2036-12-01"], "more than 1000 days"),

@@ -55,7 +55,7 @@ fn files_are_listed_by_folder_owner_and_whether_they_are_shared() {
     assert_eq!((ids(&of_ann).len(), &of_ann["of"]), (2, &json!(4)));
     assert_eq!(of_ann["files"][0]["owners"], json!([ann]));
     let text = world.syncctl(&["drive", "list", &bob, "--limit", "2"]).expect(0).stdout;
-    assert!(text.contains("times in ") && text.contains("2 more files: see --limit"), "{text}");
+    assert!(text.contains("times in ") && text.contains("2 files of 4"), "{text}");
     assert_eq!(text.lines().count(), 1 + 2 + 2, "{text}");
     assert_eq!(world.sim.ledger()["total"], 0, "from the database alone");
     // Two folders of the same path.

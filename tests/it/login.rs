@@ -169,7 +169,7 @@ fn an_unanswered_login_ends_by_itself_or_by_a_signal() {
         let login = Login::start(&world, arguments);
         let pid = rustix::process::Pid::from_child(&login.child);
         rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("a signal");
-        let ran = login.end().expect(1);
+        let ran = login.end().expect(130);
         assert!(ran.stderr.contains("nothing was stored"), "{}", ran.stderr);
     }
     nothing_is_stored(&world);

@@ -26,6 +26,7 @@ mod drive_shared;
 mod endpoint;
 mod events;
 mod faults;
+mod first_hour;
 mod first_sync;
 mod gmail;
 mod gone;

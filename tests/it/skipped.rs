@@ -14,7 +14,7 @@ fn under_way() -> (World, std::process::Child) {
         let run = world.syncctl(&["calendar", "cron"]).expect(75);
         assert_eq!(run.stderr, "", "cron would mail it");
         assert!(run.stdout.starts_with("calendar cron: skipped"), "{run:#?}");
-        assert!(run.stdout.contains(&format!("pid {}", child.id())), "{run:#?}");
+        assert!(run.stdout.contains(&format!("pid {}, since 20", child.id())), "{run:#?}");
     }
     (world, child)
 }

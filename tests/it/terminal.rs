@@ -124,7 +124,7 @@ fn with_json_every_end_is_one_document() {
     rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT).expect("a signal");
     world.sim.admin("release", json!({}));
     let ended = child.wait_with_output().expect("the end");
-    assert_eq!(ended.status.code(), Some(1));
+    assert_eq!(ended.status.code(), Some(130));
     let rows: Value = serde_json::from_slice(&ended.stdout).expect("one document");
     assert_eq!(rows.as_array().map(Vec::len), Some(1), "{rows}");
     assert!(String::from_utf8_lossy(&ended.stderr).contains("stopped after 1 of 3"));

@@ -137,7 +137,7 @@ class Syncctl(Installation):
         self.simulator.admin("push/silence", {"all": True, "on": True})
         self.everything("renew-webhooks")
         self.run_it("accounts", "revoke", users[0])
-        self.run_it("accounts", "remove", users[1])
+        self.run_it("accounts", "remove", users[1], "--yes")
         self.run_it("channels", "stop", "--all")
         called = {getattr(discovery.find(line["method"], line["path"]), "id", None) for line in self.simulator.requests()}
         self.assertEqual(METHODS - called, set(), "not called")

@@ -7,8 +7,7 @@ use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::find_user;
-use crate::commands::{Output, complain, remedies, table};
+use crate::commands::{Output, complain, remedies, table, users};
 use crate::db::accounts::{self, Listed};
 use crate::engine::Context;
 use crate::engine::tokens::{Broker, Credential};
@@ -39,7 +38,7 @@ struct Checked {
 /// Checks one user, or all, or with `failing` only those with failures.
 pub(super) async fn check(context: &Context, user: Option<&str>, failing: bool, output: Output) -> anyhow::Result<Exit> {
     let only = match user {
-        Some(name) => Some(vec![find_user(context, name).await?]),
+        Some(name) => Some(vec![users::find(context, name).await?]),
         None => None,
     };
     let mut rows = accounts::list(&context.pool, only.as_deref()).await?;

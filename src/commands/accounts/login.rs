@@ -11,9 +11,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::failed;
 use super::landing::{Landing, Page};
-use super::{failed, typed};
-use crate::commands::{Output, complain, import};
+use crate::commands::confirm::typed;
+use crate::commands::{Output, complain, hints, import};
 use crate::config::duration;
 use crate::engine::Context;
 use crate::error::{Class, Exit, Failure, Fault};
@@ -79,6 +80,9 @@ pub(super) async fn login(context: &Context, args: &LoginArgs, output: Output) -
             ended.email
         ));
     }
+    let look = ended.services.iter().find_map(|service| registry::find(service)?.look);
+    let look = look.map(|look| format!(", `syncctl {look} {}` shows it", ended.email)).unwrap_or_default();
+    hints::next(output, &format!("`syncctl sync user {}` fetches the data{look}", ended.email));
     Ok(Exit::Done)
 }
 

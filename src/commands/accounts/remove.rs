@@ -2,19 +2,17 @@
 //! Then unsent events are withdrawn, then everything is erased in one transaction, and last the bots ordered for this user alone are
 //! taken back.
 
-use std::io::IsTerminal as _;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use clap::Args;
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{failed, find_user, typed};
+use super::failed;
 use crate::commands::remedies::ADMIN_CONSOLE;
 use crate::commands::verbs::Bounds;
-use crate::commands::{Output, attendee, channels, complain};
+use crate::commands::{Output, attendee, channels, complain, confirm, users};
 use crate::db::accounts;
 use crate::db::channels_read::{self, Listed};
 use crate::db::erasure::{self, Estate};
@@ -22,7 +20,6 @@ use crate::engine::Context;
 use crate::engine::tokens::StoredCredentials;
 use crate::error::{Class, Exit, Failure, Fault};
 use crate::google::oauth::{self, Credentials};
-use crate::progress::above_bars as ask;
 use crate::seal::Column;
 
 /// How often to check whether events being sent are done.
@@ -37,7 +34,7 @@ pub struct RemoveArgs {
     /// Also end the grant at Google
     #[arg(long)]
     revoke: bool,
-    /// Do not ask for confirmation
+    /// Do not ask for confirmation; required without a terminal
     #[arg(long)]
     yes: bool,
     /// Print what would be removed; remove nothing
@@ -94,7 +91,7 @@ struct Preview {
 
 /// Ends the grant at Google; synced data stays.
 pub(super) async fn revoke(context: &Context, user: &str, output: Output) -> anyhow::Result<Exit> {
-    let user = find_user(context, user).await?;
+    let user = users::find(context, user).await?;
     let (channels_stopped, channels_left) = stop_channels(context, user).await?;
     let grant = end_grant(context, user).await?;
     accounts::revoke(&context.pool, user).await?;
@@ -107,14 +104,16 @@ pub(super) async fn revoke(context: &Context, user: &str, output: Output) -> any
 
 /// Removes the user with everything synced for them alone. With `--revoke`, ends the grant first.
 pub(super) async fn remove(context: &Context, args: &RemoveArgs, output: Output) -> anyhow::Result<Exit> {
-    let user = find_user(context, &args.user).await?;
+    let user = users::find(context, &args.user).await?;
     if args.dry_run {
         let preview = Preview { dry_run: true, user, estate: erasure::count(&context.pool, user).await? };
         output.print(&preview, || format!("would be removed with {user}:\n{}", text(&preview.estate)))?;
         return Ok(Exit::Done);
     }
-    if !args.yes && std::io::stdin().is_terminal() {
-        confirm(context, &args.user, user).await?;
+    if !args.yes {
+        confirm::must_be_at_terminal()?;
+        let estate = erasure::count(&context.pool, user).await?;
+        confirm::confirm(context, &text(&estate), &format!("Remove {} with all of this?", args.user)).await?;
     }
     let (channels_stopped, channels_left) = stop_channels(context, user).await?;
     let grant = if args.revoke { Some(end_grant(context, user).await?) } else { None };
@@ -127,20 +126,6 @@ pub(super) async fn remove(context: &Context, args: &RemoveArgs, output: Output)
         format!("removed {user} with everything synced for them alone; {channels_stopped} push channels stopped{grant}\n{estate}")
     })?;
     Ok(Exit::Done)
-}
-
-/// Shows what would be removed and asks for confirmation.
-async fn confirm(context: &Context, name: &str, user: Uuid) -> anyhow::Result<()> {
-    let estate = erasure::count(&context.pool, user).await?;
-    ask(&format!("{}\nRemove {name} with all of this? This cannot be undone. [y/N] ", text(&estate)));
-    let line = tokio::select! {
-        line = typed() => line.context("the reader of standard input has ended")?.context("reading standard input")?,
-        () = context.stop.cancelled() => String::new(),
-    };
-    match line.trim().to_lowercase().as_str() {
-        "y" | "yes" => Ok(()),
-        _ => Err(Fault::usage("nothing was removed").into()),
-    }
 }
 
 /// Lists what is removed and what stays, one item per line.

@@ -7,8 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::find_user;
-use crate::commands::{Output, channels};
+use crate::commands::{Output, channels, users};
 use crate::db::{accounts, channels_read};
 use crate::engine::Context;
 use crate::error::Exit;
@@ -51,7 +50,7 @@ struct Set {
 
 /// Switches services. Stops the push channels of services being switched off first.
 pub(super) async fn set(context: &Context, args: &SetArgs, output: Output) -> anyhow::Result<Exit> {
-    let user = find_user(context, &args.user).await?;
+    let user = users::find(context, &args.user).await?;
     let goes_off = |service: &str| args.switches.iter().any(|switch| switch.service == service && !switch.on);
     let mut open = channels_read::list(&context.pool, false).await?;
     open.retain(|channel| channel.user_id == user && !channel.state.is_refusal() && goes_off(&channel.service));

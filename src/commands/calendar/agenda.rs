@@ -5,10 +5,9 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::span::{self, Incomplete, Span, SpanArgs};
-use crate::commands::{Output, jobs, table};
-use crate::db::accounts;
+use crate::commands::{Output, table, users};
 use crate::engine::Context;
-use crate::error::{Exit, Fault};
+use crate::error::Exit;
 use crate::services::calendar::instances::agenda::{self, Shown};
 
 /// Arguments of `calendar agenda`.
@@ -54,12 +53,7 @@ struct Event {
 /// Runs the command. Exit code 1 if events may be missing.
 pub async fn run(context: &Context, args: &Args, output: Output) -> anyhow::Result<Exit> {
     let span = args.span.span(Utc::now())?;
-    let user = match &args.user {
-        Some(name) => jobs::find_user(context, name).await?,
-        None => accounts::only_user(&context.pool)
-            .await?
-            .ok_or_else(|| Fault::usage("there is not exactly one user: name one that `syncctl accounts list` shows"))?,
-    };
+    let user = users::find_or_only(context, args.user.as_deref()).await?;
     let incomplete = span::incomplete(context, &[user], &span, false).await?;
     let shown = agenda::shown(&context.pool, user, span.window).await?;
     let (from, until) = span.bounds();
@@ -100,8 +94,12 @@ fn text(agenda: &Agenda) -> String {
             event.response.clone().unwrap_or_default(),
         ]);
     }
-    let events = if agenda.events.is_empty() { "no events".into() } else { table.trim_fmt() };
-    format!("{events}\n\n{}", span::heading(agenda.from, agenda.until, &agenda.time_zone))
+    let heading = span::heading(agenda.from, agenda.until, &agenda.time_zone);
+    match (agenda.events.is_empty(), agenda.incomplete.is_empty()) {
+        (false, _) => format!("{}\n\n{heading}", table.trim_fmt()),
+        (true, true) => format!("no events in these days; --from and --to show others\n\n{heading}"),
+        (true, false) => format!("no events are known in these days\n\n{heading}"),
+    }
 }
 
 /// The columns of day, start and end. The end has its day if that is another one.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::span::{self, Incomplete, Span, SpanArgs};
-use crate::commands::{Output, jobs, table};
+use crate::commands::{Output, table, users};
 use crate::engine::Context;
 use crate::error::Exit;
 use crate::services::calendar::instances::Window;
@@ -62,7 +62,7 @@ pub async fn run(context: &Context, args: &Args, output: Output) -> anyhow::Resu
     let span = args.span.span(Utc::now())?;
     let (mut users, mut ids) = (Vec::new(), BTreeSet::new());
     for name in &args.users {
-        let user_id = jobs::find_user(context, name).await?;
+        let user_id = users::find(context, name).await?;
         if ids.insert(user_id) {
             users.push(User { name: name.clone(), user_id, busy: Vec::new() });
         }

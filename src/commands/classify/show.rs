@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::classify::score::Score;
-use crate::commands::{Output, jobs, table};
+use crate::commands::{Output, table, users};
 use crate::db::classify::review;
 use crate::engine::Context;
 use crate::error::{Exit, Fault};
@@ -65,7 +65,7 @@ fn explanation(explained: &Explained) -> String {
 }
 
 pub(super) async fn eval(context: &Context, name: &str, since: Option<DateTime<Utc>>, output: Output) -> anyhow::Result<Exit> {
-    let user = jobs::find_user(context, name).await?;
+    let user = users::find(context, name).await?;
     let replay = replay::replay(&context.pool, user, since).await?;
     output.print(&figures(&replay), || evaluation(&replay))?;
     Ok(Exit::Done)
@@ -120,7 +120,7 @@ fn evaluation(replay: &Replay) -> String {
 
 pub(super) async fn review(context: &Context, user: Option<&str>, limit: i64, output: Output) -> anyhow::Result<Exit> {
     let user = match user {
-        Some(name) => Some(jobs::find_user(context, name).await?),
+        Some(name) => Some(users::find(context, name).await?),
         None => None,
     };
     let (rows, total) = review::undecided(&context.pool, user, limit).await?;

@@ -1,11 +1,15 @@
 //! `syncctl drive list`: a user's files, from the database.
 
+use std::time::Duration;
+
 use chrono::{DateTime, FixedOffset};
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::incomplete::{self, Incomplete};
-use crate::commands::{Output, jobs, table};
+use crate::commands::paging::Page;
+use crate::commands::{Output, table, users};
+use crate::config::duration;
 use crate::engine::Context;
 use crate::error::{Exit, Fault, one_line};
 use crate::nul;
@@ -15,8 +19,8 @@ use crate::zone::Zone;
 /// Arguments of `drive list`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// User, by UUID or address
-    user: String,
+    /// User, by UUID or address (default: the only one)
+    user: Option<String>,
     /// Only the contents of this folder: a path such as /Plans/2026, Team:/Plans in a shared drive, / for the top, or an id
     #[arg(long, value_name = "PATH|FILE_ID")]
     folder: Option<String>,
@@ -26,16 +30,18 @@ pub struct Args {
     /// Only files that this address owns
     #[arg(long, value_name = "ADDRESS")]
     owner: Option<String>,
-    /// Maximum number of rows
-    #[arg(long, default_value_t = 50)]
-    limit: u32,
+    /// Only files that changed within this time, such as `7days`
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    since: Option<Duration>,
+    #[command(flatten)]
+    page: Page,
 }
 
 #[derive(Debug, Serialize)]
 struct Files {
     user_id: Uuid,
     files: Vec<Entry>,
-    /// Number of files without the limit.
+    /// Number of files without the limit; 0 if the offset is beyond the last one.
     of: i64,
     /// Drives of which files may be missing or outdated.
     incomplete: Vec<Incomplete>,
@@ -43,7 +49,7 @@ struct Files {
 
 /// Runs the command. Exit code 1 if files may be missing or outdated.
 pub async fn run(context: &Context, args: &Args, output: Output) -> anyhow::Result<Exit> {
-    let user_id = jobs::find_user(context, &args.user).await?;
+    let user_id = users::find_or_only(context, args.user.as_deref()).await?;
     let folder = match &args.folder {
         Some(name) => Some(folder(context, user_id, name).await?),
         None => None,
@@ -52,10 +58,18 @@ pub async fn run(context: &Context, args: &Args, output: Output) -> anyhow::Resu
         return Err(Fault::usage(format!("the owner {}", nul::REFUSED)).into());
     }
     let incomplete = incomplete::report(context, user_id).await?;
-    let filter = Filter { folder, shared: args.shared, owner: args.owner.as_deref() };
-    let (files, of) = browse::list(&context.pool, user_id, &filter, i64::from(args.limit)).await?;
+    let within_seconds = args.since.map(|since| since.as_secs_f64());
+    let filter = Filter { folder, shared: args.shared, owner: args.owner.as_deref(), within_seconds };
+    let page = args.page;
+    let (files, of) = browse::list(&context.pool, user_id, &filter, (page.limit.into(), page.offset.into())).await?;
     let files = Files { user_id, files, of, incomplete };
-    output.print(&files, || text(&files, Zone::of_this_machine()))?;
+    let ids = files.files.iter().map(|file| file.file_id.clone());
+    page.ids.print(output, &files, ids, || {
+        if files.files.is_empty() { empty(&filter, page) } else { text(&files, Zone::of_this_machine()) }
+    })?;
+    if !files.files.is_empty() {
+        page.footer(output, files.files.len(), Some(files.of));
+    }
     Ok(if files.incomplete.is_empty() { Exit::Done } else { Exit::SomeFailed })
 }
 
@@ -81,10 +95,17 @@ async fn folder(context: &Context, user: Uuid, name: &str) -> anyhow::Result<Fol
     }
 }
 
-fn text(files: &Files, zone: Zone) -> String {
-    if files.files.is_empty() {
-        return "no files".into();
+/// Says why no files are listed.
+fn empty(filter: &Filter<'_>, page: Page) -> String {
+    let is_all = filter.folder.is_none() && !filter.shared && filter.owner.is_none() && filter.within_seconds.is_none();
+    match (is_all, page.offset) {
+        (true, 0) => "no files: the user sees none outside the trash".into(),
+        (false, 0) => "no files match these options".into(),
+        _ => "no files so far back in the list".into(),
     }
+}
+
+fn text(files: &Files, zone: Zone) -> String {
     let mut table = table(&["modified", "owner", "shared", "file", "path"]);
     for file in &files.files {
         table.add_row([
@@ -97,7 +118,7 @@ fn text(files: &Files, zone: Zone) -> String {
     }
     let rest = match files.of - files.files.len() as i64 {
         0 => String::new(),
-        rest => format!(", {rest} more files: see --limit"),
+        _ => format!(", {} files of {}", files.files.len(), files.of),
     };
     format!("{}\n\ntimes in {zone}{rest}", table.trim_fmt())
 }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::incomplete::{self, Incomplete};
 use super::list::{owner, shared, time};
-use crate::commands::{Output, jobs, table};
+use crate::commands::{Output, table, users};
 use crate::engine::Context;
 use crate::error::{Exit, Fault, one_line};
 use crate::nul;
@@ -35,7 +35,7 @@ struct Shown {
 
 /// Runs the command. Exit code 1 if what is shown may be outdated.
 pub async fn run(context: &Context, args: &Args, output: Output) -> anyhow::Result<Exit> {
-    let user_id = jobs::find_user(context, &args.user).await?;
+    let user_id = users::find(context, &args.user).await?;
     if nul::is_in(&args.file) {
         return Err(Fault::usage(format!("the file id {}", nul::REFUSED)).into());
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::commands::{Output, file, jobs};
+use crate::commands::{Output, file, users};
 use crate::engine::Context;
 use crate::error::{Exit, Fault};
 use crate::services::gmail::attachments::stored::{self, StoredContent};
@@ -36,7 +36,7 @@ struct Written {
 
 /// Runs the command.
 pub async fn run(context: &Context, args: &Args, output: Output) -> anyhow::Result<Exit> {
-    let user = jobs::find_user(context, &args.user).await?;
+    let user = users::find(context, &args.user).await?;
     let Args { message_id, number, .. } = args;
     let refused = |why: &str| Fault::usage(format!("attachment {number} of message {message_id} {why}"));
     let bytes = match stored::content(&context.pool, user, message_id, *number).await? {

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::attachment;
 use crate::commands::documents::{line, without_controls};
-use crate::commands::{Output, jobs, zone};
+use crate::commands::{Output, users, zone};
 use crate::engine::Context;
 use crate::error::{Exit, Fault};
 use crate::services::gmail::stored::{self, FullMessage};
@@ -39,7 +39,7 @@ struct Shown {
 
 /// Runs the command. Exit code 1 if the message may be outdated.
 pub async fn run(context: &Context, args: &Args, output: Output) -> anyhow::Result<Exit> {
-    let user = jobs::find_user(context, &args.user).await?;
+    let user = users::find(context, &args.user).await?;
     let Some(message) = stored::message(&context.pool, user, &args.message_id).await? else {
         return Err(
             Fault::usage(format!("user {user} has no stored message {}; see `syncctl gmail list`", args.message_id)).into()

@@ -55,7 +55,7 @@ fn drawn(mut table: Table) -> String {
 
 fn services(overview: &Overview, colours: bool) -> String {
     if overview.services.is_empty() {
-        return "no streams yet: add users with `syncctl accounts login`, `add-domain` or `import`".into();
+        return "no streams yet: add users with `syncctl accounts login`, `import` or `add-domain`".into();
     }
     let header =
         ["service", "streams", "due", "oldest due", "under way", "first pass", "failing", "off", "revoked", "delay p95, 24 h"];
@@ -81,7 +81,7 @@ fn services(overview: &Overview, colours: bool) -> String {
 
 fn jobs(overview: &Overview, colours: bool) -> String {
     if overview.jobs.is_empty() {
-        return "no job has run yet: see crontab.example".into();
+        return "no job has run yet: `syncctl sync cron` fetches all data, `syncctl install systemd` or `install crontab` schedules it".into();
     }
     let mut table = table(&["job", "last run", "took", "usually every", "status", ""]);
     for job in &overview.jobs {

@@ -12,11 +12,13 @@ pub(crate) fn read_any(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     let mut file = DEFAULTS.clone();
     let read = file.add_text(Path::new("syncctl.toml"), &text);
-    std::hint::black_box(read.and_then(|()| file.finish(None, &Credentials::None)).map_err(|error| format!("{error:#}")).is_ok());
+    std::hint::black_box(
+        read.and_then(|()| file.finish(Vec::new(), &Credentials::None)).map_err(|error| format!("{error:#}")).is_ok(),
+    );
     let mut flags = DEFAULTS.clone();
     for (key, value) in text.lines().filter_map(|line| line.split_once('=')) {
         let set = flags.set_text(key.trim(), value.trim().trim_matches('"'), Origin::Flag);
         std::hint::black_box(set.map_err(|error| format!("{error:#}")).is_ok());
     }
-    std::hint::black_box(flags.finish(None, &Credentials::None).is_ok());
+    std::hint::black_box(flags.finish(Vec::new(), &Credentials::None).is_ok());
 }

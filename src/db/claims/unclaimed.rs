@@ -45,7 +45,7 @@ pub async fn unclaimed(pool: &Pool, run: Uuid, service: &str, users: &[Uuid]) ->
              FROM streams s LEFT JOIN accounts a ON a.user_id = s.user_id LEFT JOIN runs r ON r.id = s.claimed_by
              WHERE s.user_id = ANY ($3) AND s.service = $2 AND s.state <> 'removed' AND s.last_run IS DISTINCT FROM $1
              UNION ALL
-             SELECT 0, u.id, '', 'revoked', 'the user has no credentials; import the account', false, NULL, NULL, NULL, NULL, NULL, NULL
+             SELECT 0, u.id, '', 'revoked', 'the user has no credentials; import the account', false, NULL, NULL, NULL, NULL, NULL, NULL, NULL
              FROM users u WHERE u.id = ANY ($3) AND NOT EXISTS (SELECT FROM accounts a WHERE a.user_id = u.id)
              ORDER BY 1"
     );
@@ -56,7 +56,7 @@ pub async fn unclaimed(pool: &Pool, run: Uuid, service: &str, users: &[Uuid]) ->
         .await
         .context("listing unclaimed streams")?;
     let unclaimed = rows.iter().map(|row| {
-        let account: Option<AccountState> = row.try_get(11)?;
+        let account: Option<AccountState> = row.try_get(12)?;
         let why = match row.try_get(3)? {
             StreamState::Revoked if account == Some(AccountState::Ended) => Why::Ended,
             StreamState::Revoked => Why::Refused(row.try_get(4)?),

@@ -94,6 +94,8 @@ pub struct Filter<'a> {
     pub shared: bool,
     /// An owner's address.
     pub owner: Option<&'a str>,
+    /// Only files that changed within this many seconds.
+    pub within_seconds: Option<f64>,
 }
 
 /// A place whose contents are listed.
@@ -105,11 +107,17 @@ pub enum Folder {
     Id(String),
 }
 
-/// Lists files outside the trash: the contents of a folder by name, others by the time of their last change. Also returns how many there are.
+/// Lists up to `limit` files after the first `offset`, without those in the trash: the contents of a folder by name, others by the time of their last
+/// change. Also returns how many there are, unless none is listed.
 ///
 /// # Errors
 /// Returns an error of the database.
-pub async fn list(pool: &Pool, user: Uuid, filter: &Filter<'_>, limit: i64) -> anyhow::Result<(Vec<Entry>, i64)> {
+pub async fn list(
+    pool: &Pool,
+    user: Uuid,
+    filter: &Filter<'_>,
+    (limit, offset): (i64, i64),
+) -> anyhow::Result<(Vec<Entry>, i64)> {
     let folder = match &filter.folder {
         Some(Folder::Id(id)) => Some(id.as_str()),
         Some(Folder::Top) | None => None,
@@ -130,7 +138,8 @@ pub async fn list(pool: &Pool, user: Uuid, filter: &Filter<'_>, limit: i64) -> a
                        WHERE top.stream_id = a.stream_id AND top.file_id = a.parents[1] AND top.deleted_at IS NULL))
                      AND (NOT $6 OR coalesce(f.shared, f.drive_id IS NOT NULL))
                      AND ($7::text IS NULL OR $7 = ANY (f.owners))
-                   ORDER BY place LIMIT $8)
+                     AND ($9::float8 IS NULL OR f.modified_at > now() - make_interval(secs => $9))
+                   ORDER BY place LIMIT $8 OFFSET $10)
                  SELECT {ENTRY}, c.of FROM chosen c
                  JOIN drive_file_access a ON a.stream_id = c.stream_id AND a.file_id = c.file_id
                  JOIN drive_files f ON f.file_id = c.file_id
@@ -146,6 +155,8 @@ pub async fn list(pool: &Pool, user: Uuid, filter: &Filter<'_>, limit: i64) -> a
                 (&filter.shared, Type::BOOL),
                 (&owner, Type::TEXT),
                 (&limit, Type::INT8),
+                (&filter.within_seconds, Type::FLOAT8),
+                (&offset, Type::INT8),
             ],
         )
         .await

@@ -55,14 +55,53 @@ pub struct Filter<'a> {
     pub unread: bool,
     /// Each occurs in subject, sender, snippet or text.
     pub words: &'a [String],
-    pub limit: i64,
+    /// Only those received within this many seconds.
+    pub within_seconds: Option<f64>,
 }
 
-/// Messages, newest first. A search has no index: it reads the messages of one user, newest first, until `limit` are found.
+/// The messages `m` of a `Filter`.
+macro_rules! filtered {
+    () => {
+        " FROM gmail_messages m
+          WHERE m.user_id = $1 AND m.deleted_at IS NULL AND (m.unread OR NOT $3)
+            AND ($2::text IS NULL OR EXISTS (SELECT FROM gmail_labels l WHERE l.stream_id = m.stream_id AND l.label_id = ANY (m.labels)
+              AND l.deleted_at IS NULL AND lower(coalesce(l.name, l.label_id)) = lower($2)))
+            AND (cardinality($4::text[]) = 0
+              OR concat_ws(E'\\n', m.subject, m.from_name, m.from_address, m.snippet, m.body) ILIKE ALL ($4))
+            AND ($5::float8 IS NULL OR m.received_at > now() - make_interval(secs => $5))"
+    };
+}
+
+/// Counts the messages of a filter without words: a search would read the texts of the whole mailbox.
 ///
 /// # Errors
 /// Returns an error of the database.
-pub async fn messages(pool: &Pool, filter: &Filter<'_>) -> anyhow::Result<Vec<Message>> {
+pub async fn count(pool: &Pool, filter: &Filter<'_>) -> anyhow::Result<i64> {
+    let label = filter.label.map(nul::replaced);
+    let row = pool
+        .get()
+        .await?
+        .query_typed_one(
+            concat!("SELECT count(*)", filtered!()),
+            &[
+                (&filter.user, Type::UUID),
+                (&label, Type::TEXT),
+                (&filter.unread, Type::BOOL),
+                (&Vec::<String>::new(), Type::TEXT_ARRAY),
+                (&filter.within_seconds, Type::FLOAT8),
+            ],
+        )
+        .await
+        .context("counting messages")?;
+    Ok(row.try_get(0)?)
+}
+
+/// Up to `limit` messages after the first `offset`, newest first. A search has no index: it reads the messages of one user, newest first, until these are
+/// found.
+///
+/// # Errors
+/// Returns an error of the database.
+pub async fn messages(pool: &Pool, filter: &Filter<'_>, (limit, offset): (i64, i64)) -> anyhow::Result<Vec<Message>> {
     let patterns: Vec<String> = filter.words.iter().map(|word| pattern(word)).collect();
     let label = filter.label.map(nul::replaced);
     let rows = pool
@@ -72,19 +111,17 @@ pub async fn messages(pool: &Pool, filter: &Filter<'_>) -> anyhow::Result<Vec<Me
             concat!(
                 "SELECT m.message_id, m.thread_id, m.received_at, m.from_name, m.from_address, m.subject, m.snippet, m.unread, ",
                 label_names!(),
-                " FROM gmail_messages m
-                 WHERE m.user_id = $1 AND m.deleted_at IS NULL AND (m.unread OR NOT $3)
-                   AND ($2::text IS NULL OR EXISTS (SELECT FROM gmail_labels l WHERE l.stream_id = m.stream_id AND l.label_id = ANY (m.labels)
-                     AND l.deleted_at IS NULL AND lower(coalesce(l.name, l.label_id)) = lower($2)))
-                   AND concat_ws(E'\\n', m.subject, m.from_name, m.from_address, m.snippet, m.body) ILIKE ALL ($4)
-                 ORDER BY m.received_at DESC, m.message_id DESC LIMIT $5"
+                filtered!(),
+                " ORDER BY m.received_at DESC, m.message_id DESC LIMIT $6 OFFSET $7"
             ),
             &[
                 (&filter.user, Type::UUID),
                 (&label, Type::TEXT),
                 (&filter.unread, Type::BOOL),
                 (&patterns, Type::TEXT_ARRAY),
-                (&filter.limit, Type::INT8),
+                (&filter.within_seconds, Type::FLOAT8),
+                (&limit, Type::INT8),
+                (&offset, Type::INT8),
             ],
         )
         .await

@@ -51,7 +51,7 @@ fn a_user_who_disables_bots_or_is_removed_has_no_bots_left() {
     let links: Vec<String> = users.iter().map(|user| world.meet(user, &user[..9], 60)).collect();
     world.schedule().expect(0);
     world.syncctl(&["attendee", "disable", &users[0]]).expect(0);
-    world.syncctl(&["accounts", "remove", &users[1]]).expect(0);
+    world.syncctl(&["accounts", "remove", &users[1], "--yes"]).expect(0);
     world.syncctl(&["attendee", "schedule"]).expect(0);
     for link in links {
         assert_eq!(world.only_bot(&link)["deleted"], true);

@@ -193,7 +193,7 @@ fn contents_go_with_the_last_message_that_has_them_and_with_their_user() {
     collection(&world, &user);
     world.sync_all().expect(0);
     assert_eq!(unused(), 0);
-    world.syncctl(&["accounts", "remove", &user]).expect(0);
+    world.syncctl(&["accounts", "remove", &user, "--yes"]).expect(0);
     assert_eq!(world.texts(COUNTS), ["0 0"]);
 }
 
@@ -206,7 +206,7 @@ fn equal_contents_of_two_users_are_stored_for_each() {
     users.iter().for_each(|user| drop(collection(&world, user)));
     world.sync_all().expect(0);
     let all = world.rows("gmail_contents");
-    world.syncctl(&["accounts", "remove", &users[0]]).expect(0);
+    world.syncctl(&["accounts", "remove", &users[0], "--yes"]).expect(0);
     assert_eq!(2 * world.rows("gmail_contents"), all);
     world.syncctl(&["verify", "gmail"]).expect(0);
 }

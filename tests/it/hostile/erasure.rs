@@ -83,7 +83,7 @@ fn everything_of_a_user_goes_in_one_command_and_nothing_is_sent_afterwards() {
     let of_ben = format!("documents WHERE user_id = (SELECT id FROM users WHERE email = '{ben}')");
     assert!(world.rows("outbox_deliveries WHERE state = 'pending'") >= 4 && world.rows(&of_ben) == 1, "something to remove");
     assert_eq!((world.rows("attendee_transcripts"), world.rows("attendee_bots")), (1, 2));
-    world.syncctl(&["accounts", "remove", ann]).expect(0);
+    world.syncctl(&["accounts", "remove", ann, "--yes"]).expect(0);
     assert_eq!(traces(&lived), Vec::<String>::new());
     let bots = world.bots();
     assert!(bots.iter().all(|bot| bot["state"] != "scheduled" || bot["deleted"] == true), "{bots:#?}");
@@ -131,7 +131,7 @@ fn erased_and_kept_rows_are_counted_before_and_reported_after() {
     assert_eq!(stays["bots_at_attendee"].as_array().map(Vec::len), Some(1), "{dry}");
     assert_eq!(world.users(), 2);
 
-    let report = world.syncctl(&["accounts", "remove", ann, "--json"]).expect(0).json();
+    let report = world.syncctl(&["accounts", "remove", ann, "--json", "--yes"]).expect(0).json();
     assert_eq!((&report["stays"], &report["withdrawn"]), (stays, &dry["withdrawn"]), "{report}");
     assert!(dry["withdrawn"].as_i64() >= Some(4), "{dry}");
     for table in tables {
@@ -148,7 +148,7 @@ fn an_event_that_is_being_sent_is_waited_for() {
     world.execute("UPDATE outbox_deliveries SET due_at = now(); DELETE FROM outbox_targets");
     let sending = world.spawn(&["deliver"]);
     receiver.wait_for(1);
-    let mut removing = world.spawn(&["accounts", "remove", ann]);
+    let mut removing = world.spawn(&["accounts", "remove", ann, "--yes"]);
     let mut report = BufReader::new(removing.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
     assert!(report.any(|line| line.contains("events being sent")), "it does not wait");
     assert_eq!(world.users(), 2);
@@ -188,6 +188,9 @@ fn on_a_terminal_it_asks_and_without_a_yes_nothing_is_gone() {
     let (code, shown) = answered("", "y\n");
     assert_eq!((code, world.users()), (Some(0), 0), "{shown}");
     world.import();
+    let refused = world.syncctl(&["accounts", "remove", &user]).expect(2);
+    assert!(refused.stderr.contains("no terminal to ask") && refused.stderr.contains("add --yes"), "{refused:?}");
+    assert_eq!(world.users(), 1);
     let (code, shown) = answered("--yes", "");
     assert_eq!((code, world.users()), (Some(0), 0), "{shown}");
     assert!(!shown.contains("[y/N]"), "{shown}");

@@ -97,7 +97,7 @@ fn a_user_is_removed_with_their_channels_and_what_cannot_be_stopped_is_named_and
         let users: Vec<String> = world.sim.users().into_iter().collect();
         let of = |user: &str| by_resource(&world).keys().filter(|resource| resource.starts_with(user)).count();
         let had = of(&users[0]);
-        let removed = world.syncctl(&["accounts", "remove", &users[0], "--json"]).expect(0).json();
+        let removed = world.syncctl(&["accounts", "remove", &users[0], "--json", "--yes"]).expect(0).json();
         assert_eq!((&removed["channels_stopped"], &removed["channels_left"]), (&json!(had), &json!([])), "{removed}");
         assert_eq!((of(&users[0]), of(&users[1]) > 0), (0, true));
         assert_eq!(world.users(), 2);
@@ -106,7 +106,7 @@ fn a_user_is_removed_with_their_channels_and_what_cannot_be_stopped_is_named_and
         let method = if service.name == "gmail" { "users.stop" } else { "channels.stop" };
         world.sim.fault(json!({ "fault": "bad_request_400", "method": method }));
         let had = of(&users[1]);
-        let removed = world.syncctl(&["accounts", "remove", &users[1]]).expect(0);
+        let removed = world.syncctl(&["accounts", "remove", &users[1], "--yes"]).expect(0);
         world.sim.clear_faults();
         let named = removed.stderr.lines().filter(|line| line.contains("could not be stopped and expires by itself, 20")).count();
         assert_eq!((named, of(&users[1])), (had, had), "{removed:?}");

@@ -11,6 +11,7 @@ mod result;
 pub mod runs;
 mod server;
 mod streams;
+mod terminal;
 
 use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
