@@ -36,11 +36,20 @@ impl Profile {
         }
     }
 
+    /// All changes.
+    pub(super) fn total(&self) -> f64 {
+        self.hours.iter().sum::<f32>().into()
+    }
+
+    /// Whether the flat prior dominates: the factors would differ by less than the rates do.
+    pub(super) fn is_thin(&self) -> bool {
+        self.total() < 1.0
+    }
+
     /// The factors, drawn towards 1 while there is little evidence: changes divided by observed time, both forgotten at the same rate.
     pub(super) fn week(&self, seen: &Seen) -> Week {
         let total: f32 = self.hours.iter().sum();
-        // Below this, the flat prior dominates: the factors would differ by less than the rates do.
-        if total < 1.0 {
+        if self.is_thin() {
             return Week::FLAT;
         }
         // Less than a day cannot distinguish hours, and zero must not be divided by.
