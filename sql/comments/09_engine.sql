@@ -81,7 +81,7 @@ COMMENT ON COLUMN pace_priors.service IS 'Service that polls.';
 COMMENT ON COLUMN pace_priors.kind IS 'Kind of feed, as in streams.kind.';
 COMMENT ON COLUMN pace_priors.changes IS 'The assumption counts as this many changes that do not follow from others (shape of a gamma distribution).';
 COMMENT ON COLUMN pace_priors.hours IS 'Hours in which these changes count as seen.';
-COMMENT ON COLUMN pace_priors.followers IS 'Shares of changes that follow from others within minutes, an hour, a working day.';
+COMMENT ON COLUMN pace_priors.followers IS 'Shares of changes that follow from others within minutes, an hour, a working day, a few days.';
 COMMENT ON COLUMN pace_priors.streams IS 'Number of feeds from which it was learnt.';
 COMMENT ON COLUMN pace_priors.fitted_at IS 'When it was learnt.';
 

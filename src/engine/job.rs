@@ -14,7 +14,7 @@ use super::report::Covered;
 use super::shared::Shared;
 use super::{Context, Report, Source, dispatch, isolated, probe, revive, run_summary, skipped, watch};
 use crate::db::claims::Selection;
-use crate::db::poll_prices;
+use crate::db::pace_runs;
 use crate::db::pool::CANCELLED;
 use crate::db::runs::{self, Closing, Look, Opening, Tables};
 use crate::db::{explained, streams};

@@ -44,6 +44,11 @@ impl Forecast {
         Self { rate, bursts: [Burst::NONE; SCALES], week: Week::FLAT }
     }
 
+    /// Changes per hour that are expected now, regardless of the time of the week.
+    pub fn current(&self) -> f64 {
+        self.rate + self.bursts.iter().map(|burst| burst.extra).sum::<f64>()
+    }
+
     fn is_steady(&self) -> bool {
         self.bursts.iter().all(|burst| burst.extra == 0.0)
     }

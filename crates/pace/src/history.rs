@@ -14,7 +14,7 @@ const MAX_LOG_ODDS: f64 = 6.0;
 /// Prior log odds of bursts.
 const PRIOR_BURSTS: f64 = -1.0;
 /// Prior log odds that the weekly profile predicts changes.
-const PRIOR_TIMED: f64 = -2.0;
+const PRIOR_TIMED: f64 = 0.0;
 /// Weight of the fleet's shares of changes that follow from others, in changes.
 const SHARES_WEIGHT: f64 = 8.0;
 /// The profile and the shares are forgotten this many times more slowly than changes.
@@ -35,7 +35,7 @@ pub struct History {
     pub bursts: f64,
     /// Log odds that the profile predicts changes.
     pub timed: f64,
-    /// Changes by hour of the day and day of the week; changes that follow from others hardly count.
+    /// Changes by hour of the day and day of the week; changes that follow from others within the hour hardly count.
     pub profile: Profile,
     /// The time that these values refer to.
     pub at: DateTime<Utc>,
@@ -93,20 +93,26 @@ impl History {
         let likelier = scales::alone(&model) + follows * scales::alone(&shares) / alone;
         self.bursts = (self.bursts + likelier.ln()).clamp(-MAX_LOG_ODDS, MAX_LOG_ODDS);
         let count = self.count(&shares, self.quiet, alone);
-        self.timed = (self.timed + count * learnt.at(self.at).ln()).clamp(-MAX_LOG_ODDS, MAX_LOG_ODDS);
-        self.mass += count;
-        self.profile.add(self.at, count as f32);
+        self.timed = (self.timed + count.of_hour * learnt.at(self.at).ln()).clamp(-MAX_LOG_ODDS, MAX_LOG_ODDS);
+        self.mass += count.alone;
+        self.profile.add(self.at, count.of_hour as f32);
         self.quiet = 0.0;
     }
 
-    /// Counts a change as a follower on each scale, by how likely that is; returns the rest. `alone`: independent changes expected per hour.
-    fn count(&mut self, shares: &Shares, quiet: f64, alone: f64) -> f64 {
+    /// Counts a change as a follower on each scale, by how likely that is. `alone`: independent changes expected per hour.
+    fn count(&mut self, shares: &Shares, quiet: f64, alone: f64) -> Count {
         let hazards = scales::hazards(shares, quiet);
         let all = alone + hazards.iter().sum::<f64>();
         for (follower, hazard) in self.followers.iter_mut().zip(hazards) {
             *follower += hazard / all;
         }
-        alone / all
+        Count { alone: alone / all, of_hour: 1.0 - scales::within_hour(&hazards) / all }
+    }
+
+    /// Changes that say something about the hour, and those of them that follow from others later than that.
+    fn alone_count(&self) -> f64 {
+        let later = self.followers.iter().sum::<f64>() - scales::within_hour(&self.followers);
+        (self.profile.total() - later).max(0.0)
     }
 
     /// Records a change before `self.at` that was unknown until now.
@@ -117,16 +123,16 @@ impl History {
         let count = if age <= self.quiet {
             self.count(&shares, self.quiet - age, self.alone(half_life, prior))
         } else {
-            scales::alone(&shares)
+            Count { alone: scales::alone(&shares), of_hour: 1.0 - scales::within_hour(&shares) }
         };
         self.quiet = self.quiet.min(age);
-        self.mass += count * (-age / half_life_hours(half_life)).exp2();
-        self.profile.add(change, (count * (-age / half_life_hours(half_life) / PROFILE_MEMORY).exp2()) as f32);
+        self.mass += count.alone * (-age / half_life_hours(half_life)).exp2();
+        self.profile.add(change, (count.of_hour * (-age / half_life_hours(half_life) / PROFILE_MEMORY).exp2()) as f32);
     }
 
     /// The shares of changes that follow from others, if changes come in bursts.
     fn model(&self, prior: &Prior) -> Shares {
-        let all = self.profile.total() + self.followers.iter().sum::<f64>() + SHARES_WEIGHT;
+        let all = self.profile.total() + scales::within_hour(&self.followers) + SHARES_WEIGHT;
         std::array::from_fn(|scale| (self.followers[scale] + SHARES_WEIGHT * prior.shares[scale]) / all)
     }
 
@@ -201,7 +207,7 @@ impl History {
     /// What the stream contributes to the prior of its fleet. `week`: that of its forecast for `now`.
     pub fn evidence(&self, week: &Week, now: DateTime<Utc>, half_life: Duration) -> Evidence {
         let (changes, hours) = self.shown(week, now, half_life);
-        Evidence { changes, hours, alone: self.profile.total(), followers: self.followers }
+        Evidence { changes, hours, alone: self.alone_count(), followers: self.followers }
     }
 
     /// The forecast from `now` on.
@@ -213,6 +219,14 @@ impl History {
         let bursts = scales::bursts(&shares, rate, quiet, week.at(now).max(MIN_HOUR_FACTOR));
         Forecast { rate, bursts, week }
     }
+}
+
+/// How much a change counts.
+struct Count {
+    /// As one that does not follow from others.
+    alone: f64,
+    /// As one that shows when in the week changes come: a follower within the hour says little about that.
+    of_hour: f64,
 }
 
 /// Converts log odds to a probability.

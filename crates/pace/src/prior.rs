@@ -264,7 +264,7 @@ mod tests {
                 fleet.add(Evidence { changes, hours, ..Evidence::default() });
             }
             let odd = [f64::NAN, f64::INFINITY, 0.0, 1e300][odd];
-            fleet.add(Evidence { changes: odd, hours: odd, alone: odd, followers: [odd; 3] });
+            fleet.add(Evidence { changes: odd, hours: odd, alone: odd, followers: [odd; scales::SCALES] });
             let prior = fleet.prior(Prior::assumed(rate));
             prop_assert!(prior.changes.is_finite() && prior.changes > 0.0, "{:?}", prior);
             prop_assert!(prior.hours.is_finite() && prior.hours > 0.0, "{:?}", prior);

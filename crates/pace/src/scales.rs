@@ -1,22 +1,27 @@
-//! How changes follow from others: within minutes, an hour or a working day. The time to a stream's next change is of one of these scales, or the next
+//! How changes follow from others: within minutes, an hour, a working day or a few days. The time to a stream's next change is of one of these scales, or the next
 //! change is independent of the last.
 
 use super::forecast::Burst;
 
 /// The number of scales.
-pub const SCALES: usize = 3;
+pub const SCALES: usize = 4;
 /// Mean hours from a change to one that follows from it, on each scale.
-const HOURS: [f64; SCALES] = [4.0 / 60.0, 0.5, 4.0];
+const HOURS: [f64; SCALES] = [4.0 / 60.0, 0.5, 4.0, 36.0];
 
 /// The shares of changes that follow from others, on each scale; the rest is independent.
 pub type Shares = [f64; SCALES];
 
 /// Before a fleet has shown anything.
-pub const ASSUMED: Shares = [0.5, 0.1, 0.1];
+pub const ASSUMED: Shares = [0.4, 0.1, 0.1, 0.1];
 
 /// The share of independent changes.
 pub fn alone(shares: &Shares) -> f64 {
     1.0 - shares.iter().sum::<f64>()
+}
+
+/// The sum of the scales within an hour.
+pub fn within_hour(counts: &Shares) -> f64 {
+    counts.iter().zip(HOURS).filter(|(_, hours)| *hours < 1.0).map(|(count, _)| count).sum()
 }
 
 /// Per hour, how often a change follows on each scale if the last one was `quiet` hours ago. It is small when the last one probably had no follower.
