@@ -37,12 +37,12 @@ pub struct Args {
     /// Replay changes stored in the database instead of generated ones
     #[arg(long, conflicts_with_all = ["trace", "streams", "seed"])]
     stored: bool,
-    /// Number of streams: to generate, with rates log-uniform from 0.001 to 10 changes an hour (default: 1500); of a file, including those without changes
+    /// Number of streams: to generate, with rates log-uniform from 0.001 to 10 changes an hour (default: 1500); of a file, including silent ones
     /// (default: the number in a comment like `# 2,000 streams`, or those that it names)
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     streams: Option<u32>,
-    /// Number of days to replay; the second half shows what was learnt in the first (default: 14; of a file: the number in a comment like `# 28 days`, or to its
-    /// last change)
+    /// Number of days to replay; the second half shows what was learnt in the first (default: 14; of a file: the number in a comment like `# 28 days`, or to
+    /// its last change)
     #[arg(long, value_parser = clap::value_parser!(u32).range(2..=366))]
     days: Option<u32>,
     /// Mean calls per day and stream

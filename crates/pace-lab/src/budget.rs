@@ -9,7 +9,7 @@ use rand::{Rng as _, SeedableRng as _};
 use super::{Kind, Trace, generate, start};
 use pace::{Bounds, Demand, History, Prior, Steering, jittered};
 
-const HALF_LIFE: Duration = Duration::from_secs(7 * 86_400);
+const HALF_LIFE: Duration = Duration::from_secs(4 * 86_400);
 const BOUNDS: Bounds =
     Bounds { min: Duration::from_secs(60), max: Duration::from_secs(4 * 3600), prior: 0.1, full_pass_every: None };
 const DAYS: usize = 14;

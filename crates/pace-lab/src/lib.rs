@@ -136,7 +136,7 @@ mod tests {
         let bounds = Bounds { min: DAY / 1440, max: DAY, prior: 0.1, full_pass_every: None };
         Terms {
             bounds,
-            half_life: 7 * DAY,
+            half_life: 4 * DAY,
             jitter: 0.15,
             every: Duration::ZERO,
             start: start(),

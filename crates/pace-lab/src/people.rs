@@ -33,7 +33,7 @@ fn mean(file: &[u8], rule: Rule) -> f64 {
 }
 
 /// As in the settings.
-const HALF_LIFE_DAYS: u32 = 7;
+const HALF_LIFE_DAYS: u32 = 4;
 
 #[test]
 fn people_who_change_something_each_day_wait_little_more_than_half_as_long_as_with_a_fixed_interval() {

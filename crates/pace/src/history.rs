@@ -12,7 +12,7 @@ use super::scales::{self, SCALES, Shares};
 /// Limit of certainty: natural logarithm of the odds.
 const MAX_LOG_ODDS: f64 = 6.0;
 /// Prior log odds of bursts.
-const PRIOR_BURSTS: f64 = -1.0;
+const PRIOR_BURSTS: f64 = 1.0;
 /// Prior log odds that the weekly profile predicts changes.
 const PRIOR_TIMED: f64 = 0.0;
 /// Weight of the fleet's shares of changes that follow from others, in changes.

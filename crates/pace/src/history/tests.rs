@@ -81,7 +81,8 @@ fn office_hours_are_learnt_and_one_busy_morning_is_not() {
     assert!(at(1, 11) > 2.0 && at(1, 3) < 0.3 && at(5, 11) < 0.7, "{} {} {}", at(1, 11), at(1, 3), at(5, 11));
     let once = polled(&[600, 603, 605, 609, 613], TimeDelta::days(1)).week(HALF_LIFE);
     let morning = once.at(monday() + TimeDelta::hours(10));
-    assert!(morning < 1.5, "{morning}");
+    // Like that of a usual day, at most.
+    assert!(morning < 2.0, "{morning}");
 }
 
 proptest! {
