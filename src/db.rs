@@ -32,6 +32,8 @@ pub mod move_schema;
 pub mod notifications;
 pub mod outbox;
 pub mod overview;
+pub mod pace_priors;
+pub mod pace_runs;
 pub mod poll_prices;
 pub mod pool;
 pub mod problems;

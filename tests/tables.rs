@@ -15,7 +15,7 @@ const OWNERS: [(&str, &str); 5] = [
     (
         SHARED,
         "accounts channels classify_passes classify_queue document_judgements document_projects documents job_locks model_budgets \
-         model_usage notifications outbox_deliveries outbox_events outbox_targets pace_prices pace_runs pace_user_prices \
+         model_usage notifications outbox_deliveries outbox_events outbox_targets pace_prices pace_priors pace_runs pace_user_prices \
          project_corrections project_models projects quarantined_items quota_minutes quota_pauses quota_usage runs streams \
          user_activity users",
     ),

@@ -126,7 +126,7 @@ fn print_report(world: &World, traces: &[pace_lab::Trace], sums: &[Day], budget:
     let lists = u64::from(days) * LISTS * traces.len() as u64;
     let terms = Terms {
         bounds: Bounds { min: MIN, max: MAX, prior: 0.1, full_pass_every: None },
-        half_life: Duration::from_secs(3 * 86_400),
+        half_life: Duration::from_secs(4 * 86_400),
         jitter: 0.15,
         every,
         start: pace_lab::start(),

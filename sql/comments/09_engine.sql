@@ -76,6 +76,15 @@ COMMENT ON COLUMN pace_prices.streams IS 'Number of feeds.';
 COMMENT ON COLUMN pace_prices.polls IS 'Polls per hour at this price.';
 COMMENT ON COLUMN pace_prices.computed_at IS 'When the price was computed.';
 
+COMMENT ON TABLE pace_priors IS 'How often feeds of each kind change, learnt from all of them: what is assumed of a feed about which little is known.';
+COMMENT ON COLUMN pace_priors.service IS 'Service that polls.';
+COMMENT ON COLUMN pace_priors.kind IS 'Kind of feed, as in streams.kind.';
+COMMENT ON COLUMN pace_priors.changes IS 'The assumption counts as this many changes that do not follow from others (shape of a gamma distribution).';
+COMMENT ON COLUMN pace_priors.hours IS 'Hours in which these changes count as seen.';
+COMMENT ON COLUMN pace_priors.followers IS 'Shares of changes that follow from others within minutes, an hour, a working day, a few days.';
+COMMENT ON COLUMN pace_priors.streams IS 'Number of feeds from which it was learnt.';
+COMMENT ON COLUMN pace_priors.fitted_at IS 'When it was learnt.';
+
 COMMENT ON TABLE pace_user_prices IS 'Price of a poll for users whose feeds alone would exceed the quota of one user.';
 COMMENT ON COLUMN pace_user_prices.service IS 'Service that polls.';
 COMMENT ON COLUMN pace_user_prices.user_id IS 'User (users.id).';

@@ -223,7 +223,7 @@ impl Facts {
     /// Adds the facts that determine a variable interval.
     fn paced(&self, row: &StreamRow, outlook: &Outlook, facts: &mut Vec<String>) {
         facts.push(changes(outlook.forecast.rate * 24.0));
-        let in_bursts = 1.0 + outlook.forecast.burst / outlook.forecast.rate;
+        let in_bursts = outlook.forecast.current() / outlook.forecast.rate;
         if in_bursts > 2.0 {
             facts.push(format!("currently {in_bursts:.0} times as many"));
         }

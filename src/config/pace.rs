@@ -45,7 +45,7 @@ impl Default for Pace {
             quota_share: 0.5,
             reprice_every: Duration::from_secs(HOUR),
             activity_half_life: Duration::from_secs(HOUR),
-            half_life: Duration::from_secs(3 * DAY),
+            half_life: Duration::from_secs(4 * DAY),
             jitter: 0.15,
         }
     }

@@ -61,6 +61,7 @@ const MIGRATIONS: &[(i32, &str, &str)] = &[
     (42, "attachments", include_str!("../../sql/migrations/0042_attachments.sql")),
     (43, "completeness", include_str!("../../sql/migrations/0043_completeness.sql")),
     (44, "views", include_str!("../../sql/migrations/0044_views.sql")),
+    (45, "pace_priors", include_str!("../../sql/migrations/0045_pace_priors.sql")),
 ];
 
 /// Key of the advisory lock: "syncctl" in ASCII. Any number unlikely to be used by other programs would do.

@@ -1,4 +1,4 @@
-//! Prices of polls per project (tables `pace_prices`, `pace_user_prices`, `pace_runs`), and the streams they are computed from.
+//! Prices of polls per project (tables `pace_prices`, `pace_user_prices`), and the streams they are computed from.
 
 use std::collections::HashMap;
 
@@ -9,6 +9,7 @@ use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::Pool;
+use super::pace_priors::Learnt;
 use super::streams::Changes;
 
 const STORE: &str = include_str!("sql/store_prices.sql");
@@ -20,6 +21,8 @@ pub struct Prices {
     pub projects: HashMap<String, f64>,
     /// By user, for users whose streams alone would exceed the per-user quota.
     pub users: HashMap<Uuid, f64>,
+    /// What is assumed of streams, by kind, learnt from all of them.
+    pub priors: HashMap<String, Learnt>,
     /// Seconds since their last computation began; `None` if never.
     pub age: Option<f64>,
     /// Paused projects, which have no price, with the reasons. Read in the same statement to keep idle runs cheap.
@@ -40,10 +43,12 @@ pub async fn load(pool: &Pool, service: &str) -> anyhow::Result<Prices> {
         .get()
         .await?
         .query_typed(
-            "SELECT project, NULL::uuid, price, NULL::text FROM pace_prices WHERE service = $1
-             UNION ALL SELECT NULL, user_id, price, NULL FROM pace_user_prices WHERE service = $1
-             UNION ALL SELECT NULL, NULL, extract(epoch FROM now() - begun_at)::float8, NULL FROM pace_runs WHERE service = $1
-             UNION ALL SELECT project, NULL, 0, reason FROM quota_pauses WHERE service = $1 AND until > now()",
+            // The last three columns are `Learnt::of_row`'s.
+            "SELECT project, NULL::uuid, price, NULL::text, NULL::float8, NULL::float8[], NULL::bigint FROM pace_prices WHERE service = $1
+             UNION ALL SELECT NULL, user_id, price, NULL, NULL, NULL, NULL FROM pace_user_prices WHERE service = $1
+             UNION ALL SELECT NULL, NULL, extract(epoch FROM now() - begun_at)::float8, NULL, NULL, NULL, NULL FROM pace_runs WHERE service = $1
+             UNION ALL SELECT project, NULL, 0, reason, NULL, NULL, NULL FROM quota_pauses WHERE service = $1 AND until > now()
+             UNION ALL SELECT kind, NULL, changes, NULL, hours, followers, streams FROM pace_priors WHERE service = $1",
             &[(&service, Type::TEXT)],
         )
         .await
@@ -51,6 +56,10 @@ pub async fn load(pool: &Pool, service: &str) -> anyhow::Result<Prices> {
     let mut prices = Prices::default();
     for row in rows {
         let price = row.try_get(2)?;
+        if let Some(learnt) = Learnt::of_row(&row)? {
+            prices.priors.insert(row.try_get(0)?, learnt);
+            continue;
+        }
         match (row.try_get::<_, Option<String>>(0)?, row.try_get::<_, Option<Uuid>>(1)?) {
             (Some(project), _) => match row.try_get(3)? {
                 Some(why) => prices.paused.push((project, why)),
@@ -61,33 +70,6 @@ pub async fn load(pool: &Pool, service: &str) -> anyhow::Result<Prices> {
         }
     }
     Ok(prices)
-}
-
-/// Claims the computation of a service's prices if the last one began more than `every` seconds ago. One host computes; the others use the current
-/// prices.
-pub async fn take(pool: &Pool, service: &str, every: f64) -> anyhow::Result<bool> {
-    let row = pool
-        .get()
-        .await?
-        .query_typed_opt(
-            "INSERT INTO pace_runs AS r (service, begun_at) VALUES ($1, now())
-             ON CONFLICT (service) DO UPDATE SET begun_at = now() WHERE r.begun_at < now() - make_interval(secs => $2)
-             RETURNING 1",
-            &[(&service, Type::TEXT), (&every, Type::FLOAT8)],
-        )
-        .await
-        .context("claiming the computation of prices")?;
-    Ok(row.is_some())
-}
-
-/// Makes the next run compute a service's prices, because there are new streams.
-pub async fn outdate(pool: &Pool, service: &str) -> anyhow::Result<()> {
-    pool.get()
-        .await?
-        .execute_typed("DELETE FROM pace_runs WHERE service = $1", &[(&service, Type::TEXT)])
-        .await
-        .context("outdating the prices of polls")?;
-    Ok(())
 }
 
 /// The inputs of a stream's pace.

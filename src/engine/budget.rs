@@ -8,11 +8,11 @@ use chrono::Utc;
 use futures_util::{TryStreamExt as _, pin_mut};
 use uuid::Uuid;
 
-use super::pace::{self, Demand, Fit, Steering};
+use super::pace::{self, Bounds, Demand, Fit, Fleet, Steering};
 use super::{Context, Source, Stream, pacing};
 use crate::config::{Limits, Pace};
 use crate::db::poll_prices::{self, Before, Computed, Paced, Prices};
-use crate::db::runs;
+use crate::db::{pace_priors, pace_runs, runs};
 
 /// Maximum number of hours between two runs of the same cron line.
 const MAX_GAP: f64 = 1.0;
@@ -24,7 +24,7 @@ pub async fn prices<S: Source>(context: &Context, source: &S, writes: bool) -> a
     let (pool, service) = (&context.pool, S::TABLES.service);
     let prices = poll_prices::load(pool, service).await?;
     let every = context.settings.pace.reprice_every.as_secs_f64();
-    if !writes || prices.age.is_some_and(|age| age < every) || !poll_prices::take(pool, service, every).await? {
+    if !writes || prices.age.is_some_and(|age| age < every) || !pace_runs::take(pool, service, every).await? {
         return Ok(prices);
     }
     reprice(context, source, &prices).await
@@ -62,8 +62,11 @@ struct Demands {
     cost: u64,
 }
 
-/// Adds up the demand of streams, grouped by the result of `key`. `current`: the prices so far; `late`: mean number of hours from when a poll is due until
-/// a run makes it.
+/// What all streams of a kind have shown, with their bounds.
+type Fleets = HashMap<String, (Fleet, Bounds)>;
+
+/// Adds up the demand of streams, grouped by the result of `key`, and what they have shown, by kind. `current`: the prices so far; `late`: mean number
+/// of hours from when a poll is due until a run makes it.
 async fn add_demands<S: Source, K: std::hash::Hash + Eq>(
     context: &Context,
     source: &S,
@@ -71,15 +74,15 @@ async fn add_demands<S: Source, K: std::hash::Hash + Eq>(
     current: &Prices,
     late: f64,
     key: impl Fn(&mut Paced) -> K,
-) -> anyhow::Result<HashMap<K, Demands>> {
+) -> anyhow::Result<(HashMap<K, Demands>, Fleets)> {
     let pace = &context.settings.pace;
     let safety = 3600.0 / context.settings.push.safety_interval.as_secs_f64();
     let now = Utc::now();
-    let mut demands: HashMap<K, Demands> = HashMap::new();
+    let (mut demands, mut fleets) = (HashMap::<K, Demands>::new(), Fleets::new());
     let streams = poll_prices::paced(&context.pool, S::TABLES.service, users).await?;
     pin_mut!(streams);
     while let Some(mut paced) = streams.try_next().await? {
-        let current = current.of(&paced.project, paced.user_id, pace.price);
+        let price = current.of(&paced.project, paced.user_id, pace.price);
         let stream = Stream {
             id: paced.id,
             user_id: paced.user_id,
@@ -89,9 +92,15 @@ async fn add_demands<S: Source, K: std::hash::Hash + Eq>(
         };
         let (bounds, cost) = (source.bounds(&stream), S::cost(&stream.kind));
         let polled = paced.polled_at.unwrap_or(now);
-        let forecast = pacing::history(&paced.changes).forecast(polled, pace.half_life, bounds.prior);
+        let history = pacing::history(&paced.changes);
+        let forecast = history.forecast(polled, pace.half_life, &pacing::prior(current, &stream.kind, &bounds));
+        // The interval of other kinds does not depend on changes.
+        if bounds.min < bounds.max {
+            let (fleet, _) = fleets.entry(stream.kind).or_insert_with(|| (Fleet::default(), bounds));
+            fleet.add(history.evidence(&forecast.week, polled, pace.half_life));
+        }
         let weight = source.urgency(paced.id) * pace::faded(paced.weight, paced.weight_at, now, pace.activity_half_life);
-        let empty = || Demands { streams: 0, demand: Demand::new(now, current, late), safety: 0.0, max_rate: 0.0, cost };
+        let empty = || Demands { streams: 0, demand: Demand::new(now, price, late), safety: 0.0, max_rate: 0.0, cost };
         let push_alive = paced.push_alive && !pacing::is_silent(&context.settings.push, paced.push_missed);
         let demand = demands.entry(key(&mut paced)).or_insert_with(empty);
         demand.streams += 1;
@@ -102,7 +111,7 @@ async fn add_demands<S: Source, K: std::hash::Hash + Eq>(
             demand.demand.add(&forecast, weight, &bounds);
         }
     }
-    Ok(demands)
+    Ok((demands, fleets))
 }
 
 /// Recomputes the prices of a service.
@@ -112,7 +121,8 @@ async fn reprice<S: Source>(context: &Context, source: &S, current: &Prices) -> 
     let started = Instant::now();
     // On average, half the time between two runs.
     let late = runs::mean_interval_hours(pool, service, MAX_GAP).await? / 2.0;
-    let projects = add_demands(context, source, None, current, late, |stream| std::mem::take(&mut stream.project)).await?;
+    let (projects, fleets) =
+        add_demands(context, source, None, current, late, |stream| std::mem::take(&mut stream.project)).await?;
     let names: Vec<&str> = projects.keys().map(String::as_str).collect();
     let ledgers = poll_prices::ledgers(pool, service, &names).await?;
     let limits = S::limits(&settings.quota);
@@ -145,10 +155,12 @@ async fn reprice<S: Source>(context: &Context, source: &S, current: &Prices) -> 
     }
     let users = user_prices(context, source, current, late, &projects).await?;
     poll_prices::store(pool, service, &computed, &users).await?;
+    let priors = fleets.into_iter().map(|(kind, (fleet, bounds))| (kind, pacing::learnt(&fleet, &bounds))).collect();
+    pace_priors::store(pool, service, &priors).await?;
     let streams: i64 = computed.iter().map(|project| project.streams).sum();
     log::info!(service, streams, users = users.len(); "prices recomputed in {} ms", started.elapsed().as_millis());
     let projects = computed.into_iter().map(|project| (project.project, project.price)).collect();
-    Ok(Prices { projects, users, age: Some(0.0), paused: current.paused.clone() })
+    Ok(Prices { projects, users, priors, age: Some(0.0), paused: current.paused.clone() })
 }
 
 /// Compares what the current prices predicted with what was spent under them. Polls are not the only cost: fetching what they find costs units too, and the
@@ -182,7 +194,7 @@ async fn user_prices<S: Source>(
     if users.is_empty() {
         return Ok(HashMap::new());
     }
-    let demands = add_demands(context, source, Some(&users), current, late, |stream| stream.user_id).await?;
+    let (demands, _) = add_demands(context, source, Some(&users), current, late, |stream| stream.user_id).await?;
     let min_price = context.settings.pace.price;
     let priced =
         demands.into_iter().map(|(user, demands)| (user, demands.demand.price(budget(demands.cost) - demands.safety).price));

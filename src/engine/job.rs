@@ -14,7 +14,7 @@ use super::report::Covered;
 use super::shared::Shared;
 use super::{Context, Report, Source, dispatch, isolated, probe, revive, run_summary, skipped, watch};
 use crate::db::claims::Selection;
-use crate::db::poll_prices;
+use crate::db::pace_runs;
 use crate::db::pool::CANCELLED;
 use crate::db::runs::{self, Closing, Look, Opening, Tables};
 use crate::db::{explained, streams};
@@ -211,7 +211,7 @@ async fn closed<S: Source>(shared: &Shared<S>, job: &Job, report: &mut Report, s
     let pool = &shared.context.pool;
     shared.meter.release().await?;
     if report.changes.values().any(|counts| counts.streams > 0) {
-        poll_prices::outdate(pool, S::TABLES.service).await?;
+        pace_runs::outdate(pool, S::TABLES.service).await?;
     }
     // The run was stopped before it reached these, or their project is paused.
     let held: Vec<i64> = shared.held().iter().copied().collect();

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::pace::{self, Bounds, Forecast, History, Profile};
+use super::pace::{self, Bounds, Fleet, Forecast, History, Prior, Profile, SCALES};
 use crate::config::{self, Settings};
 use crate::db::claims::StreamRow;
+use crate::db::pace_priors::Learnt;
 use crate::db::poll_prices::Prices;
 use crate::db::streams::Changes;
 
@@ -43,7 +44,7 @@ pub fn outlook(
     now: DateTime<Utc>,
 ) -> Outlook {
     let Settings { pace, push, .. } = settings;
-    let forecast = history.forecast(now, pace.half_life, bounds.prior);
+    let forecast = history.forecast(now, pace.half_life, &prior(prices, &row.kind, bounds));
     let activity = pace::faded(row.weight, row.weight_at, now, pace.activity_half_life);
     let price = prices.of(&row.account.project, row.user_id, pace.price);
     // A silent channel is no longer relied upon; `renew-webhooks` replaces it.
@@ -62,6 +63,21 @@ pub fn outlook(
     }
 }
 
+/// The prior of a stream: learnt from all streams of its kind, or assumed until then.
+pub fn prior(prices: &Prices, kind: &str, bounds: &Bounds) -> Prior {
+    let assumed = Prior::assumed(bounds.prior);
+    // A prior of another version is discarded and learnt again.
+    let Some(Learnt { changes, hours, followers, .. }) = prices.priors.get(kind) else { return assumed };
+    let Ok(shares) = followers.as_slice().try_into() else { return assumed };
+    Prior::stored(*changes, *hours, shares).unwrap_or(assumed)
+}
+
+/// The form to store of what all streams of a kind have shown.
+pub fn learnt(fleet: &Fleet, bounds: &Bounds) -> Learnt {
+    let Prior { changes, hours, shares } = fleet.prior(Prior::assumed(bounds.prior));
+    Learnt { changes, hours, followers: shares.to_vec(), streams: fleet.streams() as i64 }
+}
+
 /// Whether a channel that missed `missed` consecutive changes counts as silent.
 pub fn is_silent(push: &config::Push, missed: i32) -> bool {
     i64::from(missed) >= i64::from(push.silent_after)
@@ -70,21 +86,28 @@ pub fn is_silent(push: &config::Push, missed: i32) -> bool {
 /// Builds the history from the stored changes.
 pub fn history(changes: &Changes) -> History {
     let empty = History { mass: changes.mass, ..History::to_be_listed(changes.at, changes.since) };
-    // A shape of another version is discarded and learnt again.
-    let Some(Ok(shape)) = changes.shape.as_deref().map(<[f32; SHAPE]>::try_from) else { return empty };
-    let [recent, bursts, timed, profile @ ..] = shape;
+    let (quiet, bursts, timed, counts) = match changes.shape.as_deref() {
+        Some([quiet, bursts, timed, counts @ ..]) if counts.len() == SCALES + PROFILE => (*quiet, bursts, timed, counts),
+        // Of a version that did not count followers and stored something else in the first place.
+        Some([_, bursts, timed, profile @ ..]) if profile.len() == PROFILE => (f32::INFINITY, bursts, timed, profile),
+        // A shape of another version is discarded and learnt again.
+        _ => return empty,
+    };
+    let (followers, profile) = counts.split_at(counts.len() - PROFILE);
     let mut kept = Profile::default();
     for (to, from) in kept.hours.iter_mut().chain(&mut kept.days).zip(profile) {
-        *to = from;
+        *to = *from;
     }
-    History { recent: recent.into(), bursts: bursts.into(), timed: timed.into(), profile: kept, ..empty }
+    let followers = std::array::from_fn(|scale| followers.get(scale).copied().map_or(0.0, f64::from));
+    History { quiet: quiet.into(), followers, bursts: (*bursts).into(), timed: (*timed).into(), profile: kept, ..empty }
 }
 
 /// The form to store; without a shape if there is hardly a change to derive one from.
 pub fn changes(history: &History) -> Changes {
     let History { mass, at, since, .. } = *history;
     let shape = (history.profile.hours.iter().sum::<f32>() > 0.01).then(|| {
-        let mut shape = vec![history.recent as f32, history.bursts as f32, history.timed as f32];
+        let mut shape = vec![history.quiet as f32, history.bursts as f32, history.timed as f32];
+        shape.extend(history.followers.map(|count| count as f32));
         shape.extend(history.profile.hours);
         shape.extend(history.profile.days);
         shape
@@ -92,8 +115,9 @@ pub fn changes(history: &History) -> Changes {
     Changes { mass, at, since, shape }
 }
 
-/// Burst memory, two log odds, 24 hours and 7 days.
-const SHAPE: usize = 34;
+/// The last numbers of a shape: changes by hour of the day and day of the week. They follow the hours since the last change, two log odds, and followers on
+/// each scale.
+const PROFILE: usize = 24 + 7;
 
 #[cfg(test)]
 mod tests {
@@ -105,12 +129,13 @@ mod tests {
         let now = DateTime::UNIX_EPOCH + chrono::TimeDelta::days(20_000);
         let half_life = Duration::from_secs(3 * 86_400);
         let times: Vec<_> = (1..50).map(|hours| now - chrono::TimeDelta::hours(hours)).collect();
+        let prior = Prior::assumed(0.1);
         let learnt = History::to_be_listed(now - chrono::TimeDelta::days(3), now - chrono::TimeDelta::days(9))
-            .observe(now, &times, half_life, 0.1);
+            .observe(now, &times, half_life, &prior);
         let restored = history(&changes(&learnt));
         let wait = |history: &History| {
             let bounds = Bounds { min: Duration::ZERO, max: 30 * half_life, prior: 0.1, full_pass_every: None };
-            history.forecast(now, half_life, 0.1).wait(now, 1.0, 0.05, &bounds).as_secs_f64()
+            history.forecast(now, half_life, &prior).wait(now, 1.0, 0.05, &bounds).as_secs_f64()
         };
         assert!((wait(&restored) / wait(&learnt) - 1.0).abs() < 1e-3, "{} and {} s", wait(&restored), wait(&learnt));
         assert_eq!(changes(&History::empty(now)).shape, None);

@@ -68,6 +68,44 @@ fn stored_changes_are_replayed_each_where_it_was() {
 }
 
 #[test]
+fn a_file_is_replayed_with_the_streams_that_have_no_change() {
+    let world = World::empty();
+    let file = world.folder.path().join("people.tsv");
+    let changes: String = (0..40).map(|hour| format!("{}\t{}\n", hour % 5, hour * 7200 + 60)).collect();
+    std::fs::write(&file, format!("# stream\tseconds since a Monday; 4 days; 20 streams in all\n{changes}")).expect("the file");
+    let trace = format!("--trace={}", file.display());
+    let json = world.syncctl(&["sync", "simulate", &trace, "--json"]).expect(0).json();
+    let simulation = &json["simulations"][0];
+    assert_eq!((&simulation["streams"], &simulation["days"]), (&json!(20), &json!(4)));
+    for row in simulation["rows"].as_array().expect("rows") {
+        assert_eq!((&row["whole"]["changes"], &row["learnt"]["changes"]), (&json!(40), &json!(16)), "{row}");
+    }
+    let table = world.syncctl(&["sync", "simulate", &trace, "--streams=30", "--days=2"]).expect(0).stdout;
+    assert!(table.contains("recorded changes; 25 streams have none (30 streams, 24 changes, 2 days)"), "{table}");
+    let few = world.syncctl(&["sync", "simulate", &trace, "--streams=3"]).expect(2);
+    assert!(few.stderr.contains("it names 5 streams, more than the 3 that there are: raise --streams"), "{}", few.stderr);
+}
+
+#[test]
+fn a_bad_line_of_a_file_is_named_with_what_to_do() {
+    let world = World::empty();
+    let file = world.folder.path().join("people.tsv");
+    let trace = format!("--trace={}", file.display());
+    for (text, fault) in [
+        ("# stream\tsecond\n1\t60\n1 70\n", "people.tsv, line 3: no tab: write a stream, a tab and the second of a change"),
+        ("1\tnoon\n", "people.tsv, line 1: `noon` is no number: write seconds since the Monday"),
+        ("1\t-5\n", "people.tsv, line 1: the second must be from 0 to"),
+        ("# nothing\n", "people.tsv: no changes: write a line for each change"),
+    ] {
+        std::fs::write(&file, text).expect("the file");
+        let ran = world.syncctl(&["sync", "simulate", &trace]).expect(2);
+        assert!(ran.stderr.contains(fault), "{}", ran.stderr);
+    }
+    let ran = world.syncctl(&["sync", "simulate", "--trace=burst"]).expect(2);
+    assert!(ran.stderr.contains("--trace takes stationary, office, bursts or a readable file"), "{}", ran.stderr);
+}
+
+#[test]
 fn terms_that_make_no_sense_are_refused() {
     let world = World::empty();
     for wrong in [["--min=2h", "--max=1h"], ["--calls=0", "--max=1h"], ["--min=0s", "--max=1h"]] {

@@ -211,3 +211,30 @@ fn polls_together_keep_the_budget_and_one_user_keeps_theirs() {
     let output = world.syncctl(&["calendar", "cron", "-v"]).expect(0);
     assert!(output.stderr.contains("polls exceed the budget"), "{}", output.stderr);
 }
+
+#[test]
+fn a_fleet_teaches_what_to_assume_of_its_streams_at_most_once_an_hour() {
+    let mut world = World::of(&CALENDAR, 40, 1);
+    world.sync_all().expect(0);
+    world.execute("UPDATE streams SET change_mass = 0, change_mass_at = now(), change_shape = NULL, change_since = now() - interval '30 days'");
+    world.execute("DELETE FROM pace_priors");
+    let a_day = |world: &World| explained(world, "calendar", "events")["changes_per_day"].as_f64().expect("a rate");
+    let assumed = a_day(&world);
+    world.set("SYNCCTL_PACE_REPRICE_EVERY", "1ms");
+    world.syncctl(&["calendar", "cron"]).expect(0);
+    // Lists of calendars have a fixed interval, for which nothing is assumed.
+    let learnt =
+        world.query("SELECT kind, streams, changes / hours, fitted_at::text FROM pace_priors WHERE service = 'calendar'");
+    assert_eq!((learnt.len(), learnt[0].get::<_, &str>(0), learnt[0].get::<_, i64>(1)), (1, "events", 40));
+    let rate: f64 = learnt[0].get(2);
+    assert!(rate < 0.03, "{rate} changes an hour, learnt from streams without changes");
+    let silent = a_day(&world);
+    assert!(silent < assumed / 2.0, "{silent} changes a day instead of {assumed}");
+    world.set("SYNCCTL_PACE_REPRICE_EVERY", "1h");
+    world.syncctl(&["calendar", "cron"]).expect(0);
+    let later = world.query("SELECT fitted_at::text FROM pace_priors WHERE service = 'calendar'");
+    assert_eq!(later[0].get::<_, &str>(0), learnt[0].get::<_, &str>(3));
+    // What was stored wrongly is not believed.
+    world.execute("UPDATE pace_priors SET hours = 'NaN', followers = '{}'");
+    assert!((a_day(&world) / assumed - 1.0).abs() < 0.05, "{}", a_day(&world));
+}

@@ -15,7 +15,7 @@ impl World {
 
     fn upgrade(&self) {
         let run = self.syncctl(&["db", "migrate"]).expect(0);
-        assert!(run.stdout.contains("0044_views"), "{run:?}");
+        assert!(run.stdout.contains("0045_pace_priors"), "{run:?}");
     }
 }
 
@@ -85,7 +85,7 @@ fn views_that_were_dropped_or_replaced_by_hand_do_not_stop_a_migration() {
              CREATE TABLE gmail_threads (subject text); COMMENT ON TABLE runs IS 'as before'",
         );
         let run = world.syncctl(&["db", "migrate"]).expect(0);
-        assert!(run.stdout.contains("0044_views"), "{run:?}");
+        assert!(run.stdout.contains("0045_pace_priors"), "{run:?}");
         let names = "another role: changes_cursor, gmail_threads, meeting_attendees, my_agenda";
         assert!(run.stderr.contains(names), "{run:?}");
         let comment = "SELECT obj_description('runs'::regclass, 'pg_class')";

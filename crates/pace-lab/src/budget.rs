@@ -7,12 +7,16 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
 use super::{Kind, Trace, generate, start};
-use pace::{Bounds, Demand, History, Steering, jittered};
+use pace::{Bounds, Demand, History, Prior, Steering, jittered};
 
-const HALF_LIFE: Duration = Duration::from_secs(3 * 86_400);
+const HALF_LIFE: Duration = Duration::from_secs(4 * 86_400);
 const BOUNDS: Bounds =
     Bounds { min: Duration::from_secs(60), max: Duration::from_secs(4 * 3600), prior: 0.1, full_pass_every: None };
 const DAYS: usize = 14;
+
+fn prior() -> Prior {
+    Prior::assumed(BOUNDS.prior)
+}
 
 struct Stream<'a> {
     history: History,
@@ -30,10 +34,10 @@ impl Stream<'_> {
             self.polled = self.due;
             let (seen, rest) = self.rest.split_at(self.rest.iter().take_while(|at| **at <= self.polled).count());
             if !seen.is_empty() {
-                self.history = self.history.observe(self.polled, seen, HALF_LIFE, BOUNDS.prior);
+                self.history = self.history.observe(self.polled, seen, HALF_LIFE, &prior());
             }
             self.rest = rest;
-            let forecast = self.history.forecast(self.polled, HALF_LIFE, BOUNDS.prior);
+            let forecast = self.history.forecast(self.polled, HALF_LIFE, &prior());
             self.due = self.polled + jittered(forecast.wait(self.polled, 1.0, price, &BOUNDS), 0.15, chance.random());
         }
         polls
@@ -57,7 +61,7 @@ fn days(traces: &[Trace], calls_per_stream: f64) -> Vec<f64> {
         let now = start() + TimeDelta::hours(hour as i64);
         let mut demand = Demand::new(now, price, 0.0);
         for stream in &streams {
-            demand.add(&stream.history.forecast(stream.polled, HALF_LIFE, BOUNDS.prior), 1.0, &BOUNDS);
+            demand.add(&stream.history.forecast(stream.polled, HALF_LIFE, &prior()), 1.0, &BOUNDS);
         }
         let priced = demand.price(steering.budget(budget));
         price = priced.price;

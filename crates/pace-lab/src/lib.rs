@@ -2,7 +2,10 @@
 
 #[cfg(test)]
 mod budget;
+#[cfg(test)]
+mod people;
 pub mod plot;
+pub mod recorded;
 mod replay;
 mod rules;
 mod traces;
@@ -12,7 +15,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
-use pace::Bounds;
+use pace::{Bounds, Prior};
 use replay::Tally;
 
 pub use rules::Rule;
@@ -32,6 +35,13 @@ pub struct Terms {
     /// Mean calls per day and stream, over all streams.
     pub calls: f64,
     pub seed: u64,
+}
+
+impl Terms {
+    /// The prior before anything is known of the streams.
+    fn assumed(&self) -> Prior {
+        Prior::assumed(self.bounds.prior)
+    }
 }
 
 /// The part of a trace whose changes and calls count.
@@ -126,7 +136,7 @@ mod tests {
         let bounds = Bounds { min: DAY / 1440, max: DAY, prior: 0.1, full_pass_every: None };
         Terms {
             bounds,
-            half_life: 3 * DAY,
+            half_life: 4 * DAY,
             jitter: 0.15,
             every: Duration::ZERO,
             start: start(),

@@ -5,7 +5,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 /// The bars of one set of traces, in minutes.
 pub struct Panel {
-    pub title: &'static str,
+    pub title: String,
     pub bars: Vec<(&'static str, f64)>,
 }
 
@@ -51,7 +51,7 @@ fn draw_panel(area: &Area, panel: &Panel, left: i32) -> anyhow::Result<()> {
     // Leave space for the figures next to the longest bar.
     let width = f64::from(PANEL - 110);
     let end = |minutes: f64| left + (minutes / longest * width).round() as i32;
-    write(area, panel.title, (left, HEAD - 24), 14, &INK, HPos::Left)?;
+    write(area, &panel.title, (left, HEAD - 24), 14, &INK, HPos::Left)?;
     let Some((_, optimum)) = panel.bars.first() else { return Ok(()) };
     for (row, (rule, minutes)) in panel.bars.iter().enumerate() {
         let colour = match *rule {

@@ -8,9 +8,13 @@ use rand::{Rng as _, SeedableRng as _};
 
 use super::rules::{Pacer, Rule};
 use super::{Terms, Trace, Window};
+use pace::{Fleet, Prior};
 
 /// How far calls may be from the requested number: this share, or this absolute number if they are few.
 const TOLERANCE: (f64, f64) = (0.001, 5.0);
+
+/// Hours between two fits of the prior. Production fits each hour; over a replay of days, that makes no difference.
+const REFIT_HOURS: i64 = 6;
 
 /// The result of a replay.
 #[derive(Debug, Clone, Default)]
@@ -46,45 +50,99 @@ pub(super) fn tuned(traces: &[Trace], rule: Rule, calls: f64, terms: &Terms, win
     )
 }
 
+/// Replays all streams side by side, because they learn from each other: every few hours, the prior is fitted to what they have shown.
 fn replay(traces: &[Trace], rule: Rule, scale: f64, terms: &Terms, window: Window) -> Tally {
-    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let size = traces.len().div_ceil(threads).max(1);
-    let mut all = Tally::default();
-    std::thread::scope(|scope| {
-        let of_part = |(part, traces): (usize, &'_ [Trace])| {
-            let mut tally = Tally::default();
-            for (at, trace) in traces.iter().enumerate() {
-                // Each stream has its own random numbers, regardless of the number of threads.
-                let seed = terms.seed.wrapping_add((part * size + at) as u64);
-                replay_one(trace, &mut Pacer::new(rule, scale, terms, trace.rate, terms.start), seed, terms, window, &mut tally);
-            }
-            tally
-        };
-        let parts: Vec<_> = traces.chunks(size).enumerate().map(|part| scope.spawn(move || of_part(part))).collect();
-        for part in parts {
-            let tally = part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            all.calls += tally.calls;
-            all.delays.extend(tally.delays);
+    let mut runs: Vec<Run> = traces
+        .iter()
+        .enumerate()
+        .map(|(at, trace)| Run::new(trace, rule, scale, terms, terms.seed.wrapping_add(at as u64)))
+        .collect();
+    let mut prior = terms.assumed();
+    let mut until = terms.start;
+    while until < window.until {
+        until = window.until.min(if rule.learns() { until + TimeDelta::hours(REFIT_HOURS) } else { window.until });
+        each(&mut runs, |run| run.go_on(until, &prior, terms, window));
+        if rule.learns() {
+            prior = fitted(&runs, terms);
         }
-    });
+    }
+    // Continues beyond the window until all of its changes are found.
+    each(&mut runs, |run| run.finish(&prior, terms, window));
+    let mut all = Tally::default();
+    for run in runs {
+        all.calls += run.tally.calls;
+        all.delays.extend(run.tally.delays);
+    }
     all
 }
 
-fn replay_one(trace: &Trace, pacer: &mut Pacer, seed: u64, terms: &Terms, window: Window, tally: &mut Tally) {
-    let mut chance = StdRng::seed_from_u64(seed);
-    // Streams do not start in step.
-    let mut now = run_after(terms.start + span(pacer.wait(terms.start, &[]) * chance.random::<f64>()), terms);
-    let mut rest = trace.changes.as_slice();
-    // Continues beyond the window until all of its changes are found.
-    while now < window.until || rest.first().is_some_and(|at| *at < window.until) {
-        let (seen, later) = rest.split_at(rest.iter().take_while(|at| **at <= now).count());
-        for change in seen.iter().filter(|at| window.holds(**at)) {
-            tally.delays.push(((now - *change).as_seconds_f64() / 3600.0) as f32);
+/// Applies `act` to all streams, in as many threads as there are processors.
+fn each(runs: &mut [Run], act: impl Fn(&mut Run) + Sync) {
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let size = runs.len().div_ceil(threads).max(1);
+    let act = &act;
+    std::thread::scope(|scope| {
+        for part in runs.chunks_mut(size) {
+            scope.spawn(move || part.iter_mut().for_each(act));
         }
-        rest = later;
-        tally.calls += u64::from(window.holds(now));
-        let spread = 1.0 + terms.jitter * (2.0 * chance.random::<f64>() - 1.0);
-        now = run_after(next(now, pacer.wait(now, seen) * spread), terms);
+    });
+}
+
+/// The prior of the fleet as it is now.
+fn fitted(runs: &[Run], terms: &Terms) -> Prior {
+    let mut fleet = Fleet::default();
+    for run in runs {
+        fleet.add(run.pacer.evidence(run.polled));
+    }
+    fleet.prior(terms.assumed())
+}
+
+/// A stream in a replay.
+struct Run<'a> {
+    pacer: Pacer<'a>,
+    /// Each stream has its own random numbers, regardless of the number of threads.
+    chance: StdRng,
+    polled: DateTime<Utc>,
+    due: DateTime<Utc>,
+    /// Changes that were not found yet.
+    rest: &'a [DateTime<Utc>],
+    tally: Tally,
+}
+
+impl<'a> Run<'a> {
+    fn new(trace: &'a Trace, rule: Rule, scale: f64, terms: &'a Terms, seed: u64) -> Self {
+        let mut chance = StdRng::seed_from_u64(seed);
+        let mut pacer = Pacer::new(rule, scale, terms, trace.rate, terms.start);
+        // Streams do not start in step.
+        let wait = pacer.wait(terms.start, &[], &terms.assumed()) * chance.random::<f64>();
+        let due = run_after(terms.start + span(wait), terms);
+        Self { pacer, chance, polled: terms.start, due, rest: &trace.changes, tally: Tally::default() }
+    }
+
+    /// Makes the polls that are due before `until`.
+    fn go_on(&mut self, until: DateTime<Utc>, prior: &Prior, terms: &Terms, window: Window) {
+        while self.due < until {
+            self.poll(prior, terms, window);
+        }
+    }
+
+    /// Polls until all changes of the window are found.
+    fn finish(&mut self, prior: &Prior, terms: &Terms, window: Window) {
+        while self.rest.first().is_some_and(|at| *at < window.until) {
+            self.poll(prior, terms, window);
+        }
+    }
+
+    fn poll(&mut self, prior: &Prior, terms: &Terms, window: Window) {
+        let now = self.due;
+        let (seen, later) = self.rest.split_at(self.rest.iter().take_while(|at| **at <= now).count());
+        for change in seen.iter().filter(|at| window.holds(**at)) {
+            self.tally.delays.push(((now - *change).as_seconds_f64() / 3600.0) as f32);
+        }
+        self.tally.calls += u64::from(window.holds(now));
+        let spread = 1.0 + terms.jitter * (2.0 * self.chance.random::<f64>() - 1.0);
+        self.due = run_after(next(now, self.pacer.wait(now, seen, prior) * spread), terms);
+        (self.polled, self.rest) = (now, later);
     }
 }
 

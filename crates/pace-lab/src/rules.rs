@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::Terms;
-use pace::{Forecast, History, Week};
+use pace::{Evidence, Forecast, History, Prior, Week};
 
 /// A pacing rule. Each has one free number, its scale, which is tuned so that all rules make the same number of calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +53,11 @@ impl Rule {
         }
     }
 
+    /// Whether it learns a prior from all streams.
+    pub(super) fn learns(self) -> bool {
+        matches!(self, Self::Syncctl { .. })
+    }
+
     /// Start of the search for a scale, and the power of it by which calls decrease.
     pub(super) fn scale(self) -> (f64, f64) {
         match self {
@@ -80,23 +85,29 @@ impl<'a> Pacer<'a> {
     }
 
     /// Hours from this poll, which found these changes, to the next.
-    pub(super) fn wait(&mut self, now: DateTime<Utc>, changes: &[DateTime<Utc>]) -> f64 {
+    pub(super) fn wait(&mut self, now: DateTime<Utc>, changes: &[DateTime<Utc>], prior: &Prior) -> f64 {
         let forecast = match self.rule {
             Rule::Fixed => return self.scale,
             Rule::Table(table) => return self.scale * self.minutes(table, changes.len()) / 60.0,
             Rule::RatesKnown => Forecast::steady(self.rate),
-            Rule::Syncctl { hours } => self.foresee(now, changes, hours),
+            Rule::Syncctl { hours } => self.foresee(now, changes, hours, prior),
         };
         forecast.wait(now, 1.0, self.scale, &self.terms.bounds).as_secs_f64() / 3600.0
     }
 
-    fn foresee(&mut self, now: DateTime<Utc>, changes: &[DateTime<Utc>], hours: bool) -> Forecast {
-        let Terms { half_life, bounds, .. } = *self.terms;
+    fn foresee(&mut self, now: DateTime<Utc>, changes: &[DateTime<Utc>], hours: bool, prior: &Prior) -> Forecast {
+        let half_life = self.terms.half_life;
         if !changes.is_empty() {
-            self.history = self.history.observe(now, changes, half_life, bounds.prior);
+            self.history = self.history.observe(now, changes, half_life, prior);
         }
-        let forecast = self.history.forecast(now, half_life, bounds.prior);
+        let forecast = self.history.forecast(now, half_life, prior);
         if hours { forecast } else { Forecast { week: Week::FLAT, ..forecast } }
+    }
+
+    /// What the stream had shown by its last poll.
+    pub(super) fn evidence(&self, polled: DateTime<Utc>) -> Evidence {
+        let half_life = self.terms.half_life;
+        self.history.evidence(&self.history.week(half_life), polled, half_life)
     }
 
     fn minutes(&mut self, table: Table, count: usize) -> f64 {

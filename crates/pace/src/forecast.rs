@@ -6,18 +6,29 @@ use chrono::{DateTime, Utc};
 
 use super::Bounds;
 use super::profile::{Week, hour_of_week, rest_of_hour};
+use super::scales::SCALES;
 
-/// How often a stream is expected to change: `week * (rate + burst * e^(-fade * hours))` per hour.
+/// How often a stream is expected to change: `week * (rate + sum of extra * e^(-fade * hours) of its bursts)` per hour.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Forecast {
     /// Mean changes per hour over the week (lambda).
     pub rate: f64,
-    /// How much the last hours add to the rate now, or subtract from it.
-    pub burst: f64,
-    /// How fast the burst fades, per hour.
-    pub fade: f64,
+    pub bursts: [Burst; SCALES],
     /// When in the week changes come.
     pub week: Week,
+}
+
+/// What the last change says about the next hours; there is one for each scale of time.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Burst {
+    /// How much it adds to the rate now, or subtracts from it.
+    pub extra: f64,
+    /// How fast it fades, per hour.
+    pub fade: f64,
+}
+
+impl Burst {
+    pub const NONE: Self = Self { extra: 0.0, fade: 1.0 };
 }
 
 /// Expected since the poll: changes not yet fetched, and the hours that they have waited.
@@ -30,12 +41,21 @@ struct Backlog {
 impl Forecast {
     /// A constant rate.
     pub fn steady(rate: f64) -> Self {
-        Self { rate, burst: 0.0, fade: 1.0, week: Week::FLAT }
+        Self { rate, bursts: [Burst::NONE; SCALES], week: Week::FLAT }
+    }
+
+    /// Changes per hour that are expected now, regardless of the time of the week.
+    pub fn current(&self) -> f64 {
+        self.rate + self.bursts.iter().map(|burst| burst.extra).sum::<f64>()
+    }
+
+    fn is_steady(&self) -> bool {
+        self.bursts.iter().all(|burst| burst.extra == 0.0)
     }
 
     /// The steady rate that would lead to the same interval, ignoring the time of the week.
     pub(super) fn steadied(&self, weight: f64, price: f64) -> f64 {
-        if self.burst == 0.0 {
+        if self.is_steady() {
             return self.rate;
         }
         let worth = price / weight;
@@ -77,23 +97,24 @@ impl Forecast {
 
     /// The backlog after `step` more hours at this factor.
     fn after(&self, before: Backlog, gone: f64, factor: f64, step: f64) -> Backlog {
-        let faded = self.fade * step;
-        let burst = self.burst * (-self.fade * gone).exp() / self.fade;
-        let decayed = -(-faded).exp_m1();
-        Backlog {
-            changes: before.changes + factor * (self.rate * step + burst * decayed),
-            delay: before.delay
-                + before.changes * step
-                + factor * (self.rate * step * step / 2.0 + burst * (faded - decayed) / self.fade),
+        let (mut changes, mut delay) = (self.rate * step, self.rate * step * step / 2.0);
+        for burst in self.bursts.iter().filter(|burst| burst.extra != 0.0) {
+            let faded = burst.fade * step;
+            let scale = burst.extra * (-burst.fade * gone).exp() / burst.fade;
+            let decayed = -(-faded).exp_m1();
+            changes += scale * decayed;
+            delay += scale * (faded - decayed) / burst.fade;
         }
+        Backlog { changes: before.changes + factor * changes, delay: before.delay + before.changes * step + factor * delay }
     }
 
     /// The hours after which the backlog is worth a call, at most `limit`.
     fn within(&self, before: Backlog, gone: f64, factor: f64, limit: f64, worth: f64) -> f64 {
         // Exact without a burst; with one, the first step of Newton's method on a convex function.
-        let (rate, needed) = (factor * (self.rate + self.burst.max(0.0)), worth - before.delay);
+        let extra: f64 = self.bursts.iter().map(|burst| burst.extra.max(0.0)).sum();
+        let (rate, needed) = (factor * (self.rate + extra), worth - before.delay);
         let mut step = 2.0 * needed / (before.changes + (before.changes * before.changes + 2.0 * rate * needed).sqrt());
-        if self.burst == 0.0 {
+        if self.is_steady() {
             return step.min(limit);
         }
         for _ in 0..6 {
@@ -112,6 +133,13 @@ impl Forecast {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// One burst, and none on the other scales.
+    fn one(extra: f64, fade: f64) -> [Burst; SCALES] {
+        let mut bursts = [Burst::NONE; SCALES];
+        bursts[0] = Burst { extra, fade };
+        bursts
+    }
 
     const BOUNDS: Bounds =
         Bounds { min: Duration::from_secs(300), max: Duration::from_secs(36_000), prior: 0.1, full_pass_every: None };
@@ -147,8 +175,8 @@ mod tests {
         let steady = Forecast::steady(1.0);
         let now = DateTime::UNIX_EPOCH;
         let usual = steady.wait(now, 1.0, 0.05, &BOUNDS);
-        let burst = Forecast { burst: 10.0, ..steady }.wait(now, 1.0, 0.05, &BOUNDS);
-        let quiet = Forecast { burst: -0.7, ..steady }.wait(now, 1.0, 0.05, &BOUNDS);
+        let burst = Forecast { bursts: one(10.0, 1.0), ..steady }.wait(now, 1.0, 0.05, &BOUNDS);
+        let quiet = Forecast { bursts: one(-0.7, 1.0), ..steady }.wait(now, 1.0, 0.05, &BOUNDS);
         assert!(burst < usual / 2 && usual < quiet, "{burst:?} {usual:?} {quiet:?}");
     }
 
@@ -199,7 +227,7 @@ mod tests {
             rate in 0.0f64..1e9, burst in 0.0f64..1e3, fade in 0.1f64..10.0, weight in 0.0f64..1e6, price in 1e-9f64..1e6, hour in 0i64..168,
         ) {
             for week in [Week::FLAT, office()] {
-                let forecast = Forecast { rate, burst, fade, week };
+                let forecast = Forecast { rate, bursts: one(burst, fade), week };
                 let wait = forecast.wait(DateTime::UNIX_EPOCH + chrono::TimeDelta::hours(hour), weight, price, &BOUNDS);
                 prop_assert!(wait >= BOUNDS.min && wait <= BOUNDS.max);
             }
@@ -222,7 +250,7 @@ mod tests {
             let now = DateTime::UNIX_EPOCH + chrono::TimeDelta::minutes(hour * 61);
             let free = Bounds { min: Duration::from_micros(1), max: Duration::from_secs(7 * 86_400), ..BOUNDS };
             for week in [Week::FLAT, office()] {
-                let forecast = Forecast { rate, burst: share * rate, fade, week };
+                let forecast = Forecast { rate, bursts: one(share * rate, fade), week };
                 let hours = forecast.wait(now, 1.0, price, &free).as_secs_f64() / 3600.0;
                 // Numerically, by midpoints.
                 let steps = 20_000;

@@ -2,15 +2,19 @@
 
 mod forecast;
 mod history;
+mod prior;
 mod profile;
+mod scales;
 mod shadow_price;
 mod weight;
 
 use std::time::Duration;
 
-pub use forecast::Forecast;
+pub use forecast::{Burst, Forecast};
 pub use history::History;
+pub use prior::{Evidence, Fleet, Prior};
 pub use profile::{Profile, Week};
+pub use scales::{SCALES, Shares};
 pub use shadow_price::{Demand, Fit, Price, Steering};
 pub use weight::{faded, in_words};
 

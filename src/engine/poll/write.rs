@@ -102,7 +102,8 @@ impl<S: Source> Slice<'_, S> {
             }
         }
         let (at, history, now, changes) = (task.row.position.clone(), task.history, Utc::now(), change_times(page));
-        task.history = history.observe(now, &changes, self.shared.context.settings.pace.half_life, self.bounds.prior);
+        let prior = pacing::prior(&self.shared.prices, &task.row.kind, &self.bounds);
+        task.history = history.observe(now, &changes, self.shared.context.settings.pace.half_life, &prior);
         // Changes found by a full pass are old.
         let delays = if at.pass.is_none() { Delays::of(now, &changes) } else { Delays::default() };
         Seen { at, history, now, changes, delays }
