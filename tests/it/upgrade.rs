@@ -7,7 +7,7 @@ impl World {
     /// The schema without migration 43 and later ones.
     fn downgrade(&self) {
         self.execute(
-            "DROP VIEW sync_completeness; DROP TABLE gmail_mailboxes; ALTER TABLE gmail_labels DROP COLUMN removed_to;
+            "DROP TABLE pace_priors; DROP VIEW sync_completeness; DROP TABLE gmail_mailboxes; ALTER TABLE gmail_labels DROP COLUMN removed_to;
              DROP INDEX drive_file_access_unfilled; ALTER TABLE drive_files RENAME COLUMN deleted_at TO gone_at;
              ALTER TABLE drive_file_access RENAME COLUMN deleted_at TO lost_at; DELETE FROM schema_migrations WHERE version >= 43",
         );
