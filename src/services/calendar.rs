@@ -175,7 +175,12 @@ impl Source for Calendar {
     async fn sweep(&self, tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Option<&str>) -> anyhow::Result<Counts> {
         match stream.kind.as_str() {
             LIST => list::sweep(tx, stream, pass).await,
-            _ => sweep::sweep(tx, &self.requested, stream, pass, pinned).await,
+            _ => {
+                let counts = sweep::sweep(tx, &self.requested, stream, pass, pinned).await?;
+                // An empty calendar gets no window from its events, and without one it would not be known to be empty.
+                instances::windows::of(tx, &self.settings, stream).await?;
+                Ok(counts)
+            }
         }
     }
 

@@ -56,8 +56,6 @@ fn empty_lists_say_why_and_what_would_fill_them() {
     }
     let world = World::with_users(1, 0);
     world.syncctl(&["sync", "cron"]).expect(0);
-    // A first sync does not compute the occurrences of a calendar without events.
-    world.syncctl(&["calendar", "roll-instances"]).expect(0);
     for (arguments, why) in [
         (&["calendar", "agenda"][..], "no events in these days; --from and --to show others"),
         (&["gmail", "list"], "no messages: the mailbox has received none in the time that is synced"),
