@@ -56,7 +56,7 @@ COMMENT ON COLUMN streams.failed_class IS 'Class of the last failure, such as tr
 COMMENT ON COLUMN streams.failed_message IS 'Message of the last failure. NULL: the last poll succeeded.';
 COMMENT ON COLUMN streams.failed_at IS 'When a poll last failed. NULL: never.';
 COMMENT ON COLUMN streams.failing_since IS 'When the first of the failures in a row occurred; meaningful only while failures is above 0.';
-COMMENT ON COLUMN streams.change_mass IS 'Number of past changes as of change_mass_at; the weight of each halves every pace.half_life, and changes that follow from others hardly count.';
+COMMENT ON COLUMN streams.change_mass IS 'Number of past changes as of change_mass_at; each halves in weight every pace.half_life. Those that follow from others hardly count.';
 COMMENT ON COLUMN streams.change_mass_at IS 'Time to which change_mass and change_shape refer.';
 COMMENT ON COLUMN streams.change_since IS 'Since when changes have been observed.';
 COMMENT ON COLUMN streams.change_shape IS 'Hours since the last change, two log odds, followers on four scales, changes by hour and by day of the week. NULL: too few changes.';
