@@ -131,7 +131,7 @@ WITH tables AS (
            'projects', 'document_projects', 'project_corrections', 'project_models', 'document_judgements', 'classify_queue', 'classify_passes',
            'model_usage', 'model_budgets')
       OR c.relname ~ '^((calendar|drive|gmail|attendee|classify|sync)_cron_(results|metrics|summaries)|calendar_(watch|webhook)_renewal_summaries)$'
-      OR c.relname ~ '^(outbox_(events|deliveries|targets)|gmail_(messages|detections|labels|attachments|contents|mailboxes)|drive_(files|file_access|file_watches|permissions)|quota_(usage|minutes|pauses)|pace_(prices|user_prices|runs)|attendee_(projects|bots|bot_meetings|utterances|transcripts))$')
+      OR c.relname ~ '^(outbox_(events|deliveries|targets)|gmail_(messages|detections|labels|attachments|contents|mailboxes)|drive_(files|file_access|file_watches|permissions)|quota_(usage|minutes|pauses)|pace_(prices|priors|user_prices|runs)|attendee_(projects|bots|bot_meetings|utterances|transcripts))$')
 )
 SELECT 'TABLE' AS kind, oid, oid::regclass::text AS name, relname::text AS short, relowner AS owner, relacl AS acl FROM tables
 UNION ALL

@@ -8,6 +8,7 @@
 //! Every ratio is measured in this one run; each figure is the median of its rounds. `PEERS_SCALE` (1) multiplies the larger number of streams.
 
 #[path = "../main_job/bare.rs"]
+#[allow(dead_code)]
 mod bare;
 mod growth;
 #[path = "../../tests/it"]
