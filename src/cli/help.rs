@@ -4,11 +4,14 @@ use clap::Command;
 
 use super::COMMON;
 use crate::error::EXIT_HELP;
+use crate::services::registry;
 
+/// The group that the services' own commands end.
+const SYNC: &str = "Sync";
 /// The commands in groups, in the order in which a new user needs them.
 const GROUPS: [(&str, &[&str]); 6] = [
     ("Set up", &["accounts", "config", "db", "install", "doctor"]),
-    ("Sync", &["sync", "calendar", "gmail", "drive", "attendee", "classify"]),
+    (SYNC, &["sync"]),
     ("Read", &["documents", "projects"]),
     ("Operate", &["status", "metrics", "report", "items", "quota", "verify", "resync"]),
     ("Announce changes", &["deliver", "outbox", "webhook", "channels"]),
@@ -120,7 +123,10 @@ fn groups(program: &Command, width: usize) -> Vec<(&'static str, String)> {
         let indent = format!("\n{:1$}", "", NAMES + 3);
         format!("  {name:<NAMES$} {}", lines.join(&indent))
     };
-    GROUPS.iter().map(|(group, names)| (*group, names.iter().map(entry).collect::<Vec<_>>().join("\n"))).collect()
+    let services = registry::names(|_| true);
+    let of = |group: &str| if group == SYNC { services.as_slice() } else { &[] };
+    let lines = |group, names: &[&str]| names.iter().chain(of(group)).map(entry).collect::<Vec<_>>().join("\n");
+    GROUPS.iter().map(|(group, names)| (*group, lines(*group, names))).collect()
 }
 
 /// Breaks a text into lines of at most `width` characters, unless a word is longer.
