@@ -10,7 +10,8 @@ fn main() {
     let variable = |name: &str| env::var(name).unwrap_or_default();
     let parts = [commit(), Some(variable("TARGET"))];
     let origin = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
-    println!("cargo::rustc-env=SYNCCTL_LONG_VERSION={} ({origin})", variable("CARGO_PKG_VERSION"));
+    // Cargo sets it for tests, too, in which a variable that begins with SYNCCTL_ would be taken for a setting.
+    println!("cargo::rustc-env=LONG_VERSION_OF_SYNCCTL={} ({origin})", variable("CARGO_PKG_VERSION"));
 }
 
 /// The commit that is built: that of the checkout, or `SOURCE_COMMIT`, for archives of the source. Debug builds have none of a checkout, because each commit

@@ -15,7 +15,7 @@ use crate::{log_lines, progress};
 
 /// Keep Google Calendar, Drive, Gmail and meeting bots in sync with PostgreSQL. Each run does one job, records it, and exits.
 #[derive(Debug, Parser)]
-#[command(version, long_version = env!("SYNCCTL_LONG_VERSION"), max_term_width = 110)]
+#[command(version, long_version = env!("LONG_VERSION_OF_SYNCCTL"), max_term_width = 110)]
 pub struct Cli {
     #[command(flatten)]
     global: Global,
