@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::ground::Ground;
 use crate::scale;
+use crate::shared::figures::cpu_of_children;
 
 /// A process of the binary; its output goes to files, so that no pipe fills.
 pub struct Started {
@@ -151,14 +152,4 @@ pub fn run_until(ground: &Ground, done: impl Fn() -> bool) -> Seen {
         reports.extend(Started::of(ground, command).ended(until));
     }
     look.end(reports)
-}
-
-/// CPU time, in seconds, of all ended children.
-fn cpu_of_children() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").expect("/proc/self/stat");
-    // The name is in parentheses and may contain blanks. After it, cutime and cstime are the 14th and 15th field.
-    let fields = stat.rsplit_once(')').expect("a name").1;
-    let ticks: f64 = fields.split_whitespace().skip(13).take(2).map(|field| field.parse::<f64>().expect("ticks")).sum();
-    // Linux reports a hundred ticks per second to programs, whatever it uses internally.
-    ticks / 100.0
 }

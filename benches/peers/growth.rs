@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::passes::{self, FEEDS};
-use crate::shared::figures::{median, timed};
+use crate::shared::figures::{cpu_of_children, median, timed};
 use crate::support::World;
 
 const CALENDARS_PER_USER: u32 = 4;
@@ -70,14 +70,4 @@ fn together(world: &World, processes: usize) -> f64 {
         rounds.push(seconds);
     }
     median(rounds)
-}
-
-/// CPU time, in seconds, of all ended children.
-fn cpu_of_children() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").expect("/proc/self/stat");
-    // The name is in parentheses and may contain blanks. After it, cutime and cstime are the 14th and 15th field.
-    let fields = stat.rsplit_once(')').expect("a name").1;
-    let ticks: f64 = fields.split_whitespace().skip(13).take(2).map(|field| field.parse::<f64>().expect("ticks")).sum();
-    // Linux reports a hundred ticks per second to programs, whatever it uses internally.
-    ticks / 100.0
 }
